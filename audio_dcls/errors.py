@@ -1,0 +1,83 @@
+"""Every mistake a user can make has a class here.
+
+The tree::
+
+    AudioDclsError
+    ├── ArgumentError          a function argument breaks its rule (also a ValueError)
+    ├── ConfigError            a YAML file, key or override is wrong
+    ├── LabelError             a label, or a label file, is unknown or malformed
+    ├── ManifestError          a manifest, segments file or corpus is unusable
+    ├── AudioFileError         one sound cannot be used; `reason` says which rule it broke
+    ├── ModelError             a model name, plan or override cannot be built
+    │   └── PretrainedError    pretrained weights cannot be had or do not fit
+    ├── CheckpointError        a checkpoint is missing, damaged, or of another kind
+    ├── RunError               a run or study directory is missing, busy or incomplete
+    └── EvaluationError        scores cannot be computed from what was given
+
+The command line prints the message on one line and exits with code 2; a message names the file, row, key or
+argument, quotes its value, states the rule and ends with the remedy.
+"""
+
+from __future__ import annotations
+
+
+class AudioDclsError(Exception):
+    """Base of every error that is the user's to mend."""
+
+
+class ArgumentError(AudioDclsError, ValueError):
+    """A function argument breaks its rule."""
+
+
+class ConfigError(AudioDclsError):
+    """A YAML file, one of its keys, or an override is wrong."""
+
+
+class LabelError(AudioDclsError):
+    """A label or a label file is unknown or malformed."""
+
+
+class ManifestError(AudioDclsError):
+    """A manifest, a segments file or a corpus folder cannot be used."""
+
+
+class AudioFileError(AudioDclsError):
+    """One sound cannot be used.
+
+    Args:
+        message: full sentence naming the file.
+        reason: short stable code for reports: `missing`, `empty`, `unreadable`, `too_short`, `silent`,
+            `not_finite` or `out_of_range`.
+    """
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_audio_file_error, (str(self), self.reason)
+
+
+def _rebuild_audio_file_error(message: str, reason: str) -> AudioFileError:
+    """Pickling helper: errors cross process borders in data loading."""
+    return AudioFileError(message, reason=reason)
+
+
+class ModelError(AudioDclsError):
+    """A model cannot be built as asked."""
+
+
+class PretrainedError(ModelError):
+    """Pretrained weights cannot be had, or do not fit."""
+
+
+class CheckpointError(AudioDclsError):
+    """A checkpoint is missing, damaged, or of another kind."""
+
+
+class RunError(AudioDclsError):
+    """A run or study directory is missing, busy or incomplete."""
+
+
+class EvaluationError(AudioDclsError):
+    """Scores cannot be computed from what was given."""

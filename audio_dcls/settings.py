@@ -1,0 +1,205 @@
+"""Strict, frozen configs: YAML with includes, overrides from the command line, and "did you mean".
+
+A config file is a YAML mapping. Its optional key `include` names one file or a list of files, relative to itself,
+merged in order before the file's own lines (mappings merge key by key, anything else is replaced).
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import importlib.resources
+import re
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+import yaml
+
+from audio_dcls.errors import ConfigError
+
+SettingsType = TypeVar("SettingsType", bound="Settings")
+
+
+class Settings(pydantic.BaseModel):
+    """Base of every config class: immutable, and an unknown key is an error."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def find_config(path: str | Path) -> Path:
+    """Locate a config: the path itself, or, if no such file exists, the one shipped under that name.
+
+    Args:
+        path: a file, or a name under the shipped configs such as `configs/demo.yaml` or `demo.yaml`.
+
+    Raises:
+        ConfigError: neither exists.
+    """
+    path = Path(path)
+    if path.is_file():
+        return path
+    shipped_root = Path(str(importlib.resources.files("audio_dcls_configs")))
+    name = Path(*path.parts[1:]) if path.parts[:1] == ("configs",) else path
+    if not path.is_absolute() and (shipped_root / name).is_file():
+        return shipped_root / name
+    known = sorted(str(p.relative_to(shipped_root)) for p in shipped_root.rglob("*.yaml"))
+    raise ConfigError(f"config '{path}' does not exist here, nor among those shipped: {', '.join(known)}")
+
+
+def load_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a config file and everything it includes into one plain mapping.
+
+    Raises:
+        ConfigError: a file is missing, is not YAML, is not a mapping, or includes itself.
+    """
+    return _load_yaml(find_config(path), ())
+
+
+def _load_yaml(path: Path, parents: tuple[Path, ...]) -> dict[str, Any]:
+    path = path.resolve()
+    if path in parents:
+        chain = " -> ".join(str(p) for p in (*parents, path))
+        raise ConfigError(f"config '{path}' includes itself ({chain}); remove one of the includes")
+    if not path.is_file():
+        by = f" (included by '{parents[-1]}')" if parents else ""
+        raise ConfigError(f"config '{path}'{by} does not exist; check the name, which is relative to the including file")
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        detail = " ".join(str(error).split())
+        raise ConfigError(f"config '{path}' is not valid YAML: {detail}") from error
+    if content is None:
+        content = {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"config '{path}' must hold a mapping of keys to values, found {type(content).__name__}")
+    includes = content.pop("include", [])
+    includes = [includes] if isinstance(includes, str) else includes
+    if not isinstance(includes, list) or not all(isinstance(name, str) for name in includes):
+        raise ConfigError(f"config '{path}': `include` (={includes!r}) must be a file name or a list of file names")
+    merged: dict[str, Any] = {}
+    for name in includes:
+        merged = merge(merged, _load_yaml(path.parent / name, (*parents, path)))
+    return merge(merged, content)
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML with two repairs: a repeated key is an error, and 1e-3 is a number (YAML 1.2), not text."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is written twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+    def construct_scalar_number(self, node: yaml.ScalarNode) -> float:
+        return float(self.construct_scalar(node).replace("_", ""))
+
+
+_UniqueKeyLoader.yaml_implicit_resolvers = copy.deepcopy(yaml.SafeLoader.yaml_implicit_resolvers)
+for _first in "-+0123456789.":
+    _UniqueKeyLoader.add_implicit_resolver(
+        "!exponent", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), [_first]
+    )
+_UniqueKeyLoader.add_constructor("!exponent", _UniqueKeyLoader.construct_scalar_number)
+
+
+def merge(base: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
+    """Merge two mappings key by key; where both hold a mapping, go down; else `update` wins.
+
+    >>> merge({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}})
+    {'a': {'x': 1, 'y': 3}}
+    """
+    result = dict(base)
+    for key, value in update.items():
+        if isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = merge(result[key], value)
+        else:
+            result[key] = copy.deepcopy(value)
+    return result
+
+
+def parse_overrides(assignments: typing.Iterable[str]) -> dict[str, Any]:
+    """Turn `a.b=value` assignments into a nested mapping; values are read as YAML.
+
+    Raises:
+        ConfigError: an assignment without `=`, with an empty key, or whose value is not YAML.
+
+    >>> parse_overrides(["optimizer.peak_rate=1e-3", "name=mine"])
+    {'optimizer': {'peak_rate': 0.001}, 'name': 'mine'}
+    """
+    result: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        parts = key.strip().split(".")
+        if not equals or not all(parts):
+            raise ConfigError(f"override '{assignment}' must have the form key=value, such as training.epochs=5")
+        try:
+            value = yaml.load(text, Loader=_UniqueKeyLoader)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"override '{assignment}': the value '{text}' is not valid YAML") from error
+        for part in reversed(parts):
+            value = {part: value}
+        result = merge(result, value)
+    return result
+
+
+def build(settings_class: type[SettingsType], values: dict[str, Any], source: str) -> SettingsType:
+    """Validate a plain mapping into a settings object.
+
+    Args:
+        settings_class: the class to build.
+        values: nested plain values.
+        source: what the values came from, named in errors (a file name, "--set").
+
+    Raises:
+        ConfigError: one line that names every bad key, its value, the rule, and the nearest known key.
+    """
+    try:
+        return settings_class.model_validate(values)
+    except pydantic.ValidationError as error:
+        problems = "; ".join(_describe(settings_class, item) for item in error.errors())
+        raise ConfigError(f"{source}: {problems}") from error
+
+
+def _describe(settings_class: type[Settings], item: Any) -> str:
+    key = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        known = _known_keys(settings_class, item["loc"][:-1])
+        near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(known)}"
+        return f"unknown key '{key}'; {hint}"
+    if item["type"] == "missing":
+        return f"key '{key}' is required; add it"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"'{key}' (={item['input']!r}): {message[0].lower()}{message[1:]}" if key else message
+
+
+def _known_keys(settings_class: type[Settings], location: tuple[Any, ...]) -> list[str]:
+    """Names of the fields at a location, following optional and container types downwards."""
+    current: Any = settings_class
+    for part in location:
+        if isinstance(current, type) and issubclass(current, Settings) and part in current.model_fields:
+            current = current.model_fields[part].annotation
+        current = _settings_within(current)
+    current = _settings_within(current)
+    return sorted(current.model_fields) if current is not None else []
+
+
+def _settings_within(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation
+    for argument in typing.get_args(annotation):
+        found = _settings_within(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def dump_yaml(settings: Settings) -> str:
+    """Write settings as YAML that `load_yaml` and `build` read back to an equal object."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -1,0 +1,1 @@
+"""Label sets and small manifests shipped with the program."""
