@@ -1,0 +1,81 @@
+"""Scores of every clip of a set, each counted once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from audio_dcls.data.check import ClipProblem
+from audio_dcls.data.clips import Batch
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Scores and targets of N clips over C classes."""
+
+    indices: np.ndarray
+    """(N,), position of each clip in the evaluated list, ascending."""
+    scores: np.ndarray
+    """(N, C), probabilities."""
+    targets: np.ndarray
+    """(N, C), 0 or 1."""
+    problems: tuple[ClipProblem, ...]
+    """Clips that could not be read."""
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, loader: Iterable[Batch], device: torch.device | str, *, bf16: bool = False) -> Predictions:
+    """Run a tagger over a loader.
+
+    Args:
+        model: waveforms (B, T) -> logits (B, C); put in evaluation mode here and back in its mode after.
+        loader: batches; a clip seen twice is an error of the loader and raises.
+        device: where the model is.
+        bf16: compute under bf16 autocast.
+
+    Returns:
+        Predictions in the order of the clips, whatever the order of the batches.
+
+    Raises:
+        ValueError: the loader yielded a clip twice.
+    """
+    device = torch.device(device)
+    was_training = model.training
+    model.eval()
+    indices, scores, targets, problems = [], [], [], []
+    try:
+        for batch in loader:
+            problems.extend(batch.failures)
+            if len(batch.indices) == 0:
+                continue
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                logits = model(batch.waveforms.to(device, non_blocking=True))
+            indices.append(batch.indices.numpy())
+            scores.append(logits.float().sigmoid().cpu().numpy())
+            targets.append(batch.targets.numpy())
+    finally:
+        model.train(was_training)
+    if not indices:
+        empty = np.zeros((0, 0), dtype=np.float32)
+        return Predictions(np.zeros(0, dtype=np.int64), empty, empty, tuple(problems))
+    order = np.concatenate(indices)
+    if len(np.unique(order)) != len(order):
+        raise ValueError("the evaluation loader yielded a clip twice")
+    rank = np.argsort(order)
+    return Predictions(order[rank], np.concatenate(scores)[rank], np.concatenate(targets)[rank], tuple(problems))
+
+
+def id_hash(clip_ids: Iterable[str]) -> str:
+    """Fingerprint of a set of clips: equal for the same ids in any order.
+
+    Two scores with the same hash were measured on the same clips.
+
+    >>> id_hash(["b", "a"]) == id_hash(["a", "b"])
+    True
+    """
+    return hashlib.sha256("\n".join(sorted(clip_ids)).encode()).hexdigest()[:16]

@@ -1,0 +1,111 @@
+"""From a data config to clips that can be trained on, and a report of those that cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from audio_dcls.data.check import ClipReport, check_clips
+from audio_dcls.data.config import DataConfig
+from audio_dcls.data.demo import write_demo_corpus
+from audio_dcls.data.manifest import Clip, Manifest
+from audio_dcls.errors import ConfigError, ManifestError
+from audio_dcls.labels import LabelSet
+
+
+@dataclass(frozen=True)
+class TrainingClips:
+    """Usable clips of both sides, and the classes they are labelled with."""
+
+    labels: LabelSet
+    train: Sequence[Clip]
+    eval: Sequence[Clip]
+    report: ClipReport
+
+
+def load_manifests(config: DataConfig, on_progress: Callable[[int], None] | None = None) -> Manifest:
+    """All manifest rows of a data config as one manifest; the demo corpus is synthesised first if it is asked for.
+
+    Args:
+        config: the data config.
+        on_progress: called with the number of demo clips written since the last call.
+
+    Raises:
+        ConfigError: no manifest is named.
+        ManifestError: a manifest cannot be read, or two hold the same clip.
+        LabelError: the label file cannot be read.
+    """
+    if config.demo_folder is not None:
+        corpus = write_demo_corpus(
+            Path(config.demo_folder),
+            seed=config.demo_seed,
+            num_train=config.demo_train_clips,
+            num_eval=config.demo_eval_clips,
+            on_progress=on_progress,
+        )
+        return Manifest.load(corpus.manifest, LabelSet.from_csv(corpus.labels))
+    if not config.manifests:
+        raise ConfigError(
+            "`data.manifests` is empty: name at least one manifest CSV, for example "
+            "--set data.manifests=[audioset.csv]; `audio-dcls manifest audioset --help` builds one from AudioSet"
+        )
+    labels = LabelSet.audioset() if config.labels == "audioset" else LabelSet.from_csv(config.labels)
+    manifests = [Manifest.load(path, labels) for path in config.manifests]
+    if len(manifests) == 1:
+        return manifests[0]
+    owner: dict[str, str] = {}
+    for manifest in manifests:
+        for clip in manifest.clips:
+            if clip.id in owner:
+                raise ManifestError(
+                    f"clip '{clip.id}' is in both '{owner[clip.id]}' and '{manifest.source}'; remove one of the rows"
+                )
+            owner[clip.id] = manifest.source
+    clips = [clip for manifest in manifests for clip in manifest.clips]
+    return Manifest(clips=clips, labels=labels, source=", ".join(m.source for m in manifests))
+
+
+def prepare_clips(
+    config: DataConfig,
+    manifest: Manifest,
+    report_path: Path,
+    *,
+    sample_rate_hz: int,
+    on_progress: Callable[[int], None] | None = None,
+) -> TrainingClips:
+    """Check every clip of the train and eval splits, write the report, and keep the usable ones.
+
+    Args:
+        config: names the splits.
+        manifest: all rows.
+        report_path: CSV to write; if it is there already, files unchanged since are not read again.
+        sample_rate_hz: rate the clips will be used at.
+        on_progress: called with the number of clips checked since the last call.
+
+    Raises:
+        ManifestError: a split has no row, or no usable clip.
+    """
+    train, evaluation = set(config.train_splits), set(config.eval_splits)
+    if train & evaluation:
+        raise ConfigError(f"splits {sorted(train & evaluation)} are both in `data.train_splits` and `data.eval_splits`")
+    wanted = [clip for clip in manifest.clips if clip.split in train | evaluation]
+    previous = ClipReport.from_csv(report_path) if report_path.is_file() else None
+    report = check_clips(
+        wanted,
+        sample_rate_hz=sample_rate_hz,
+        num_workers=config.num_workers,
+        previous=previous,
+        on_progress=on_progress,
+    )
+    report.to_csv(report_path)
+    sides = {}
+    for key, splits in (("train_splits", config.train_splits), ("eval_splits", config.eval_splits)):
+        sides[key] = [clip for clip in report.usable if clip.split in splits]
+        if not sides[key]:
+            listed = sum(clip.split in splits for clip in wanted)
+            raise ManifestError(
+                f"no usable clip for `data.{key}` (={list(splits)}) in '{manifest.source}': {listed} listed; "
+                f"its splits are {sorted(manifest.splits())}; reasons are in '{report_path}'"
+            )
+    return TrainingClips(labels=manifest.labels, train=sides["train_splits"], eval=sides["eval_splits"], report=report)

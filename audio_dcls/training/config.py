@@ -1,0 +1,98 @@
+"""The whole of a training run in one strict config."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import pydantic
+
+from audio_dcls.data.augment import AugmentConfig
+from audio_dcls.data.config import DataConfig
+from audio_dcls.frontend import FrontendConfig
+from audio_dcls.models import ModelConfig
+from audio_dcls.settings import Settings
+
+Positive = Annotated[float, pydantic.Field(gt=0)]
+NonNegative = Annotated[float, pydantic.Field(ge=0)]
+
+
+class OptimizerConfig(Settings):
+    """Optimiser, its learning rates and weight decay."""
+
+    name: Literal["adamw", "lamb"] = "adamw"
+    """AdamW (Loshchilov and Hutter, 2019) or LAMB (You et al., 2020)."""
+    peak_rate: Positive = 4e-3
+    """Learning rate at the end of the warm-up."""
+    final_rate: NonNegative = 1e-6
+    """Learning rate at the end of the cosine."""
+    warmup_epochs: NonNegative = 20.0
+    """Epochs of linear warm-up from 0."""
+    position_rate_factor: Positive = 5.0
+    """Learning rate of DCLS positions and spreads, as a multiple of the others'."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay rates of the first and second moment."""
+    eps: Positive = 1e-8
+    """Added to the root of the second moment; timm's LAMB wants 1e-6."""
+    weight_decay: NonNegative = 0.05
+    """Decoupled weight decay; never applied to biases, norms, layer scales, positions or spreads."""
+    clip_gradient_norm: Positive | None = None
+    """Largest global gradient norm; none: no clipping."""
+
+
+class LoopConfig(Settings):
+    """How long, how large, how often."""
+
+    epochs: Annotated[int, pydantic.Field(ge=1)] = 60
+    """Passes over the training clips."""
+    effective_batch: Annotated[int, pydantic.Field(ge=1)] = 4096
+    """Clips per optimiser step, over all devices and accumulation."""
+    per_device_batch: Annotated[int, pydantic.Field(ge=1)] = 128
+    """Clips per forward and backward; the rest of the effective batch is accumulated."""
+    precision: Literal["fp32", "bf16"] = "bf16"
+    """bf16 is autocast; frontend, DCLS kernel construction and loss stay in float32."""
+    evaluate_every_epochs: Annotated[int, pydantic.Field(ge=0)] = 1
+    """Epochs between evaluations; 0: only after the last epoch."""
+    checkpoint_every_epochs: Annotated[int, pydantic.Field(ge=1)] = 1
+    """Epochs between checkpoints; the last epoch always writes one."""
+    keep_checkpoints: Annotated[int, pydantic.Field(ge=1)] = 2
+    """Newest checkpoints kept."""
+    log_every_steps: Annotated[int, pydantic.Field(ge=1)] = 10
+    """Steps between lines in metrics.jsonl and points in TensorBoard."""
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train; auto takes a GPU if there is one."""
+
+    @pydantic.model_validator(mode="after")
+    def _batch_divides(self) -> LoopConfig:
+        if self.effective_batch % self.per_device_batch:
+            raise ValueError(
+                f"`effective_batch` (={self.effective_batch}) must be a multiple of `per_device_batch` "
+                f"(={self.per_device_batch})"
+            )
+        return self
+
+
+class TrainConfig(Settings):
+    """A run: data, frontend, model, augmentation, optimiser, loop and seeds."""
+
+    name: Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9._-]+$")] = "run"
+    """Name of the study folder; letters, digits, dot, dash and underscore."""
+    seeds: Annotated[tuple[int, ...], pydantic.Field(min_length=1)] = (0,)
+    """One run is trained for each."""
+    data: DataConfig = DataConfig()
+    frontend: FrontendConfig = FrontendConfig()
+    model: ModelConfig = ModelConfig()
+    augment: AugmentConfig = AugmentConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    loop: LoopConfig = LoopConfig()
+
+    @pydantic.model_validator(mode="after")
+    def _mixup_group_divides(self) -> TrainConfig:
+        group = self.augment.mixup_group_clips
+        if self.augment.mixup_alpha > 0 and self.loop.per_device_batch % group:
+            raise ValueError(
+                f"`augment.mixup_group_clips` (={group}) must divide `loop.per_device_batch` "
+                f"(={self.loop.per_device_batch}), so that no mixed pair is split"
+            )
+        if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
+            raise ValueError(f"`seeds` (={list(self.seeds)}) must be distinct and not negative")
+        return self

@@ -1,0 +1,62 @@
+"""Training state beside the weights: everything else needed to go on from a step, in safetensors and JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from audio_dcls.errors import CheckpointError
+from audio_dcls.models.checkpoint import load_tensors, save_tensors
+
+
+def save_training_state(path: Path, optimizer: torch.optim.Optimizer, info: dict[str, Any]) -> None:
+    """Write the optimiser's per-parameter state, atomically.
+
+    Learning rates are not written: they follow from the step.
+
+    Args:
+        path: file to write.
+        optimizer: its tensors are stored as `PARAMETER_INDEX.NAME`, its numbers in the JSON.
+        info: JSON-serialisable; must hold `step`.
+    """
+    tensors: dict[str, Tensor] = {}
+    numbers: dict[str, float] = {}
+    for index, state in optimizer.state_dict()["state"].items():
+        for name, value in state.items():
+            if isinstance(value, Tensor):
+                tensors[f"{index}.{name}"] = value
+            else:
+                numbers[f"{index}.{name}"] = value
+    save_tensors(path, tensors, {**info, "kind": "training_state", "numbers": numbers})
+
+
+def load_training_state(path: Path, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Restore what `save_training_state` wrote into an optimiser with the same parameters.
+
+    Returns:
+        The `info` it was saved with.
+
+    Raises:
+        CheckpointError: the file is damaged, of another kind, or of another model.
+    """
+    tensors, info = load_tensors(path)
+    if info.get("kind") != "training_state":
+        raise CheckpointError(f"'{path}' holds '{info.get('kind')}', not a training state")
+    document = optimizer.state_dict()
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    state: dict[int, dict[str, Any]] = {}
+    for key, value in {**tensors, **info.pop("numbers")}.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    for index, entries in state.items():
+        for name, value in entries.items():
+            fits = index < len(parameters) and (
+                not isinstance(value, Tensor) or value.ndim == 0 or value.shape == parameters[index].shape
+            )
+            if not fits:
+                raise CheckpointError(f"training state '{path}' belongs to another model (entry {index}.{name})")
+    optimizer.load_state_dict({**document, "state": state})
+    return info

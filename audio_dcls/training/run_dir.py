@@ -1,0 +1,200 @@
+"""Study and run directories: the only output of training, and the only thing the other commands read.
+
+::
+
+    STUDY/                   one config, one or more seeds
+      config.yaml            the whole config, defaults included
+      clip_report.csv        clips that cannot be used, by name and reason
+      seed-0/                one run
+        status.json          state, step, epoch, last scores; replaced atomically
+        metrics.jsonl        one JSON object a line
+        tensorboard/
+        checkpoints/step-00000120/{model.safetensors, state.safetensors}
+        eval/per_class.csv
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from audio_dcls.errors import RunError
+from audio_dcls.models.checkpoint import write_atomically
+from audio_dcls.settings import build, dump_yaml, load_yaml
+from audio_dcls.training.config import TrainConfig
+
+CHECKPOINT_PATTERN = re.compile(r"step-(\d+)")
+MODEL_FILE = "model.safetensors"
+STATE_FILE = "state.safetensors"
+
+
+class RunDir:
+    """One run, `STUDY/seed-N`.
+
+    Args:
+        path: the folder; made when first written to.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def seed(self) -> int:
+        """The seed, read off the folder's name."""
+        return int(self.path.name.removeprefix("seed-"))
+
+    @property
+    def tensorboard_folder(self) -> Path:
+        """Folder of TensorBoard events."""
+        return self.path / "tensorboard"
+
+    @property
+    def eval_folder(self) -> Path:
+        """Folder of evaluation results."""
+        return self.path / "eval"
+
+    def checkpoints(self) -> list[Path]:
+        """Complete checkpoint folders, oldest first."""
+        folder = self.path / "checkpoints"
+        found = [p for p in folder.glob("step-*") if CHECKPOINT_PATTERN.fullmatch(p.name) and (p / STATE_FILE).is_file()]
+        return sorted(found, key=lambda p: int(p.name.removeprefix("step-")))
+
+    def newest_checkpoint(self) -> Path:
+        """The newest complete checkpoint folder.
+
+        Raises:
+            RunError: the run has none.
+        """
+        found = self.checkpoints()
+        if not found:
+            raise RunError(f"run '{self.path}' has no checkpoint yet; train it further, or name another run")
+        return found[-1]
+
+    def begin_checkpoint(self, step: int) -> Path:
+        """A fresh temporary folder to write a checkpoint into; `finish_checkpoint` makes it count."""
+        temporary = self.path / "checkpoints" / f".step-{step:08d}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        return temporary
+
+    def finish_checkpoint(self, temporary: Path, keep: int) -> Path:
+        """Rename a complete temporary folder to its final name and drop all but the newest `keep`."""
+        final = temporary.with_name(temporary.name.removeprefix(".").removesuffix(".tmp"))
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(temporary, final)
+        for old in self.checkpoints()[:-keep]:
+            shutil.rmtree(old)
+        return final
+
+    def status(self) -> dict[str, Any]:
+        """Content of status.json, or an empty mapping for a run not begun."""
+        path = self.path / "status.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def write_status(self, **fields: Any) -> None:
+        """Update status.json atomically."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        status = {**self.status(), **fields, "updated": datetime.now(UTC).isoformat(timespec="seconds")}
+        write_atomically(self.path / "status.json", json.dumps(status, indent=2).encode())
+
+    def append_metrics(self, record: Mapping[str, Any]) -> None:
+        """Append one line to metrics.jsonl."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def drop_metrics_after(self, step: int) -> None:
+        """Forget lines of steps later than `step`: a resumed run writes them anew."""
+        path = self.path / "metrics.jsonl"
+        if not path.is_file():
+            return
+        lines = path.read_text(encoding="utf-8").splitlines()
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+        write_atomically(path, "".join(line + "\n" for line in kept).encode())
+
+
+class StudyDir:
+    """One config trained over seeds.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def report_path(self) -> Path:
+        """The report of clips that cannot be used."""
+        return self.path / "clip_report.csv"
+
+    def create(self, config: TrainConfig) -> None:
+        """Make the folder and write the config.
+
+        Raises:
+            RunError: the folder already holds a study or other files.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise RunError(
+                f"output folder '{self.path}' is not empty; go on with it by --resume {self.path}, or give another --out"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.path / "config.yaml", dump_yaml(config).encode())
+
+    def config(self) -> TrainConfig:
+        """The study's config.
+
+        Raises:
+            RunError: the folder is not a study.
+        """
+        path = self.path / "config.yaml"
+        if not path.is_file():
+            raise RunError(f"'{self.path}' is not a study folder (it has no config.yaml); check the path")
+        return build(TrainConfig, load_yaml(path), str(path))
+
+    def run(self, seed: int) -> RunDir:
+        """The run of one seed."""
+        return RunDir(self.path / f"seed-{seed}")
+
+    def runs(self) -> list[RunDir]:
+        """Runs begun, by seed."""
+        found = [RunDir(p) for p in self.path.glob("seed-*") if p.name.removeprefix("seed-").isdigit()]
+        return sorted(found, key=lambda run: run.seed)
+
+
+def find_runs(path: str | Path) -> tuple[StudyDir, list[RunDir]]:
+    """Read a path as a study or as one run of it.
+
+    Raises:
+        RunError: it is neither, or has no run yet.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise RunError(f"'{path}' is not a folder; give a study folder, or one of its seed-N folders")
+    if (path / "config.yaml").is_file():
+        study = StudyDir(path)
+        if not study.runs():
+            raise RunError(f"study '{path}' has no run yet; start it with: audio-dcls train --resume {path}")
+        return study, study.runs()
+    if path.name.startswith("seed-") and (path.parent / "config.yaml").is_file():
+        return StudyDir(path.parent), [RunDir(path)]
+    raise RunError(f"'{path}' is neither a study folder (no config.yaml) nor one of its seed-N folders; check the path")
+
+
+def latest_study(root: str | Path = "runs") -> StudyDir:
+    """The study under `root` whose runs were written to last.
+
+    Raises:
+        RunError: there is none.
+    """
+    studies = [StudyDir(p.parent) for p in Path(root).glob("*/config.yaml")]
+    studies = [study for study in studies if any(run.checkpoints() for run in study.runs())]
+    if not studies:
+        raise RunError(f"no trained study under '{root}/'; train one with: audio-dcls train, or name a folder")
+    return max(studies, key=lambda study: max((r.path / "status.json").stat().st_mtime for r in study.runs()))

@@ -1,0 +1,45 @@
+"""`audio-dcls eval`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HELP = "Measure runs: mAP, AUC and d' per seed, with mean and standard deviation. The latest study by default."
+
+
+def evaluate(
+    paths: Annotated[
+        list[Path] | None, typer.Argument(metavar="[RUN_OR_STUDY]...", help="Study or seed-N folders.", show_default=False)
+    ] = None,
+    mean_ap: Annotated[bool, typer.Option("--mAP", help="Print mAP per seed and its mean (the default).")] = True,
+    manifest: Annotated[Path | None, typer.Option(help="Measure on this manifest CSV in place of the run's own.")] = None,
+    split: Annotated[list[str] | None, typer.Option(help="Splits of the manifest [default: the run's].")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Evaluate the newest checkpoint of every run named."""
+    import json
+
+    from audio_dcls.training.measure import measure_study
+    from audio_dcls.training.run_dir import find_runs, latest_study
+    from audio_dcls_cli.progress import clip_progress, say
+    from audio_dcls_cli.tables import score_table
+
+    if not paths:
+        latest = latest_study()
+        paths = [latest.path]
+        if not json_:
+            say(f"Latest study: [bold]{latest.path}[/]")
+    documents = []
+    for path in paths:
+        study, runs = find_runs(path)
+        with clip_progress(f"Evaluating {path}", None, quiet=json_) as advance:
+            scores = measure_study(study, runs, manifest=manifest, splits=tuple(split or ()), on_progress=advance)
+        if json_:
+            documents.append(scores.to_json_dict())
+        else:
+            score_table(scores)
+    if json_:
+        typer.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=2))
