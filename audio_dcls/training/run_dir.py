@@ -198,3 +198,21 @@ def latest_study(root: str | Path = "runs") -> StudyDir:
     if not studies:
         raise RunError(f"no trained study under '{root}/'; train one with: audio-dcls train, or name a folder")
     return max(studies, key=lambda study: max((r.path / "status.json").stat().st_mtime for r in study.runs()))
+
+
+def find_model(path: str | Path) -> Path:
+    """The model file meant by a study, run or checkpoint folder, or by the file itself.
+
+    A study stands for its first seed, a run for its newest checkpoint.
+
+    Raises:
+        RunError: no model is there.
+    """
+    path = Path(path)
+    if path.is_file() or (path / MODEL_FILE).is_file():
+        return path if path.is_file() else path / MODEL_FILE
+    if not path.exists():
+        raise RunError(f"'{path}' does not exist; give a study, run or checkpoint folder, or a {MODEL_FILE}")
+    _, runs = find_runs(path)
+    trained = [run for run in runs if run.checkpoints()] or runs
+    return trained[0].newest_checkpoint() / MODEL_FILE

@@ -1,0 +1,201 @@
+"""Measure the newest checkpoints of a study's runs, on the same clips for every seed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from audio_dcls.data.check import ClipReport, check_clips
+from audio_dcls.data.clips import Batch, ClipDataset
+from audio_dcls.data.loader import eval_loader
+from audio_dcls.data.manifest import Clip, Manifest
+from audio_dcls.dcls import freeze
+from audio_dcls.errors import EvaluationError
+from audio_dcls.evaluation import SeedSummary, TaggingMetrics, id_hash, predict, summarise, tagging_metrics
+from audio_dcls.labels import LabelSet
+from audio_dcls.models.checkpoint import load_checkpoint, write_atomically
+from audio_dcls.training.clips import load_manifests
+from audio_dcls.training.run_dir import MODEL_FILE, RunDir, StudyDir
+
+
+@dataclass(frozen=True)
+class RunScores:
+    """Scores of one run."""
+
+    seed: int
+    checkpoint: Path
+    per_class_path: Path
+    metrics: TaggingMetrics
+
+
+@dataclass(frozen=True)
+class StudyScores:
+    """Scores of a study over its seeds."""
+
+    study: Path
+    labels: LabelSet
+    runs: tuple[RunScores, ...]
+    num_listed: int
+    """Evaluation clips the manifest lists."""
+    num_evaluated: int
+    id_hash: str
+
+    @property
+    def coverage(self) -> float:
+        """Share of the listed clips that were measured, 0 to 1."""
+        return self.num_evaluated / self.num_listed
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Names of the classes left out of every mean."""
+        return tuple(self.labels.names[c] for c in self.runs[0].metrics.left_out)
+
+    def summary(self) -> dict[str, SeedSummary]:
+        """Mean and standard deviation over seeds of each score."""
+        return {
+            name: summarise([getattr(run.metrics, field) for run in self.runs]) for name, field in SCORE_FIELDS.items()
+        }
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "study": str(self.study),
+            "num_clips_listed": self.num_listed,
+            "num_clips": self.num_evaluated,
+            "coverage": self.coverage,
+            "clip_id_hash": self.id_hash,
+            "num_classes": len(self.labels),
+            "classes_left_out": list(self.left_out),
+            "summary": {
+                name: {"mean": s.mean, "std": None if math.isnan(s.std) else s.std, "num_seeds": s.num_seeds}
+                for name, s in self.summary().items()
+            },
+            "runs": [
+                {
+                    "seed": run.seed,
+                    "checkpoint": str(run.checkpoint),
+                    "per_class_csv": str(run.per_class_path),
+                    **{name: getattr(run.metrics, field) for name, field in SCORE_FIELDS.items()},
+                }
+                for run in self.runs
+            ],
+        }
+
+
+SCORE_FIELDS = {
+    "mAP": "mean_average_precision",
+    "AUC": "mean_auc",
+    "d_prime_of_mean_AUC": "d_prime_of_mean_auc",
+    "mean_d_prime": "mean_d_prime",
+}
+
+
+def measure_study(
+    study: StudyDir,
+    runs: Sequence[RunDir],
+    *,
+    manifest: Path | None = None,
+    splits: tuple[str, ...] = (),
+    on_progress: Callable[[int], None] | None = None,
+) -> StudyScores:
+    """Evaluate the newest checkpoint of each run and write `eval/per_class.csv` beside it.
+
+    Args:
+        study: gives the config.
+        runs: runs to measure.
+        manifest: CSV to measure on; the study's own data if None.
+        splits: values of the `split` column; the study's own if empty.
+        on_progress: called with the number of clips done since the last call.
+
+    Raises:
+        EvaluationError: no clip to measure on, or a run's classes are not the study's.
+        RunError, CheckpointError, ManifestError: something cannot be read.
+    """
+    config = study.config()
+    loaded = [(run, load_checkpoint(run.newest_checkpoint() / MODEL_FILE)) for run in runs]
+    labels = loaded[0][1].labels
+    rows = load_manifests(config.data) if manifest is None else Manifest.load(manifest, labels)
+    if rows.labels.ids != labels.ids:
+        raise EvaluationError(
+            f"study '{study.path}' was trained on other classes than its data has now; "
+            "restore the label file, or name a manifest by --manifest"
+        )
+    listed = _listed_clips(rows, splits or config.data.eval_splits)
+    report_path = study.report_path if manifest is None else study.path / f"clip_report_{Path(manifest).stem}.csv"
+    previous = ClipReport.from_csv(report_path) if report_path.is_file() else None
+    rate_hz = config.frontend.sample_rate_hz
+    report = check_clips(listed, sample_rate_hz=rate_hz, num_workers=config.data.num_workers, previous=previous)
+    if manifest is not None:
+        report.to_csv(report_path)
+    if not report.usable:
+        raise EvaluationError(f"none of the {len(listed)} clips of '{rows.source}' can be used; see '{report_path}'")
+    frontend = config.frontend
+    dataset = ClipDataset(
+        report.usable,
+        num_classes=len(labels),
+        sample_rate_hz=rate_hz,
+        clip_samples=frontend.clip_samples,
+        augment=None,
+        erase=None,
+        num_bins=frontend.num_bins,
+        num_frames=frontend.num_frames,
+        seed=0,
+        cache="none",
+    )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    measured = []
+    for run, checkpoint in loaded:
+        if checkpoint.labels.ids != labels.ids:
+            raise EvaluationError(f"run '{run.path}' has other classes than '{runs[0].path}'; measure them apart")
+        loader = eval_loader(dataset, config.loop.per_device_batch, num_workers=config.data.num_workers)
+        model = freeze(checkpoint.model).to(device)
+        predictions = predict(model, _counted(loader, on_progress), device)
+        metrics = tagging_metrics(predictions.targets, predictions.scores)
+        table = run.eval_folder / "per_class.csv"
+        write_per_class(table, metrics, labels)
+        measured.append(RunScores(run.seed, checkpoint.path, table, metrics))
+    return StudyScores(
+        study=study.path,
+        labels=labels,
+        runs=tuple(measured),
+        num_listed=len(listed),
+        num_evaluated=len(report.usable),
+        id_hash=id_hash(clip.id for clip in report.usable),
+    )
+
+
+def write_per_class(path: Path, metrics: TaggingMetrics, labels: LabelSet) -> None:
+    """Write one CSV row a class: index, mid, name, positives, average precision, AUC, d'; empty where left out."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [("index", "mid", "display_name", "num_positives", "average_precision", "auc", "d_prime")]
+    for c, (mid, name) in enumerate(zip(labels.ids, labels.names, strict=True)):
+        values = (metrics.average_precision[c], metrics.auc[c], metrics.d_prime[c])
+        texts = ["" if math.isnan(value) else f"{value:.6f}" for value in values]
+        lines.append((str(c), mid, name, str(metrics.num_positives[c]), *texts))
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(lines)
+    write_atomically(path, buffer.getvalue().encode())
+
+
+def _listed_clips(manifest: Manifest, splits: tuple[str, ...]) -> list[Clip]:
+    listed = [clip for clip in manifest.clips if clip.split in splits]
+    if not listed:
+        raise EvaluationError(
+            f"manifest '{manifest.source}' has no clip of split {list(splits)}; its splits are "
+            f"{sorted(manifest.splits())}: name one by --split"
+        )
+    return listed
+
+
+def _counted(loader: Any, on_progress: Callable[[int], None] | None) -> Iterator[Batch]:
+    for batch in loader:
+        yield batch
+        if on_progress is not None:
+            on_progress(len(batch.indices) + len(batch.failures))

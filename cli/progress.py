@@ -1,0 +1,147 @@
+"""What a person sees while something runs: bars in a terminal, plain lines in a log file."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from audio_dcls.data.check import ClipReport
+    from audio_dcls.training.events import RunStarted, StepDone, TrainEvent
+    from audio_dcls.training.run_dir import StudyDir
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+MAX_PROBLEMS_SHOWN = 10
+
+
+def say(text: str) -> None:
+    """Print one line of rich markup."""
+    out.print(text, soft_wrap=True)
+
+
+def warn(text: str) -> None:
+    """Print one line on standard error, as it stands."""
+    err.print("[red bold]error:[/] ", end="")
+    err.print(" ".join(text.split()), markup=False, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def clip_progress(title: str, total: int | None, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+    """A bar counting clips, gone when done; the returned function takes the number done since its last call."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
+    with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def show_coverage(report: ClipReport, path: Path) -> None:
+    """How much of each split can be used, and the first clips that cannot, by name and reason."""
+    for split, coverage in report.coverage().items():
+        line = f"Clips, {split}: {coverage.num_usable} of {coverage.num_listed} usable"
+        say(line if coverage.num_usable == coverage.num_listed else f"[yellow]{line}[/] ({coverage.fraction:.1%})")
+    for problem in report.problems[:MAX_PROBLEMS_SHOWN]:
+        out.print(f"  left out: {problem.id} ({problem.reason}): {problem.message}", markup=False, soft_wrap=True)
+    if len(report.problems) > MAX_PROBLEMS_SHOWN:
+        say(f"  … and {len(report.problems) - MAX_PROBLEMS_SHOWN} more")
+    if report.problems:
+        say(f"  all of them: {path}")
+
+
+def show_events(events: Iterable[TrainEvent], study: StudyDir) -> int:
+    """Render a training until it ends.
+
+    Returns:
+        Number of runs finished.
+
+    If it is interrupted, says how to go on.
+    """
+    view = _TrainingView()
+    try:
+        for event in events:
+            view.show(event)
+    except KeyboardInterrupt:
+        view.close()
+        say(f"\nStopped. Go on from the last checkpoint with: audio-dcls train --resume {study.path}")
+        raise
+    finally:
+        view.close()
+    return view.num_finished
+
+
+class _TrainingView:
+    """One bar a run; one line an evaluation."""
+
+    def __init__(self) -> None:
+        self.progress: Progress | None = None
+        self.task = None
+        self.start: RunStarted | None = None
+        self.last: StepDone | None = None
+        self.rate_ema = 0.0
+        self.num_finished = 0
+
+    def show(self, event: TrainEvent) -> None:
+        """Draw one event."""
+        from audio_dcls.training import events
+
+        match event:
+            case events.RunStarted():
+                self._open(event)
+            case events.StepDone():
+                self._advance(event)
+            case events.Evaluated():
+                self._line(event.epoch, event.metrics.mean_average_precision)
+            case events.RunFinished():
+                self.close()
+                self.num_finished += 1
+                ap = event.metrics.mean_average_precision
+                say(f"Seed {event.seed} done: mAP [bold]{ap:.3f}[/] on {event.metrics.num_clips} clips ({event.folder})")
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self.progress is not None:
+            self.progress.stop()
+            self.progress = None
+
+    def _open(self, event: RunStarted) -> None:
+        self.start, self.last = event, None
+        say(
+            f"Seed {event.seed}: {event.num_train_clips} clips, {event.num_epochs} epochs of "
+            f"{event.num_steps // event.num_epochs} steps, {event.num_parameters / 1e6:.2f} M parameters"
+            + (f", going on from step {event.first_step}" if event.first_step else "")
+        )
+        columns = (
+            TextColumn("seed {task.fields[seed]}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TextColumn("epoch {task.fields[epoch]:.1f}/{task.fields[epochs]}  loss {task.fields[loss]:.4f}"),
+            TextColumn("rate {task.fields[rate]:.1e}  {task.fields[speed]:.0f} clips/s  left"),
+            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        )
+        self.progress = Progress(*columns, console=out, transient=True, disable=not out.is_terminal)
+        self.task = self.progress.add_task(
+            "", total=event.num_steps, completed=event.first_step, seed=event.seed, epochs=event.num_epochs,
+            epoch=0.0, loss=0.0, rate=0.0, speed=0.0,
+        )  # fmt: skip
+        self.progress.start()
+
+    def _advance(self, event: StepDone) -> None:
+        assert self.progress is not None and self.task is not None
+        self.rate_ema = event.clips_per_s if self.last is None else 0.9 * self.rate_ema + 0.1 * event.clips_per_s
+        self.last = event
+        self.progress.update(
+            self.task, completed=event.step, epoch=event.epoch, loss=event.loss, rate=event.rate, speed=self.rate_ema
+        )
+
+    def _line(self, epoch: float, mean_ap: float) -> None:
+        assert self.start is not None and self.last is not None
+        say(
+            f"  epoch {epoch:>3.0f}/{self.start.num_epochs}  loss {self.last.loss:.4f}  rate {self.last.rate:.1e}"
+            f"  {self.rate_ema:.0f} clips/s  mAP {mean_ap:.3f}"
+        )
