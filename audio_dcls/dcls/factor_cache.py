@@ -1,0 +1,152 @@
+"""The 1-D factors of layers that share positions and spreads, built once per forward pass.
+
+Axis legend: M learned axes, K elements, S_m taps of axis m.
+
+A build is handed out while all of this holds, and replaced otherwise:
+
+- it was made of the very same tensors, and their version counters have not moved since;
+- gradients were recorded if they are wanted now, and it was made in the same inference mode;
+- the layer that asks has not had it yet: a layer that asks twice is in its next forward pass;
+- no gradient has gone back through it.
+
+The last two matter because fused optimisers, and writes through `.data`, leave version counters where they were. An
+optimiser steps after a backward pass, an exponential average is swapped in between two forward passes.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from audio_dcls.dcls.interpolation import Interpolation
+from audio_dcls.dcls.kernel import axis_factors, gradients_by_rebuilding, rebuild_in_backward
+
+
+@dataclass
+class _Build:
+    """One set of factors and the circumstances it was made in."""
+
+    key: tuple[Any, ...]
+    positions: Tensor
+    spreads: Tensor | None
+    factors: tuple[Tensor, ...] = ()
+    served: set[int] = field(default_factory=set)
+    is_spent: bool = False
+
+    def fits(self, layer: nn.Module, positions: Tensor, spreads: Tensor | None, key: tuple[Any, ...]) -> bool:
+        same_tensors = self.positions is positions and self.spreads is spreads
+        return same_tensors and self.key == key and not self.is_spent and id(layer) not in self.served
+
+
+class FactorCache:
+    """Factors shared by the layers of one group; `share_positions` gives a group its cache.
+
+    A copy (deepcopy, pickle) starts empty. Safe to ask from several threads: at worst two build the same thing.
+    """
+
+    def __init__(self) -> None:
+        self._build: _Build | None = None
+        self._conversions: list[tuple[weakref.ref[Tensor], weakref.ref[Tensor]]] = []
+        self.num_builds = 0
+
+    def factors(
+        self,
+        layer: nn.Module,
+        positions: Tensor,
+        spreads: Tensor | None,
+        sizes: Sequence[int],
+        interpolation: Interpolation,
+    ) -> tuple[Tensor, ...]:
+        """The factors of `positions` and `spreads`, built at most once for all layers of a forward pass.
+
+        Args:
+            layer: the layer that asks.
+            positions: as in `axis_factors`.
+            spreads: as in `axis_factors`.
+            sizes: taps along each learned axis.
+            interpolation: how an element spreads.
+
+        Shape:
+            M tensors (..., K, S_m)
+        """
+        key = (
+            tuple(sizes),
+            interpolation.name,
+            _state(positions),
+            None if spreads is None else _state(spreads),
+            torch.is_grad_enabled(),
+            torch.is_inference_mode_enabled(),
+        )
+        build = self._build
+        if build is None or not build.fits(layer, positions, spreads, key):
+            build = _Build(key, positions, spreads)
+            build.factors = self._make(build, sizes, interpolation)
+            self._build = build
+            self.num_builds += 1
+        build.served.add(id(layer))
+        return build.factors
+
+    @staticmethod
+    def _make(build: _Build, sizes: Sequence[int], interpolation: Interpolation) -> tuple[Tensor, ...]:
+        def make(positions: Tensor, spreads: Tensor | None = None) -> tuple[Tensor, ...]:
+            return axis_factors(positions, spreads, sizes, interpolation)
+
+        tensors = (build.positions,) if build.spreads is None else (build.positions, build.spreads)
+        if not torch.is_grad_enabled():
+            return make(*tensors)
+        return _SharedFactors.apply(make, weakref.ref(build), *tensors)
+
+    def clear(self) -> None:
+        """Forget the factors; the next layer to ask builds them."""
+        self._build = None
+
+    def converted(self, old: Tensor, new: Tensor) -> Tensor:
+        """What a shared tensor became when its layers moved to another device or type.
+
+        `Module.to_empty` gives every layer that holds a shared parameter a parameter of its own; the first one converted
+        serves the rest of the group.
+        """
+        self._conversions = [pair for pair in self._conversions if pair[0]() is not None and pair[1]() is not None]
+        for known, replacement in self._conversions:
+            kept = replacement()
+            if known() is old and kept is not None:
+                return kept
+        self._conversions.append((weakref.ref(old), weakref.ref(new)))
+        return new
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_build": None, "_conversions": [], "num_builds": 0}
+
+
+class _SharedFactors(torch.autograd.Function):
+    """Factors whose node may be passed through by several backward passes: it frees nothing, it keeps only leaves."""
+
+    @staticmethod
+    def forward(ctx: Any, make: Any, build: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.make, ctx.build = make, build
+        ctx.tensors = tensors
+        ctx.versions = [tensor._version for tensor in tensors]
+        return make(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        if [tensor._version for tensor in ctx.tensors] != ctx.versions:
+            raise RuntimeError(
+                "positions or spreads were changed between the forward and the backward pass that uses them;"
+                " call backward before changing them"
+            )
+        build = ctx.build()
+        if build is not None:
+            build.is_spent = True
+        return None, None, *gradients_by_rebuilding(ctx.make, ctx.tensors, gradients, ctx.needs_input_grad[2:])
+
+
+def _state(tensor: Tensor) -> tuple[Any, ...]:
+    """What changes when a tensor's values do: inference tensors have no version, and cannot be told apart."""
+    version = None if tensor.is_inference() else tensor._version
+    return version, tensor.data_ptr(), tensor.dtype, tensor.device, tensor.requires_grad

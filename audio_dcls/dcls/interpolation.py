@@ -1,0 +1,123 @@
+"""How an element spreads over the taps of one axis.
+
+Axis legend: K elements, S taps of one axis; `...` is whatever leads (output channels, input channels of a group).
+
+An element sits at a real position p, in taps from the kernel's centre; the grid holds integers d = i - S // 2. Every
+form below is a product over axes, so one axis is all that is ever evaluated (Khalfaoui-Hassani, "Dilated Convolution
+with Learnable Spacings", 2024, chapters 2 and 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from audio_dcls.errors import ArgumentError
+
+AxisFactor = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+@dataclass(frozen=True)
+class Interpolation:
+    """One way to spread an element over the grid.
+
+    Args:
+        name: the name used in configs and signatures.
+        factor: maps grid (S,), positions (..., K, 1) and effective spreads (..., K, 1) to (..., K, S).
+        normalised: whether an element's taps are scaled to sum to 1 over the grid.
+        spread_floor: added to |spread|, in taps; None where the form has no spread.
+        initial_spread: where learned spreads start, before the floor is added, in taps.
+        clamps: whether an element outside the kernel has no gradient to come back by, so positions are clamped after
+            every step by default.
+    """
+
+    name: str
+    factor: AxisFactor
+    normalised: bool
+    spread_floor: float | None
+    initial_spread: float
+    clamps: bool
+
+    @property
+    def has_spreads(self) -> bool:
+        """Whether the form has a learnable spread."""
+        return self.spread_floor is not None
+
+    def effective_spreads(self, spreads: Tensor | None) -> Tensor | None:
+        """The width the form uses, |spread| + floor, in taps; None where it has none."""
+        if self.spread_floor is None or spreads is None:
+            return None
+        return spreads.abs() + self.spread_floor
+
+
+def tap_grid(num_taps: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Integer tap coordinates of one axis, in taps from its centre `num_taps // 2`.
+
+    Args:
+        num_taps: length of the axis, at least 1.
+
+    Shape:
+        (S,)
+
+    >>> tap_grid(4, dtype=torch.float32, device=torch.device("cpu"))
+    tensor([-2., -1.,  0.,  1.])
+    """
+    return torch.arange(num_taps, dtype=dtype, device=device) - num_taps // 2
+
+
+def _gauss(grid: Tensor, positions: Tensor, widths: Tensor | None) -> Tensor:
+    """exp(-(d - p)^2 / (2 w^2))."""
+    assert widths is not None
+    return ((grid - positions) / widths).square().mul(-0.5).exp()
+
+
+def _triangle(grid: Tensor, positions: Tensor, widths: Tensor | None) -> Tensor:
+    """max(0, w - |d - p|)."""
+    assert widths is not None
+    return (widths - (grid - positions).abs()).relu()
+
+
+def _bilinear(grid: Tensor, positions: Tensor, widths: Tensor | None) -> Tensor:
+    """max(0, 1 - |d - p|)."""
+    return (1 - (grid - positions).abs()).relu()
+
+
+def _bilinear_floor(grid: Tensor, positions: Tensor, widths: Tensor | None) -> Tensor:
+    """1 - r on the tap floor(p) and r on the next, r = p - floor(p).
+
+    It equals `_bilinear` before normalisation; at integer positions it keeps the slope towards the next tap, where the
+    other's is zero.
+    """
+    lower = positions.floor()
+    remainder = positions - lower
+    steps = grid - lower
+    return torch.where(steps == 0, 1 - remainder, torch.where(steps == 1, remainder, 0.0))
+
+
+INTERPOLATIONS: dict[str, Interpolation] = {
+    form.name: form
+    for form in (
+        Interpolation("gauss", _gauss, True, spread_floor=0.27, initial_spread=0.23, clamps=False),
+        Interpolation("triangle", _triangle, True, spread_floor=1.0, initial_spread=0.0, clamps=False),
+        Interpolation("bilinear", _bilinear, True, spread_floor=None, initial_spread=0.0, clamps=True),
+        Interpolation("bilinear_floor", _bilinear_floor, False, spread_floor=None, initial_spread=0.0, clamps=True),
+    )
+}
+
+
+def find_interpolation(name: str) -> Interpolation:
+    """Look an interpolation up by name.
+
+    Raises:
+        ArgumentError: no interpolation has that name.
+
+    >>> find_interpolation("gauss").spread_floor
+    0.27
+    """
+    form = INTERPOLATIONS.get(name)
+    if form is None:
+        raise ArgumentError(f"`interpolation` (={name!r}) must be one of {', '.join(INTERPOLATIONS)}")
+    return form

@@ -1,0 +1,228 @@
+"""Weights, positions and spreads -> a dense kernel, in any number of dimensions.
+
+Axis legend: O output channels, I input channels of a group, K elements, M learned axes, S_a taps of axis a,
+D.. dense axes (the N-M forms, learned along M of N axes).
+
+For an element k with weight w_k and one-dimensional factors f_a (`interpolation.py`) the kernel is
+
+    kernel[i_0, .., i_{M-1}] = sum_k w_k f_0,k(i_0) .. f_{M-1},k(i_{M-1}) / (S_k + 1e-7)
+
+where S_k, the sum of the product over the grid, is the product of the sums along each axis (thesis, eq. 3.2 to 3.5).
+A sum of K rank-1 terms is one batched matrix product, so no element is ever evaluated at every grid point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from audio_dcls.dcls.interpolation import Interpolation, find_interpolation, tap_grid
+from audio_dcls.errors import ArgumentError
+
+NORMALISER_FLOOR = 1e-7
+"""Added to an element's mass before dividing by it, so that one far outside the kernel fades instead of dividing by 0."""
+
+
+def construct_kernel(
+    weight: Tensor,
+    positions: Tensor,
+    spreads: Tensor | None,
+    dilated_kernel_size: Sequence[int],
+    interpolation: str = "gauss",
+    dense_axes: Sequence[int] = (),
+) -> Tensor:
+    """Build the dense kernel of a convolution from its elements.
+
+    Args:
+        weight: element weights.
+        positions: `positions[m]` is the coordinate along the m-th learned axis, in taps from the kernel's centre
+            `size // 2`; with no dense axes that is axis m itself.
+        spreads: spreads along the same axes, in taps; None for the bilinear forms.
+        dilated_kernel_size: taps along every axis of the kernel, dense ones included.
+        interpolation: "gauss", "triangle", "bilinear" or "bilinear_floor".
+        dense_axes: the axes along which every tap has its own elements, none by default.
+
+    Shape:
+        weight (O, I, D.., K), positions and spreads (M, O, I, D.., K) -> (O, I, S_0, .., S_{N-1}).
+        Float64 stays float64; anything narrower than float32 is built in float32 and then returned in its own type.
+
+    Raises:
+        ArgumentError: a shape, axis or name breaks its rule.
+
+    >>> kernel = construct_kernel(torch.ones(1, 1, 1), torch.zeros(1, 1, 1, 1), None, (3,), "bilinear")
+    >>> [round(tap, 5) for tap in kernel.flatten().tolist()]
+    [0.0, 1.0, 0.0]
+    """
+    form = find_interpolation(interpolation)
+    size = tuple(dilated_kernel_size)
+    dense = check_dense_axes(dense_axes, len(size))
+    check_shapes(weight, positions, spreads, size, dense, form)
+    learned_size = [taps for axis, taps in enumerate(size) if axis not in dense]
+    factors = axis_factors(positions, spreads, learned_size, form)
+    return order_axes(combine_factors(weight, factors), len(size), dense)
+
+
+def axis_factors(
+    positions: Tensor, spreads: Tensor | None, sizes: Sequence[int], interpolation: Interpolation
+) -> tuple[Tensor, ...]:
+    """The 1-D factors of every element along every learned axis; the normaliser is folded into the first.
+
+    Args:
+        positions: in taps from the centre.
+        spreads: in taps, or None.
+        sizes: taps along each learned axis.
+        interpolation: how an element spreads.
+
+    Shape:
+        positions (M, ..., K), spreads (M, ..., K) -> M tensors (..., K, S_m), float32 or float64.
+    """
+    with full_precision(positions.device):
+        positions = _at_least_float32(positions)
+        widths = None if spreads is None else interpolation.effective_spreads(_at_least_float32(spreads))
+        factors = [
+            interpolation.factor(
+                tap_grid(taps, dtype=positions.dtype, device=positions.device),
+                positions[axis].unsqueeze(-1),
+                None if widths is None else widths[axis].unsqueeze(-1),
+            )
+            for axis, taps in enumerate(sizes)
+        ]
+        if interpolation.normalised:
+            mass = factors[0].sum(-1, keepdim=True)
+            for factor in factors[1:]:
+                mass = mass * factor.sum(-1, keepdim=True)
+            factors[0] = factors[0] / (mass + NORMALISER_FLOOR)
+        return tuple(factors)
+
+
+def combine_factors(weight: Tensor, factors: Sequence[Tensor]) -> Tensor:
+    """Sum the elements: one batched matrix product over K.
+
+    Shape:
+        weight (..., K), factors M x (..., K, S_m) -> (..., S_0, .., S_{M-1}) in the dtype of `weight`.
+    """
+    num_elements = weight.shape[-1]
+    with full_precision(weight.device):
+        element_weights = weight.to(factors[0].dtype).reshape(-1, 1, num_elements)
+        first, *others = (factor.reshape(-1, num_elements, factor.shape[-1]) for factor in factors)
+        if others:
+            left = first.transpose(1, 2) * element_weights
+            right = others[0]
+            for other in others[1:]:
+                right = (right.unsqueeze(-1) * other.unsqueeze(-2)).flatten(-2)
+        else:
+            left, right = element_weights, first
+        taps = [factor.shape[-1] for factor in factors]
+        kernel = torch.bmm(left, right).reshape(*weight.shape[:-1], *taps)
+    return kernel.to(weight.dtype)
+
+
+def order_axes(kernel: Tensor, num_axes: int, dense_axes: Sequence[int]) -> Tensor:
+    """Put the axes of a kernel built as (O, I, dense.., learned..) in their own order (O, I, 0, 1, ..)."""
+    if not dense_axes:
+        return kernel
+    built = [*dense_axes, *(axis for axis in range(num_axes) if axis not in dense_axes)]
+    return kernel.permute(0, 1, *(2 + built.index(axis) for axis in range(num_axes))).contiguous()
+
+
+def rebuild_in_backward(build: Callable[..., Any], *tensors: Tensor) -> Any:
+    """Call `build(*tensors)` and keep only the tensors for its gradient: what it computes on the way is computed again.
+
+    The intermediate tensors of a construction are several times its output; here they live no longer than the call.
+
+    Args:
+        build: a differentiable function of tensors, returning a tensor or a tuple of them, without randomness.
+        tensors: its arguments.
+    """
+    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+        return build(*tensors)
+    return _RebuildInBackward.apply(build, *tensors)
+
+
+class _RebuildInBackward(torch.autograd.Function):
+    """See `rebuild_in_backward`. Differentiable twice: the second build is recorded when a graph is asked for."""
+
+    @staticmethod
+    def forward(ctx: Any, build: Callable[..., Any], *tensors: Tensor) -> Any:
+        ctx.build = build
+        ctx.save_for_backward(*tensors)
+        return build(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *gradients_by_rebuilding(ctx.build, ctx.saved_tensors, gradients, ctx.needs_input_grad[1:])
+
+
+def gradients_by_rebuilding(
+    build: Callable[..., Any], tensors: Sequence[Tensor], gradients: Sequence[Tensor], needed: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
+    """Gradients of `build` with respect to `tensors`, from the gradients of its outputs; None where not needed."""
+    keep_graph = torch.is_grad_enabled()
+    with torch.enable_grad():
+        inputs = [tensor if keep_graph else tensor.detach().requires_grad_(need) for tensor, need in zip(tensors, needed)]
+        outputs = build(*inputs)
+    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+    wanted = [tensor for tensor, need in zip(inputs, needed) if need]
+    found = iter(torch.autograd.grad(outputs, wanted, gradients, create_graph=keep_graph))
+    return tuple(next(found) if need else None for need in needed)
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Autocast off for `device`: a position rounded to bfloat16 is wrong by up to 1/16 of a tap at 11 taps."""
+    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
+
+
+def _at_least_float32(tensor: Tensor) -> Tensor:
+    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
+
+
+def check_dense_axes(dense_axes: Sequence[int], num_axes: int) -> tuple[int, ...]:
+    """Sorted dense axes.
+
+    Raises:
+        ArgumentError: an axis is out of range or repeated, or none is left to learn.
+    """
+    dense = tuple(sorted(dense_axes))
+    if len(set(dense)) != len(dense) or any(not 0 <= axis < num_axes for axis in dense):
+        raise ArgumentError(f"`dense_axes` (={tuple(dense_axes)}) must be distinct axes from 0 to {num_axes - 1}")
+    if len(dense) == num_axes:
+        raise ArgumentError(f"`dense_axes` (={dense}) must leave one axis to learn; a plain convolution has none")
+    return dense
+
+
+def check_shapes(
+    weight: Tensor,
+    positions: Tensor,
+    spreads: Tensor | None,
+    size: Sequence[int],
+    dense_axes: Sequence[int],
+    interpolation: Interpolation,
+) -> None:
+    """Check the three tensors of a kernel against its size.
+
+    Raises:
+        ArgumentError: a shape does not fit, or spreads are missing where the form has them.
+    """
+    if not size or min(size) < 1:
+        raise ArgumentError(f"`dilated_kernel_size` (={tuple(size)}) must hold at least 1 tap along every axis")
+    dense_size = tuple(size[axis] for axis in dense_axes)
+    if weight.ndim != 3 + len(dense_size) or tuple(weight.shape[2:-1]) != dense_size:
+        raise ArgumentError(
+            f"`weight` (shape {tuple(weight.shape)}) must have shape (out_channels, in_channels / groups,"
+            f" {''.join(f'{taps}, ' for taps in dense_size)}kernel_count)"
+        )
+    expected = (len(size) - len(dense_axes), *weight.shape)
+    if tuple(positions.shape) != expected:
+        raise ArgumentError(f"`positions` (shape {tuple(positions.shape)}) must have shape {expected} to fit `weight`")
+    if interpolation.has_spreads and (spreads is None or tuple(spreads.shape) != expected):
+        found = "None" if spreads is None else f"shape {tuple(spreads.shape)}"
+        raise ArgumentError(f"`spreads` ({found}) must have shape {expected} to fit `weight`")
+    if prod(expected) == 0:
+        raise ArgumentError(f"`weight` (shape {tuple(weight.shape)}) must hold at least one element")
