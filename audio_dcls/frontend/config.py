@@ -1,0 +1,77 @@
+"""Every number of the frontend, and the sizes that follow from them."""
+
+from __future__ import annotations
+
+import math
+
+import pydantic
+
+from audio_dcls.settings import Settings
+
+
+class FrontendConfig(Settings):
+    """How a clip becomes a spectrogram; the defaults are those of the DCLS audio paper (arXiv 2309.13972).
+
+    >>> config = FrontendConfig()
+    >>> config.clip_samples, config.num_bins, config.num_frames
+    (320000, 513, 1001)
+    """
+
+    sample_rate_hz: int = pydantic.Field(32_000, gt=0)
+    """Rate of the waveforms the model sees; files of another rate are resampled."""
+
+    clip_s: float = pydantic.Field(10.0, gt=0, allow_inf_nan=False)
+    """Length of a clip: longer sounds are truncated (or windowed), shorter ones zero-padded at the end."""
+
+    fft_size: int = pydantic.Field(1024, ge=2)
+    """Length of the Hann window and of its Fourier transform, in samples."""
+
+    hop_samples: int = pydantic.Field(320, ge=1)
+    """Distance between two frames: 320 samples are 10 ms at 32 kHz."""
+
+    num_mels: int = pydantic.Field(128, ge=1)
+    """Number of mel bands."""
+
+    low_hz: float = pydantic.Field(50.0, ge=0)
+    """Lower edge of the first mel band."""
+
+    high_hz: float = pydantic.Field(14_000.0, gt=0)
+    """Upper edge of the last mel band; at most half the sample rate."""
+
+    amin: float = pydantic.Field(1e-10, gt=0)
+    """Mel power is floored here before the logarithm, so silence is 10 log10(amin) = -100 dB."""
+
+    mean_db: float = -18.2696
+    """Mean over the balanced training split of AudioSet, subtracted."""
+
+    std_db: float = pydantic.Field(30.5735, gt=0)
+    """Standard deviation over the same split, divided by."""
+
+    @pydantic.model_validator(mode="after")
+    def _check_sizes(self) -> FrontendConfig:
+        if not self.low_hz < self.high_hz <= self.sample_rate_hz / 2:
+            raise ValueError(
+                f"`low_hz` (={self.low_hz:g}) and `high_hz` (={self.high_hz:g}) must satisfy low_hz < high_hz <= "
+                f"sample_rate_hz / 2 (={self.sample_rate_hz / 2:g}); lower high_hz or raise the sample rate"
+            )
+        if self.clip_samples <= self.fft_size // 2:
+            raise ValueError(
+                f"`clip_s` (={self.clip_s:g}) gives {self.clip_samples} samples, which must exceed half of `fft_size` "
+                f"(={self.fft_size}) for its edges to be reflected; use longer clips or a shorter transform"
+            )
+        return self
+
+    @property
+    def clip_samples(self) -> int:
+        """Samples in a clip."""
+        return round(self.clip_s * self.sample_rate_hz)
+
+    @property
+    def num_bins(self) -> int:
+        """Frequencies of the power spectrogram, from 0 Hz to half the sample rate."""
+        return self.fft_size // 2 + 1
+
+    @property
+    def num_frames(self) -> int:
+        """Frames of a clip: both edges are centred on a frame."""
+        return math.floor(self.clip_samples / self.hop_samples) + 1
