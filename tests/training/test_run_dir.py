@@ -1,0 +1,91 @@
+"""Run directories: what counts as a checkpoint, what is kept, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from audio_dcls.errors import RunError
+from audio_dcls.training.config import TrainConfig
+from audio_dcls.training.run_dir import MODEL_FILE, STATE_FILE, RunDir, StudyDir, find_model, find_runs, latest_study
+
+
+def write_checkpoint(run: RunDir, step: int, keep: int = 2) -> Path:
+    folder = run.begin_checkpoint(step)
+    for name in (MODEL_FILE, STATE_FILE):
+        (folder / name).write_bytes(b"x")
+    return run.finish_checkpoint(folder, keep=keep)
+
+
+def make_study(path: Path, seeds: tuple[int, ...] = (0,)) -> StudyDir:
+    study = StudyDir(path)
+    study.create(TrainConfig(seeds=seeds))
+    for seed in seeds:
+        study.run(seed).write_status(state="running")
+    return study
+
+
+def test_only_complete_checkpoints_count_and_the_newest_are_kept(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "seed-3")
+    for step in (9, 10, 100):
+        write_checkpoint(run, step)
+    run.begin_checkpoint(200)
+    (run.path / "checkpoints/step-00000300").mkdir()
+    assert [p.name for p in run.checkpoints()] == ["step-00000010", "step-00000100"]
+    assert run.newest_checkpoint().name == "step-00000100"
+    assert run.seed == 3
+
+
+def test_status_is_updated_not_replaced(tmp_path: Path) -> None:
+    run = RunDir(tmp_path / "seed-0")
+    run.write_status(state="running", step=1)
+    run.write_status(step=2)
+    assert {k: run.status()[k] for k in ("state", "step")} == {"state": "running", "step": 2}
+
+
+def test_metrics_of_later_steps_are_dropped_and_half_lines_too(tmp_path: Path) -> None:
+    run = RunDir(tmp_path)
+    for step in (1, 2, 3):
+        run.append_metrics({"step": step})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "lo')
+    run.drop_metrics_after(2)
+    assert [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2]
+
+
+def test_a_study_keeps_its_config_and_is_never_overwritten(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "s", seeds=(4, 10, 2))
+    assert study.config() == TrainConfig(seeds=(4, 10, 2))
+    assert [run.seed for run in study.runs()] == [2, 4, 10]
+    with pytest.raises(RunError, match="not empty"):
+        study.create(TrainConfig())
+
+
+def test_models_are_found_from_study_run_checkpoint_and_file(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "s", seeds=(0, 1))
+    checkpoint = write_checkpoint(study.run(1), 5)
+    model = checkpoint / MODEL_FILE
+    for place in (study.path, study.run(1).path, checkpoint, model):
+        assert find_model(place) == model
+    with pytest.raises(RunError, match="no checkpoint yet"):
+        find_model(study.run(0).path)
+    with pytest.raises(RunError, match="does not exist"):
+        find_model(tmp_path / "nothing")
+    with pytest.raises(RunError, match="neither"):
+        find_runs(tmp_path)
+
+
+def test_the_latest_study_is_the_one_written_to_last(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="audio-dcls train"):
+        latest_study(tmp_path)
+    for age_s, name in ((100, "new"), (1000, "old")):
+        study = make_study(tmp_path / name)
+        write_checkpoint(study.run(0), 1)
+        then = time.time() - age_s
+        os.utime(study.run(0).path / "status.json", (then, then))
+    make_study(tmp_path / "newest-but-untrained")
+    assert latest_study(tmp_path).path.name == "new"
