@@ -1,0 +1,131 @@
+"""Mixup (Zhang et al., 2017, arXiv 1710.09412) with one weight per step, and label smoothing.
+
+Axes: B clips of the global batch, b clips of one micro-batch, C classes.
+
+Partners are drawn once for the global batch, but only inside fixed groups of consecutive clips. A micro-batch that holds
+whole groups holds every pair, so the mixed batch is the same however the global batch is cut into micro-batches and ranks.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from audio_dcls.data.sampler import counted_rng
+from audio_dcls.errors import ArgumentError
+
+
+def draw_mixup(batch_size: int, *, alpha: float, seed: int, step: int, group_clips: int) -> tuple[float, Tensor]:
+    """Draw the mixing weight λ ~ Beta(α, α) and every clip's partner for one step.
+
+    Args:
+        batch_size: clips in the global batch, at least 1.
+        alpha: α, at least 0; 0 is off: λ = 1 and every clip is its own partner.
+        seed: the run's seed.
+        step: optimiser step, counted from 0 over the whole run.
+        group_clips: clips in a group, at least 1; the last group of a batch may be smaller. The partners of a group
+            are a random permutation of it, so a clip may be its own partner.
+
+    Returns:
+        λ in 0 to 1, and the partners: (B,) int64, places in the global batch.
+
+    Raises:
+        ArgumentError: a number is out of range.
+
+    >>> lam, partners = draw_mixup(4, alpha=0.8, seed=0, step=0, group_clips=2)
+    >>> 0 <= lam <= 1, sorted(partners[:2].tolist()), sorted(partners[2:].tolist())
+    (True, [0, 1], [2, 3])
+    """
+    if not alpha >= 0:
+        raise ArgumentError(f"`alpha` (={alpha}) must be at least 0; 0 turns mixup off")
+    for name, value in (("batch_size", batch_size), ("group_clips", group_clips)):
+        if value < 1:
+            raise ArgumentError(f"`{name}` (={value}) must be at least 1")
+    if alpha == 0:
+        return 1.0, torch.arange(batch_size)
+    rng = counted_rng(seed, step, stream="mixup")
+    lam = float(rng.beta(alpha, alpha))
+    groups = [
+        start + rng.permutation(min(group_clips, batch_size - start)) for start in range(0, batch_size, group_clips)
+    ]
+    return lam, torch.from_numpy(np.concatenate(groups))
+
+
+def check_mixup_groups(batch_size: int, micro_batch_size: int, group_clips: int) -> None:
+    """Make sure that no pair is split between two micro-batches.
+
+    Args:
+        batch_size: clips in the global batch.
+        micro_batch_size: clips in one forward pass on one rank.
+        group_clips: clips in a group of `draw_mixup`.
+
+    Raises:
+        ArgumentError: a group would be split.
+
+    >>> check_mixup_groups(batch_size=64, micro_batch_size=16, group_clips=8)
+    """
+    if micro_batch_size != batch_size and micro_batch_size % group_clips:
+        raise ArgumentError(
+            f"`mixup_group_clips` (={group_clips}) must divide the micro-batch (={micro_batch_size}), or a pair would be "
+            f"split between two forward passes; lower it to a divisor of {micro_batch_size}"
+        )
+
+
+def micro_batch_partners(partners: Tensor, start: int, slots: Tensor) -> Tensor:
+    """Partners of the clips that one micro-batch really holds.
+
+    Args:
+        partners: (B,), from `draw_mixup`.
+        start: place in the global batch of the micro-batch's first clip, `StepBatchSampler.micro_batch_start`.
+        slots: (b,) int64, ascending places of the held clips within the micro-batch, `Batch.slots`; a clip that could
+            not be read leaves its place out.
+
+    Returns:
+        (b,) int64, places among the held clips. A clip whose partner could not be read is its own partner.
+
+    >>> micro_batch_partners(torch.tensor([1, 0, 4, 2, 3]), start=2, slots=torch.tensor([0, 2]))
+    tensor([1, 1])
+    """
+    wanted = partners[start + slots] - start
+    found = torch.searchsorted(slots, wanted).clamp(max=max(len(slots) - 1, 0))
+    return torch.where(slots[found] == wanted, found, torch.arange(len(slots)))
+
+
+def mix(x: Tensor, lam: float, partners: Tensor) -> Tensor:
+    """Mix each item with its partner: λ · x + (1 − λ) · x[partners].
+
+    Args:
+        x: (b, ...), spectrograms or targets.
+        lam: λ, 0 to 1.
+        partners: (b,) integers, on any device.
+
+    Shape:
+        (b, ...) to (b, ...).
+
+    >>> mix(torch.tensor([0.0, 1.0]), 0.75, torch.tensor([1, 0]))
+    tensor([0.2500, 0.7500])
+    """
+    return lam * x + (1.0 - lam) * x[partners.to(x.device, non_blocking=True)]
+
+
+def smooth_labels(y: Tensor, smoothing: float, num_classes: int) -> Tensor:
+    """Smooth multi-label targets: (1 − s) · y + s / C, before mixing.
+
+    Args:
+        y: (b, C), 0 or 1.
+        smoothing: s, 0 (off) to 1.
+        num_classes: C.
+
+    Shape:
+        (b, C) to (b, C).
+
+    Raises:
+        ArgumentError: `smoothing` is out of range.
+
+    >>> smooth_labels(torch.tensor([[1.0, 0.0]]), 0.1, num_classes=2)
+    tensor([[0.9500, 0.0500]])
+    """
+    if not 0 <= smoothing <= 1:
+        raise ArgumentError(f"`smoothing` (={smoothing}) must be from 0 to 1; 0 turns it off")
+    return (1.0 - smoothing) * y + smoothing / num_classes

@@ -1,0 +1,161 @@
+"""Random changes of a waveform: circular shift, speed, gain.
+
+Axes: T samples.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+import soxr
+
+from audio_dcls.errors import ArgumentError
+
+SpeedMethod = Literal["nearest", "resample"]
+
+_BLOCK_SAMPLES = 16384  # the block's float64 and int64 places fit in a level-2 cache
+
+
+def circular_shift(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rotate a clip by a uniform number of samples: what leaves at the end comes in at the start.
+
+    Args:
+        waveform: (T,).
+        rng: source of the one draw, uniform over 0 .. T - 1.
+
+    Shape:
+        (T,) to (T,), a new array.
+
+    >>> sorted(circular_shift(np.arange(4.0), np.random.default_rng(0)).tolist())
+    [0.0, 1.0, 2.0, 3.0]
+    """
+    return np.roll(waveform, int(rng.integers(max(len(waveform), 1))))
+
+
+def change_speed(waveform: np.ndarray, factor: float, *, method: SpeedMethod = "nearest") -> np.ndarray:
+    """Play a waveform faster (`factor` > 1: shorter and higher) or slower (`factor` < 1: longer and lower).
+
+    Args:
+        waveform: (T,) float32 or float64.
+        factor: playing speed, above 0; the pitch moves by 12 log2(factor) semitones.
+        method: `nearest` takes sample round(n · factor) for output sample n, which aliases and adds images, as
+            the published recipe does; `resample` is a band-limited resampler (soxr, HQ).
+
+    Shape:
+        (T,) to (ceil(T / factor),).
+
+    Raises:
+        ArgumentError: `factor` is not a positive number, or `method` is unknown.
+
+    >>> change_speed(np.arange(6.0), 2.0).tolist()
+    [0.0, 2.0, 4.0]
+    """
+    if not (math.isfinite(factor) and factor > 0):
+        raise ArgumentError(f"`factor` (={factor}) must be a finite number above 0; 1 leaves the speed unchanged")
+    num_samples = math.ceil(len(waveform) / factor)
+    if method == "nearest":
+        return _take_nearest(waveform, factor, num_samples)
+    if method == "resample":
+        return _resize(soxr.resample(waveform, factor, 1.0), num_samples, 0)
+    raise ArgumentError(f"`method` (={method!r}) must be 'nearest' or 'resample'")
+
+
+def _take_nearest(waveform: np.ndarray, step: float, num_samples: int) -> np.ndarray:
+    """Samples round(n · step), n = 0 .. num_samples - 1, a block at a time: 0.7 ms for 10 s at 32 kHz, 5 to 15 ms with
+    arrays of the whole length, most of it page faults."""
+    result = np.empty(num_samples, dtype=waveform.dtype)
+    counts = np.arange(_BLOCK_SAMPLES, dtype=np.float64)
+    for start in range(0, num_samples, _BLOCK_SAMPLES):
+        block = result[start : start + _BLOCK_SAMPLES]
+        places = np.rint((counts[: len(block)] + start) * step).astype(np.int64)
+        waveform.take(places, out=block, mode="clip")
+    return result
+
+
+def random_pad_or_crop(waveform: np.ndarray, num_samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Bring a waveform to a length: place it at random in zeros, or keep a random part of it.
+
+    Args:
+        waveform: (T,).
+        num_samples: wanted length, at least 0.
+        rng: source of the one draw, uniform over every possible alignment.
+
+    Shape:
+        (T,) to (num_samples,).
+
+    >>> random_pad_or_crop(np.ones(3), 5, np.random.default_rng(0)).sum().item()
+    3.0
+    """
+    return _resize(waveform, num_samples, int(rng.integers(abs(num_samples - len(waveform)) + 1)))
+
+
+def _resize(waveform: np.ndarray, num_samples: int, offset: int) -> np.ndarray:
+    """Put `offset` zeros before a short waveform and zeros after it, or drop `offset` samples of a long one."""
+    if len(waveform) >= num_samples:
+        return waveform[offset : offset + num_samples]
+    resized = np.zeros(num_samples, dtype=waveform.dtype)
+    resized[offset : offset + len(waveform)] = waveform
+    return resized
+
+
+class WaveformAugment:
+    """Shift, change the speed of, and scale a clip; the length stays.
+
+    The order is that of the published recipe: the clip, already truncated or zero-padded to its fixed length, is shifted
+    (padding included), then its speed is changed, then it is padded or cropped back at a random place. Gain comes last.
+
+    The published recipe draws the ratio of new to old *length* uniformly from 0.5 to 1.5, so the speed lies between
+    1 / 1.5 and 2, and slow clips are as likely as fast ones by length: `stretch_range` is that range.
+
+    Args:
+        shift_probability: share of clips that are shifted, 0 to 1.
+        speed_probability: share of clips whose speed changes, 0 to 1.
+        stretch_range: lowest and highest ratio of new to old length, above 0.
+        speed_method: as in `change_speed`.
+        gain_db: lowest and highest gain in dB, drawn uniformly; (0, 0) is off.
+
+    Raises:
+        ArgumentError: a probability is outside 0 to 1, or a range is reversed or out of bounds.
+
+    >>> augment = WaveformAugment(speed_probability=1.0)
+    >>> augment(np.ones(100, dtype=np.float32), np.random.default_rng(0)).shape
+    (100,)
+    """
+
+    def __init__(
+        self,
+        *,
+        shift_probability: float = 1.0,
+        speed_probability: float = 0.5,
+        stretch_range: tuple[float, float] = (0.5, 1.5),
+        speed_method: SpeedMethod = "nearest",
+        gain_db: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
+        for name, value in (("shift_probability", shift_probability), ("speed_probability", speed_probability)):
+            if not 0 <= value <= 1:
+                raise ArgumentError(f"`{name}` (={value}) must be from 0 to 1; 0 turns it off")
+        if not 0 < stretch_range[0] <= stretch_range[1] < math.inf:
+            raise ArgumentError(f"`stretch_range` (={stretch_range}) must be (low, high) with 0 < low <= high")
+        if not -math.inf < gain_db[0] <= gain_db[1] < math.inf:
+            raise ArgumentError(f"`gain_db` (={gain_db}) must be (low, high) with low <= high; (0, 0) turns it off")
+        if speed_method not in ("nearest", "resample"):
+            raise ArgumentError(f"`speed_method` (={speed_method!r}) must be 'nearest' or 'resample'")
+        self.shift_probability = shift_probability
+        self.speed_probability = speed_probability
+        self.stretch_range = stretch_range
+        self.speed_method: SpeedMethod = speed_method
+        self.gain_db = gain_db
+
+    def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Augment one clip (T,) with draws from `rng`; returns (T,), never the array given."""
+        changed = waveform.copy()
+        if rng.random() < self.shift_probability:
+            changed = circular_shift(waveform, rng)
+        if rng.random() < self.speed_probability:
+            changed = change_speed(changed, 1.0 / rng.uniform(*self.stretch_range), method=self.speed_method)
+            changed = random_pad_or_crop(changed, len(waveform), rng)
+        if self.gain_db != (0.0, 0.0):
+            changed = changed * waveform.dtype.type(10.0 ** (rng.uniform(*self.gain_db) / 20.0))
+        return changed
