@@ -1,0 +1,35 @@
+# docker build --tag audio-dcls .                                     for CPUs
+# docker build --tag audio-dcls --build-arg TORCH_BACKEND=cu130 .     for CUDA too; run it with --gpus all
+# docker run --rm --volume "$PWD:/data" audio-dcls tag sound.wav --checkpoint runs/mine
+
+FROM python:3.12-slim AS build
+
+# The build of PyTorch, by uv's name: cpu, or cu130, for which constraints.txt pins the CUDA libraries. They come as
+# Python packages, so the same base serves both and the host brings only the driver.
+ARG TORCH_BACKEND=cpu
+ENV UV_TORCH_BACKEND=${TORCH_BACKEND} \
+    UV_NO_CACHE=1 \
+    VIRTUAL_ENV=/opt/audio-dcls
+
+# What the package needs, in a layer of its own: it changes seldom and is large.
+WORKDIR /src
+COPY constraints.txt pyproject.toml ./
+RUN pip install --no-cache-dir --constraint constraints.txt uv \
+    && python -m venv "$VIRTUAL_ENV" \
+    && uv pip install --constraints constraints.txt --requirements pyproject.toml
+
+COPY . .
+RUN uv pip install --no-deps --build-constraints constraints.txt .
+
+
+FROM python:3.12-slim
+
+RUN useradd --uid 1000 --create-home tagger \
+    && install --directory --owner=tagger /data
+COPY --from=build /opt/audio-dcls /opt/audio-dcls
+ENV PATH=/opt/audio-dcls/bin:$PATH
+
+USER 1000
+WORKDIR /data
+ENTRYPOINT ["audio-dcls"]
+CMD ["--help"]
