@@ -1,0 +1,218 @@
+"""The demo corpus: sounds of AudioSet classes, synthesised, so that the whole road can be walked without a download."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from audio_dcls.data.demo.config import DemoConfig
+from audio_dcls.data.demo.labels import SPLITS, deal_labels, demo_labels
+from audio_dcls.data.demo.writer import (
+    AUDIO_FOLDER,
+    LABELS_FILE,
+    MANIFEST_FILE,
+    SEGMENTS_FILES,
+    DemoClip,
+    plan_clip,
+    write_audio,
+    write_manifest,
+    write_segments,
+)
+from audio_dcls.errors import ArgumentError, ManifestError
+
+CORPUS_VERSION = 1
+"""Raised whenever the same seed would sound different, so that an old corpus is not taken for a new one."""
+
+MARKER_FILE = "demo_corpus.json"
+"""Written last: a folder that holds it holds all the rest."""
+
+ABANDONED_AFTER_S = 3600.0
+"""A half-written folder untouched for this long was left by a process that died."""
+
+
+@dataclass(frozen=True)
+class DemoCorpus:
+    """Where the parts of a written corpus are.
+
+    Args:
+        folder: the corpus.
+        manifest: CSV of both splits, `train` and `eval`.
+        segments: AudioSet's form of each split's list, by split.
+        labels: AudioSet's form of the class list.
+        audio: folder of the clips, named by id.
+        reused: whether it was already there.
+    """
+
+    folder: Path
+    manifest: Path
+    segments: dict[str, Path]
+    labels: Path
+    audio: Path
+    reused: bool
+
+
+def write_demo_corpus(
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    num_train: int = 800,
+    num_eval: int = 300,
+    num_workers: int | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> DemoCorpus:
+    """Synthesise the corpus, or find it finished. The folder appears whole or not at all.
+
+    Args:
+        folder: where to; new, empty, or a corpus made by these very arguments, which is kept as it is.
+        seed: at least 0.
+        num_train: clips to train on, at least 1.
+        num_eval: clips to measure on, at least 1.
+        num_workers: threads, by default one a processor; the sounds do not depend on it.
+        on_progress: called with the number of clips written so far.
+
+    Raises:
+        ArgumentError: a number is out of range.
+        ManifestError: the folder holds something else, or another corpus.
+    """
+    for name, value, least in (("seed", seed, 0), ("num_train", num_train, 1), ("num_eval", num_eval, 1)):
+        if value < least:
+            raise ArgumentError(f"`{name}` (={value}) must be at least {least}; raise it")
+    if num_workers is not None and num_workers < 1:
+        raise ArgumentError(f"`num_workers` (={num_workers}) must be at least 1; raise it, or leave it out")
+    folder = Path(folder).absolute()
+    fingerprint = {"corpus_version": CORPUS_VERSION, "seed": seed, "num_train": num_train, "num_eval": num_eval}
+    if _is_finished(folder, fingerprint):
+        return _corpus(folder, reused=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(folder)
+    partial = Path(tempfile.mkdtemp(prefix=_partial_prefix(folder), dir=folder.parent))
+    try:
+        _write_parts(partial, seed, {"train": num_train, "eval": num_eval}, num_workers, on_progress)
+        (partial / MARKER_FILE).write_text(json.dumps(fingerprint) + "\n", encoding="utf-8")
+        partial.chmod(0o755)
+        reused = _move_into_place(partial, folder, fingerprint)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return _corpus(folder, reused=reused)
+
+
+def build_demo_corpus(
+    config: DemoConfig, folder: str | Path, *, on_progress: Callable[[int], None] | None = None
+) -> DemoCorpus:
+    """`write_demo_corpus` with the numbers of a config."""
+    return write_demo_corpus(folder, **config.model_dump(), on_progress=on_progress)
+
+
+def _is_finished(folder: Path, fingerprint: dict[str, int]) -> bool:
+    """Whether the very corpus is there; False if there is nothing; anything else is an error."""
+    if not folder.exists():
+        return False
+    if not folder.is_dir():
+        raise ManifestError(f"'{folder}' is a file, not a folder; name a new folder for the demo corpus")
+    if not any(folder.iterdir()):
+        return False
+    marker = folder / MARKER_FILE
+    if not marker.is_file():
+        raise ManifestError(
+            f"folder '{folder}' holds something other than a demo corpus and is left alone; name a new or an empty folder"
+        )
+    found = _read_marker(marker)
+    if found != fingerprint:
+        raise ManifestError(
+            f"folder '{folder}' holds another demo corpus ({found}, asked for {fingerprint}); "
+            "name another folder, or delete this one"
+        )
+    return True
+
+
+def _read_marker(marker: Path) -> Any:
+    try:
+        return json.loads(marker.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ManifestError(f"'{marker}' is not the JSON a demo corpus ends with; delete the folder and try again") from error
+
+
+def _write_parts(
+    folder: Path,
+    seed: int,
+    num_clips: dict[str, int],
+    num_workers: int | None,
+    on_progress: Callable[[int], None] | None,
+) -> None:
+    labels = demo_labels()
+    clips: list[DemoClip] = []
+    for split in SPLITS:
+        dealt = deal_labels(seed, split, num_clips[split])
+        planned = [plan_clip(seed, split, index, hand) for index, hand in enumerate(dealt)]
+        write_segments(folder / SEGMENTS_FILES[split], planned, labels)
+        clips += planned
+    labels.to_csv(folder / LABELS_FILE)
+    write_manifest(folder / MANIFEST_FILE, clips, labels)
+    (folder / AUDIO_FOLDER).mkdir()
+    _write_clips(folder, seed, clips, num_workers, on_progress)
+
+
+def _write_clips(
+    folder: Path,
+    seed: int,
+    clips: Sequence[DemoClip],
+    num_workers: int | None,
+    on_progress: Callable[[int], None] | None,
+) -> None:
+    """Threads, not processes: the array work leaves the interpreter's lock, and nothing has to be imported again."""
+    with ThreadPoolExecutor(num_workers or os.cpu_count()) as pool:
+        tasks = [pool.submit(write_audio, folder, seed, clip) for clip in clips]
+        try:
+            for num_done, task in enumerate(as_completed(tasks), start=1):
+                task.result()
+                if on_progress is not None:
+                    on_progress(num_done)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _move_into_place(partial: Path, folder: Path, fingerprint: dict[str, int]) -> bool:
+    """Rename the finished folder; True if another process finished the same corpus first, which is as good."""
+    if _is_finished(folder, fingerprint):
+        return True
+    if folder.exists():
+        folder.rmdir()
+    try:
+        partial.rename(folder)
+    except OSError:
+        if not _is_finished(folder, fingerprint):
+            raise
+        return True
+    return False
+
+
+def _partial_prefix(folder: Path) -> str:
+    return f".{folder.name}.partial-"
+
+
+def _remove_abandoned(folder: Path) -> None:
+    for left in folder.parent.glob(f"{_partial_prefix(folder)}*"):
+        audio = left / AUDIO_FOLDER
+        touched = (audio if audio.is_dir() else left).stat().st_mtime
+        if time.time() - touched > ABANDONED_AFTER_S:
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _corpus(folder: Path, *, reused: bool) -> DemoCorpus:
+    return DemoCorpus(
+        folder=folder,
+        manifest=folder / MANIFEST_FILE,
+        segments={split: folder / name for split, name in SEGMENTS_FILES.items()},
+        labels=folder / LABELS_FILE,
+        audio=folder / AUDIO_FOLDER,
+        reused=reused,
+    )

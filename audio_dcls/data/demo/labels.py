@@ -1,0 +1,64 @@
+"""Which classes each clip of the demo corpus holds.
+
+Classes are dealt like cards: a shuffled deck of all classes is dealt out before the next is shuffled, so every class is
+heard about as often as any other, and the first clips are the same however many follow.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from audio_dcls.data.demo.sounds import SOUNDS
+from audio_dcls.data.sampler import counted_rng
+from audio_dcls.labels import LabelSet
+
+SPLITS = ("train", "eval")
+
+LABEL_COUNT_WEIGHTS = (0.25, 0.35, 0.25, 0.15)
+"""Chances of a clip to hold 1, 2, 3 or 4 classes; 2.3 on average."""
+
+
+@functools.cache
+def demo_labels() -> LabelSet:
+    """The classes of the corpus, in AudioSet's order, with AudioSet's ids.
+
+    >>> len(demo_labels()), demo_labels().names[0]
+    (25, 'Speech')
+    """
+    return LabelSet.audioset().subset(sound.name for sound in SOUNDS)
+
+
+def deal_labels(seed: int, split: str, num_clips: int) -> list[tuple[int, ...]]:
+    """Class indices of each clip of a split, ascending.
+
+    Args:
+        seed: the corpus's seed.
+        split: `train` or `eval`.
+        num_clips: number of clips.
+
+    >>> deal_labels(0, "train", 3) == deal_labels(0, "train", 8)[:3]
+    True
+    """
+    rng = counted_rng(seed, SPLITS.index(split), stream="demo labels")
+    deck: list[int] = []
+    dealt = []
+    for _ in range(num_clips):
+        count = 1 + int(rng.choice(len(LABEL_COUNT_WEIGHTS), p=LABEL_COUNT_WEIGHTS))
+        dealt.append(tuple(sorted(_draw_distinct(deck, count, rng))))
+    return dealt
+
+
+def _draw_distinct(deck: list[int], count: int, rng: np.random.Generator) -> list[int]:
+    """Take `count` different cards from the front, adding a shuffled deck behind when they run out."""
+    if len(set(deck)) < count:
+        deck.extend(int(card) for card in rng.permutation(len(SOUNDS)))
+    hand: list[int] = []
+    for card in list(deck):
+        if card not in hand:
+            hand.append(card)
+            deck.remove(card)
+        if len(hand) == count:
+            break
+    return hand

@@ -1,0 +1,70 @@
+"""Rooms and backgrounds: what surrounds the sounds of a clip.
+
+Axes: T samples at the world's rate, C channels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.signal
+
+from audio_dcls.data.demo.signals import (
+    Signal,
+    band,
+    decay,
+    filtered,
+    log_uniform,
+    num_samples_of,
+    shaped_noise,
+)
+
+
+def reverberate(rng: np.random.Generator, dry: Signal) -> Signal:
+    """Add the reverberation of a random room: noise that decays exponentially, duller than the sound (Moorer, 1979).
+
+    The room's reverberation time is 0.08 to 0.9 s and its sound 2 to 16 dB below the direct one. Each channel has a tail
+    of its own, as two microphones a metre apart would.
+
+    Args:
+        rng: source of the room.
+        dry: sounds before the room.
+
+    Shape: (T, C) -> (T, C).
+    """
+    t60_s = log_uniform(rng, 0.08, 0.9)
+    wet_gain = np.float32(10 ** (-rng.uniform(2, 16) / 20))
+    damping_hz = log_uniform(rng, 1500, 8000)
+    predelay = num_samples_of(rng.uniform(0.002, 0.02))
+    wet = np.empty_like(dry)
+    for channel in range(dry.shape[1]):
+        tail = shaped_noise(rng, num_samples_of(t60_s), band(100, damping_hz, order=1)) * decay(num_samples_of(t60_s), t60_s)
+        tail /= np.sqrt(np.sum(np.square(tail)))
+        tail = np.concatenate([np.zeros(predelay, dtype=np.float32), tail])
+        wet[:, channel] = scipy.signal.oaconvolve(dry[:, channel], tail)[: len(dry)]
+    return dry + wet_gain * wet
+
+
+def background(rng: np.random.Generator, num_samples: int, num_channels: int) -> Signal:
+    """A steady bed at unit root mean square whose spectrum is neither flat nor pink.
+
+    A rumble falls by 9 dB an octave or more from below 200 Hz, a fan is a band of an octave or two, a hiss lies
+    between 2 and 3.5 kHz: whoever hears white or pink noise in a clip hears an event, not its background.
+
+    Shape: (T, C).
+    """
+    kind = rng.choice(["rumble", "fan", "hiss"])
+    if kind == "rumble":
+        corner_hz, slope = rng.uniform(60, 200), rng.uniform(1.5, 2.5)
+        bed = [shaped_noise(rng, num_samples, lambda f: 1 / (1 + (f / corner_hz) ** slope)) for _ in range(num_channels)]
+    else:
+        low_hz = log_uniform(rng, 150, 600) if kind == "fan" else rng.uniform(2000, 2600)
+        high_hz = low_hz * (rng.uniform(1.5, 3.0) if kind == "fan" else 1.35)
+        bed = [shaped_noise(rng, num_samples, band(low_hz, high_hz, order=3)) for _ in range(num_channels)]
+    return np.stack(bed, axis=1)
+
+
+def microphone(rng: np.random.Generator, sound: Signal) -> Signal:
+    """Tilt the spectrum by up to 1 dB an octave around 1 kHz, as microphones and distance do. Shape: (T, C) -> (T, C)."""
+    exponent = np.float32(rng.uniform(-1, 1) / 6.02)
+    channels = [filtered(channel, lambda f: (np.maximum(f, 50) / 1000) ** exponent) for channel in sound.T]
+    return np.stack(channels, axis=1)
