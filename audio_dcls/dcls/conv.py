@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from audio_dcls.dcls.depthwise import depthwise_conv
 from audio_dcls.dcls.factor_cache import FactorCache
 from audio_dcls.dcls.interpolation import Interpolation, find_interpolation
 from audio_dcls.dcls.kernel import (
@@ -77,6 +78,7 @@ class DclsConv(nn.Module):
 
     num_axes: ClassVar[int]
     spreads: Tensor | None
+    bias: Tensor | None
 
     def __init__(
         self,
@@ -150,10 +152,10 @@ class DclsConv(nn.Module):
         return self.groups == self.in_channels == self.out_channels
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw initial values: positions normal (std 0.5 taps, inside the kernel), weights normal (std 0.02), bias 0."""
+        """Draw initial values: positions normal (0.5 taps, within the kernel), weights normal (0.02), bias 0."""
         with torch.no_grad():
             self.weight.normal_(0, WEIGHT_STD, generator=generator)
-            for coordinates, taps in zip(self.positions, self.learned_size):
+            for coordinates, taps in zip(self.positions, self.learned_size, strict=True):
                 coordinates.normal_(0, POSITION_STD, generator=generator).clamp_(-(taps // 2), taps // 2)
             if self.spreads is not None:
                 self.spreads.fill_(self.form.initial_spread)
@@ -189,6 +191,8 @@ class DclsConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve; see the class for shapes."""
         kernel, padding = self.dense_kernel(), self.padding
+        if self.num_axes == 2 and self.is_depthwise and self.padding_mode == "zeros":
+            return depthwise_conv(x, kernel, self.bias, self.stride, padding)
         if self.padding_mode != "zeros":
             x, padding = F.pad(x, self._padding_of_both_sides(), mode=self.padding_mode), 0
         convolve: Callable[..., Tensor] = (F.conv1d, F.conv2d, F.conv3d)[self.num_axes - 1]
@@ -271,7 +275,7 @@ def share_positions(layers: Sequence[DclsConv]) -> FactorCache:
     """Make layers share the positions and spreads of the first one, and build their 1-D factors once per forward pass.
 
     Args:
-        layers: layers with the same shape of positions, kernel size and interpolation; weights and biases stay their own.
+        layers: layers with the same shape of positions, kernel size and interpolation; weights and biases stay own.
 
     Returns:
         The cache of the group, which each layer also holds as `factor_cache`.
@@ -290,7 +294,9 @@ def share_positions(layers: Sequence[DclsConv]) -> FactorCache:
     for layer in layers:
         ours, theirs = _sharing_traits(first), _sharing_traits(layer)
         if ours != theirs:
-            raise ArgumentError(f"`layers` must agree on shape, size and interpolation to share positions: {ours}, {theirs}")
+            raise ArgumentError(
+                f"`layers` must agree on shape, size and interpolation to share positions: {ours}, {theirs}"
+            )
         layer.positions, layer.spreads, layer.factor_cache = first.positions, first.spreads, cache
     return cache
 

@@ -24,7 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from audio_dcls.dcls.interpolation import Interpolation
-from audio_dcls.dcls.kernel import axis_factors, gradients_by_rebuilding, rebuild_in_backward
+from audio_dcls.dcls.kernel import (
+    axis_factors,
+    gradients_by_rebuilding,
+)
 
 
 @dataclass
@@ -108,8 +111,8 @@ class FactorCache:
     def converted(self, old: Tensor, new: Tensor) -> Tensor:
         """What a shared tensor became when its layers moved to another device or type.
 
-        `Module.to_empty` gives every layer that holds a shared parameter a parameter of its own; the first one converted
-        serves the rest of the group.
+        `Module.to_empty` gives every layer that holds a shared parameter one of its own; the first one converted serves
+        the rest of the group.
         """
         self._conversions = [pair for pair in self._conversions if pair[0]() is not None and pair[1]() is not None]
         for known, replacement in self._conversions:

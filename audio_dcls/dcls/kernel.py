@@ -20,12 +20,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.amp.autocast_mode import is_autocast_available
 
 from audio_dcls.dcls.interpolation import Interpolation, find_interpolation, tap_grid
 from audio_dcls.errors import ArgumentError
 
 NORMALISER_FLOOR = 1e-7
-"""Added to an element's mass before dividing by it, so that one far outside the kernel fades instead of dividing by 0."""
+"""Added to an element's mass before dividing by it: one far outside the kernel fades, nothing divides by 0."""
 
 
 def construct_kernel(
@@ -164,17 +165,18 @@ def gradients_by_rebuilding(
     """Gradients of `build` with respect to `tensors`, from the gradients of its outputs; None where not needed."""
     keep_graph = torch.is_grad_enabled()
     with torch.enable_grad():
-        inputs = [tensor if keep_graph else tensor.detach().requires_grad_(need) for tensor, need in zip(tensors, needed)]
+        pairs = list(zip(tensors, needed, strict=True))
+        inputs = [tensor if keep_graph else tensor.detach().requires_grad_(need) for tensor, need in pairs]
         outputs = build(*inputs)
     outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    wanted = [tensor for tensor, need in zip(inputs, needed) if need]
+    wanted = [tensor for tensor, need in zip(inputs, needed, strict=True) if need]
     found = iter(torch.autograd.grad(outputs, wanted, gradients, create_graph=keep_graph))
     return tuple(next(found) if need else None for need in needed)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
     """Autocast off for `device`: a position rounded to bfloat16 is wrong by up to 1/16 of a tap at 11 taps."""
-    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
+    if is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
 
