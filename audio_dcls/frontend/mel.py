@@ -176,13 +176,13 @@ def _square_magnitude(spectrum: Tensor) -> Tensor:
 
 
 def _full_precision(device: torch.device) -> contextlib.AbstractContextManager[object]:
-    if torch.amp.is_autocast_available(device.type):
-        return torch.autocast(device.type, enabled=False)
-    return contextlib.nullcontext()
+    if device.type == "meta":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def _is_traced() -> bool:
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+    return torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
 
 
 def build_frontend(config: FrontendConfig) -> LogMel:

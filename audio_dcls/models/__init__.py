@@ -1,0 +1,25 @@
+"""Audio taggers: timm's backbones behind the log-mel frontend, with or without DCLS."""
+
+from audio_dcls.models.backbones import build_backbone, stage_maps
+from audio_dcls.models.config import DclsConfig, ModelConfig
+from audio_dcls.models.families import FAMILIES, PAPER_NAMES, find_family, member_names
+from audio_dcls.models.pretrained import PretrainedReport, load_pretrained
+from audio_dcls.models.stem import PatchStem
+from audio_dcls.models.tagger import AudioTagger, build_tagger, swap_backbone
+
+__all__ = [
+    "FAMILIES",
+    "PAPER_NAMES",
+    "AudioTagger",
+    "DclsConfig",
+    "ModelConfig",
+    "PatchStem",
+    "PretrainedReport",
+    "build_backbone",
+    "build_tagger",
+    "find_family",
+    "load_pretrained",
+    "member_names",
+    "stage_maps",
+    "swap_backbone",
+]

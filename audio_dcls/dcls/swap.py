@@ -1,0 +1,317 @@
+"""Swap convolutions of any model for DCLS: plan -> apply -> report.
+
+A plan says which convolutions become DCLS, why, and which of them share positions and spreads; it can be read before
+anything is changed. Applying it changes the model in place and reports the parameters before and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from audio_dcls.dcls.conv import DclsConv, DclsConv1d, DclsConv2d, DclsConv3d, share_positions
+from audio_dcls.dcls.interpolation import find_interpolation
+from audio_dcls.dcls.swap_rule import PLAIN_CONVOLUTIONS, Predicate, SwapRule, find_rule, is_plain
+from audio_dcls.errors import ArgumentError, ModelError
+
+SHARINGS = ("width", "stage", "none")
+_DCLS_CLASSES: dict[int, type[DclsConv]] = {1: DclsConv1d, 2: DclsConv2d, 3: DclsConv3d}
+
+
+@dataclass(frozen=True)
+class SwapEntry:
+    """One layer of a plan.
+
+    Attributes:
+        name: path of the layer in the model.
+        reason: why it is swapped.
+        width: output channels.
+        old_kernel_size: taps along each axis before.
+        new_kernel_size: taps of the dense kernel along each axis after.
+        padding: taps added on both sides along each axis after, or "same"; the output keeps its size.
+        group: label of the layers that share positions and spreads; None where it has its own.
+        num_parameters_before: weights and biases of the convolution.
+        num_parameters_after: weights, biases, and the positions and spreads, which the first layer of a group counts.
+    """
+
+    name: str
+    reason: str
+    width: int
+    old_kernel_size: tuple[int, ...]
+    new_kernel_size: tuple[int, ...]
+    padding: tuple[int, ...] | str
+    group: str | None
+    num_parameters_before: int
+    num_parameters_after: int
+
+
+@dataclass(frozen=True)
+class SwapPlan:
+    """What a swap does, before it is done.
+
+    Attributes:
+        rule: name of the rule.
+        kernel_count: elements of each kernel.
+        interpolation: how an element spreads.
+        share: "width", "stage" or "none".
+        entries: the layers, in the model's order.
+    """
+
+    rule: str
+    kernel_count: int
+    interpolation: str
+    share: str
+    entries: tuple[SwapEntry, ...]
+
+    def groups(self) -> dict[str, list[str]]:
+        """Names of the layers of each group, in the model's order."""
+        groups: dict[str, list[str]] = {}
+        for entry in self.entries:
+            if entry.group is not None:
+                groups.setdefault(entry.group, []).append(entry.name)
+        return groups
+
+    def apply(self, model: nn.Module) -> SwapReport:
+        """Swap the layers in place.
+
+        Weights are drawn from normal(0, 0.02), positions from normal(0, 0.5) clamped into the kernel, biases are 0,
+        in the order of the entries and from torch's global generator: seed it for a repeatable model.
+
+        Raises:
+            ModelError: a layer of the plan is not in the model, or not the convolution it was.
+        """
+        num_parameters_before = count_parameters(model)
+        modules = dict(model.named_modules(remove_duplicate=False))
+        layers: dict[str, DclsConv] = {}
+        for entry in self.entries:
+            layers[entry.name] = self._make_layer(entry, _expect_convolution(modules, entry))
+        _replace_modules(model, {id(modules[name]): layer for name, layer in layers.items()})
+        for names in self.groups().values():
+            share_positions([layers[name] for name in names])
+        return SwapReport(self, num_parameters_before, count_parameters(model))
+
+    def _make_layer(self, entry: SwapEntry, old: Any) -> DclsConv:
+        layer = _DCLS_CLASSES[len(entry.new_kernel_size)](
+            old.in_channels,
+            old.out_channels,
+            kernel_count=self.kernel_count,
+            dilated_kernel_size=entry.new_kernel_size,
+            stride=old.stride,
+            padding=entry.padding,
+            groups=old.groups,
+            bias=old.bias is not None,
+            interpolation=self.interpolation,
+            padding_mode=old.padding_mode,
+            device=old.weight.device,
+            dtype=old.weight.dtype,
+        )
+        return layer.train(old.training)
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """The plan as plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class SwapReport:
+    """What a swap did.
+
+    Attributes:
+        plan: the plan that was applied.
+        num_parameters_before: of the whole model, each once.
+        num_parameters_after: of the whole model, each once however many layers share it.
+    """
+
+    plan: SwapPlan
+    num_parameters_before: int
+    num_parameters_after: int
+
+    def __str__(self) -> str:
+        """A line for each layer and one for the model."""
+        lines = [
+            f"{entry.name}  {entry.width}  {_by(entry.old_kernel_size)} -> {_by(entry.new_kernel_size)}  "
+            f"group {entry.group or '-'}  {entry.num_parameters_before} -> {entry.num_parameters_after}"
+            for entry in self.plan.entries
+        ]
+        return "\n".join([*lines, f"parameters  {self.num_parameters_before} -> {self.num_parameters_after}"])
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return asdict(self)
+
+
+def plan_swap(
+    model: nn.Module,
+    rule: str | SwapRule | Predicate = "paper",
+    *,
+    dilated_kernel_size: int | Sequence[int] = 23,
+    kernel_count: int = 26,
+    interpolation: str = "gauss",
+    share: str = "width",
+) -> SwapPlan:
+    """Choose the convolutions to swap and the layers that share; nothing is changed yet.
+
+    Padding grows with the kernel, so every output keeps its size: the old and the new kernel must differ by an even
+    number of taps.
+
+    Args:
+        model: any model.
+        rule: "paper" (depthwise 7x7, stride 1), "depthwise", "every", a `SwapRule`, or a predicate of the module's
+            path and the module.
+        dilated_kernel_size: taps of the new kernels along every axis, or along each.
+        kernel_count: elements of each kernel, at least 1.
+        interpolation: "gauss", "triangle", "bilinear" or "bilinear_floor".
+        share: "width" (layers with as many output and input channels, as the authors do), "stage" (those that also
+            lie under one numbered part of the model, such as `stages.2` or `layer3`), or "none".
+
+    Raises:
+        ModelError: no layer matches, or one that does cannot be swapped.
+        ArgumentError: a number or a name breaks its rule.
+
+    >>> model = nn.Sequential(*(nn.Conv2d(8, 8, 7, padding=3, groups=8) for _ in range(2)))
+    >>> print(plan_swap(model, dilated_kernel_size=11, kernel_count=5).apply(model))
+    0  8  7x7 -> 11x11  group A  400 -> 208
+    1  8  7x7 -> 11x11  group A  400 -> 48
+    parameters  800 -> 256
+    """
+    if share not in SHARINGS:
+        raise ArgumentError(f"`share` (={share!r}) must be one of {', '.join(SHARINGS)}")
+    if kernel_count < 1:
+        raise ArgumentError(f"`kernel_count` (={kernel_count}) must be at least 1")
+    form, chosen = find_interpolation(interpolation), find_rule(rule)
+    entries: list[SwapEntry] = []
+    sharers: dict[object, list[int]] = {}
+    num_coordinates: list[int] = []
+    for name, conv in _matching(model, chosen):
+        new_size = _size_per_axis(dilated_kernel_size, len(conv.kernel_size), name)
+        num_elements = conv.out_channels * (conv.in_channels // conv.groups) * kernel_count
+        num_biases = 0 if conv.bias is None else conv.out_channels
+        num_coordinates.append(num_elements * len(new_size) * (2 if form.has_spreads else 1))
+        sharers.setdefault(_sharing_key(share, name, conv, new_size), []).append(len(entries))
+        entries.append(
+            SwapEntry(
+                name=name,
+                reason=chosen.reason,
+                width=conv.out_channels,
+                old_kernel_size=tuple(conv.kernel_size),
+                new_kernel_size=new_size,
+                padding=_new_padding(conv, new_size, name),
+                group=None,
+                num_parameters_before=conv.weight.numel() + num_biases,
+                num_parameters_after=num_elements + num_biases,
+            )
+        )
+    if not entries:
+        raise ModelError(
+            f"`rule` (={chosen.name!r}) matches no layer of the model; try 'depthwise', 'every' or a predicate"
+        )
+    entries = _assign_groups(entries, list(sharers.values()), num_coordinates)
+    return SwapPlan(chosen.name, kernel_count, form.name, share, tuple(entries))
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Parameters of a model, each once however many layers share it."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _matching(model: nn.Module, rule: SwapRule) -> Iterator[tuple[str, Any]]:
+    for name, module in model.named_modules():
+        if not rule.matches(name, module):
+            continue
+        if not name:
+            raise ModelError("the model is itself the convolution to swap; build a DclsConv in its place")
+        if not is_plain(module):
+            allowed = ", ".join(kind.__name__ for kind in PLAIN_CONVOLUTIONS)
+            raise ModelError(
+                f"layer '{name}' is a {type(module).__name__}, which cannot be swapped; match only {allowed}"
+            )
+        yield name, module
+
+
+def _size_per_axis(size: int | Sequence[int], num_axes: int, name: str) -> tuple[int, ...]:
+    sizes = (size,) * num_axes if isinstance(size, int) else tuple(size)
+    if len(sizes) != num_axes or min(sizes) < 1:
+        raise ArgumentError(
+            f"`dilated_kernel_size` (={size}) must be an integer of at least 1, or {num_axes} for layer '{name}'"
+        )
+    return sizes
+
+
+def _new_padding(conv: Any, new_size: tuple[int, ...], name: str) -> tuple[int, ...] | str:
+    """Padding that keeps the output's size: S + 2 p is constant minus the difference of the kernels' lengths."""
+    if conv.padding == "same":
+        return "same"
+    old_padding = (0,) * len(new_size) if conv.padding == "valid" else conv.padding
+    lengths = [dilation * (taps - 1) + 1 for dilation, taps in zip(conv.dilation, conv.kernel_size, strict=True)]
+    growth = [new - old for new, old in zip(new_size, lengths, strict=True)]
+    padding = [pad + taps // 2 for pad, taps in zip(old_padding, growth, strict=True)]
+    if any(taps % 2 for taps in growth) or min(padding) < 0:
+        raise ArgumentError(
+            f"`dilated_kernel_size` (={_by(new_size)}) must differ from the {_by(lengths)} taps of layer '{name}' by "
+            "an even number, and not fall below them by more than its padding: otherwise its output changes size"
+        )
+    return tuple(padding)
+
+
+def _sharing_key(share: str, name: str, conv: Any, new_size: tuple[int, ...]) -> object:
+    if share == "none":
+        return name
+    shape = (conv.out_channels, conv.in_channels // conv.groups, new_size, conv.weight.dtype, conv.weight.device)
+    return (_stage_of(name), shape) if share == "stage" else shape
+
+
+def _stage_of(name: str) -> str:
+    """The shortest leading part of a path that ends in a part with a digit: `stages.2.blocks.0.conv` -> `stages.2`."""
+    parts = name.split(".")
+    for end, part in enumerate(parts, start=1):
+        if any(character.isdigit() for character in part):
+            return ".".join(parts[:end])
+    return ""
+
+
+def _assign_groups(entries: list[SwapEntry], sharers: list[list[int]], num_coordinates: list[int]) -> list[SwapEntry]:
+    """Label the groups A, B, ... and charge positions and spreads to the first layer of each."""
+    labelled = list(entries)
+    num_groups = 0
+    for members in sharers:
+        group = None
+        if len(members) > 1:
+            group, num_groups = _label(num_groups), num_groups + 1
+        for place, index in enumerate(members):
+            extra = num_coordinates[index] if place == 0 else 0
+            total = entries[index].num_parameters_after + extra
+            labelled[index] = replace(entries[index], group=group, num_parameters_after=total)
+    return labelled
+
+
+def _label(index: int) -> str:
+    """A, B, ..., Z, AA, AB, ..."""
+    higher, letter = divmod(index, 26)
+    return (_label(higher - 1) if higher else "") + chr(ord("A") + letter)
+
+
+def _expect_convolution(modules: dict[str, nn.Module], entry: SwapEntry) -> nn.Module:
+    module = modules.get(entry.name)
+    if module is None or not is_plain(module):
+        found = "nothing" if module is None else type(module).__name__
+        raise ModelError(
+            f"layer '{entry.name}' of the plan is not a convolution of this model (found {found}); plan anew"
+        )
+    if tuple(getattr(module, "kernel_size", ())) != entry.old_kernel_size or module.out_channels != entry.width:
+        raise ModelError(f"layer '{entry.name}' has other sizes than in the plan ({module}); plan anew")
+    return module
+
+
+def _replace_modules(model: nn.Module, replacements: dict[int, DclsConv]) -> None:
+    """Put new modules in place of old ones under every name they have."""
+    for parent in list(model.modules()):
+        for child_name, child in list(parent._modules.items()):  # named_children() skips a module's second name
+            if id(child) in replacements:
+                setattr(parent, child_name, replacements[id(child)])
+
+
+def _by(size: Sequence[int]) -> str:
+    return "x".join(str(taps) for taps in size)

@@ -1,0 +1,86 @@
+"""What a model is made of, as a config."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pydantic
+
+from audio_dcls.settings import Settings
+
+
+class DclsConfig(Settings):
+    """The swap of convolutions for DCLS; the defaults are the paper's (arXiv 2309.13972).
+
+    >>> DclsConfig().clamping, DclsConfig(interpolation="bilinear").clamping
+    ('never', 'step')
+    """
+
+    rule: Literal["paper", "depthwise", "every"] = "paper"
+    """Which convolutions are swapped: depthwise 7x7 of stride 1, every depthwise one, or every one above 1x1."""
+
+    kernel_size: tuple[int, int] = (23, 23)
+    """Taps of the dense kernel: frequency, time. Each must differ by an even number from the kernel it replaces."""
+
+    kernel_count: int = pydantic.Field(26, ge=1)
+    """Elements of each kernel."""
+
+    interpolation: Literal["gauss", "triangle", "bilinear", "bilinear_floor"] = "gauss"
+    """How an element spreads over the taps around it."""
+
+    clamp_positions: Literal["never", "step"] | None = None
+    """When positions are clamped into the kernel: `never`, after every `step`, or (null) as the paper does, which is
+    `step` for the bilinear forms, whose elements lose their gradient outside, and `never` for the others."""
+
+    share: Literal["width", "stage", "none"] = "width"
+    """Which layers share positions and spreads: those of the same width, of the same stage, or none."""
+
+    @pydantic.field_validator("kernel_size")
+    @classmethod
+    def _check_kernel_size(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if min(value) < 1:
+            raise ValueError("each side of `kernel_size` must be at least 1")
+        return value
+
+    @property
+    def clamping(self) -> Literal["never", "step"]:
+        """`clamp_positions`, with null resolved."""
+        if self.clamp_positions is not None:
+            return self.clamp_positions
+        return "step" if self.interpolation.startswith("bilinear") else "never"
+
+
+class ModelConfig(Settings):
+    """A backbone of one of the three families, adapted to spectrograms."""
+
+    name: str = "convnext_tiny"
+    """timm's name of a ConvNeXt (not V2), ConvFormer or FastViT; `audio-dcls models list` prints them. A tag such as
+    `.fb_in1k` chooses among pretrained weights."""
+
+    pretrained: bool = False
+    """Start from ImageNet weights, fetched through timm; by default those trained on ImageNet-1k alone."""
+
+    pretrained_file: str | None = None
+    """Where `pretrained` is true, a .safetensors or .pth file in timm's or the authors' naming, instead of the hub."""
+
+    drop_path_rate: float = pydantic.Field(0.0, ge=0, lt=1)
+    """Probability of skipping the last block; grows linearly over depth."""
+
+    layer_scale_init: float | None = pydantic.Field(None, gt=0)
+    """Start of the scale on each residual branch; null is timm's (1e-6 ConvNeXt, 1e-5 FastViT, none ConvFormer)."""
+
+    head_dropout: float = pydantic.Field(0.0, ge=0, lt=1)
+    """Dropout before the classifier."""
+
+    head_pooling: Literal["avg", "max", "avgmax"] | None = None
+    """How the last map is pooled over frequency and time; null is timm's (the average, for all three families)."""
+
+    overrides: dict[str, Any] = {}
+    """Sizes that differ from the named model's: `depths` and `dims` (four integers each), and for one family or another
+    `mlp_ratios`, `kernel_sizes`, `conv_mlp`, `cls_ratio`, `proj_drop_rate`, `use_mlp_head`, `head_hidden_size`."""
+
+    dcls: DclsConfig | None = None
+    """The swap, or null for the plain backbone."""
+
+    fast_depthwise: bool = True
+    """Run plain depthwise convolutions through the package's own operator: the same results, faster training."""

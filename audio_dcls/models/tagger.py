@@ -1,0 +1,166 @@
+"""AudioTagger: waveforms to one logit for each class.
+
+Axes: B batch, T samples, N frequency bins, M mels, F frames, C classes, D features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from timm.models.fastvit import RepConditionalPosEnc
+from torch import Tensor, nn
+
+from audio_dcls.dcls.conv import DclsConv
+from audio_dcls.dcls.depthwise import DepthwiseConv2d
+from audio_dcls.dcls.swap import SwapPlan, plan_swap
+from audio_dcls.dcls.swap_rule import is_depthwise
+from audio_dcls.errors import ModelError
+from audio_dcls.frontend import FrontendConfig, LogMel, build_frontend
+from audio_dcls.models.backbones import build_backbone
+from audio_dcls.models.config import DclsConfig, ModelConfig
+from audio_dcls.models.pretrained import PretrainedReport, load_pretrained
+from audio_dcls.models.stem import PATCH_SIZE
+
+MIN_MELS, MIN_FRAMES = (size * 2**3 for size in PATCH_SIZE)
+TensorMap = Callable[[Tensor], Tensor]
+
+
+class AudioTagger(nn.Module):
+    """Frontend and backbone: waveforms in, logits out.
+
+    Args:
+        frontend: waveforms to normalised log-mel spectrograms.
+        backbone: a model of `build_backbone`.
+        swap_plan: what was swapped in the backbone, if anything was.
+        pretrained_report: where its weights come from, if they were loaded.
+
+    Shape:
+        (B, T) -> (B, C).
+
+    >>> import torch
+    >>> small = ModelConfig(name="convnext_atto", overrides={"depths": [1, 1, 1, 1]})
+    >>> build_tagger(small, FrontendConfig(), num_classes=5)(torch.zeros(2, 64000)).shape
+    torch.Size([2, 5])
+    """
+
+    def __init__(
+        self,
+        frontend: LogMel,
+        backbone: nn.Module,
+        *,
+        swap_plan: SwapPlan | None = None,
+        pretrained_report: PretrainedReport | None = None,
+    ) -> None:
+        super().__init__()
+        self.frontend = frontend
+        self.backbone = backbone
+        self.swap_plan = swap_plan
+        self.pretrained_report = pretrained_report
+
+    def forward(self, waveforms: Tensor, on_power: TensorMap | None = None, on_mel: TensorMap | None = None) -> Tensor:
+        """Logits of waveforms.
+
+        Args:
+            waveforms: (B, T) at the frontend's rate.
+            on_power: applied to the linear power spectrogram (B, N, F), such as random erasing.
+            on_mel: applied to the normalised mel spectrogram (B, 1, M, F), such as mixup.
+        """
+        return self.backbone(self.spectrogram(waveforms, on_power, on_mel))
+
+    def spectrogram(
+        self, waveforms: Tensor, on_power: TensorMap | None = None, on_mel: TensorMap | None = None
+    ) -> Tensor:
+        """What the backbone is given, in its floating type: (B, T) -> (B, 1, M, F)."""
+        if on_power is None:
+            mel = self.frontend(waveforms)
+        else:
+            mel = self.frontend.normalised_mel(on_power(self.frontend.power_spectrogram(waveforms)))
+        if on_mel is not None:
+            mel = on_mel(mel)
+        return mel.to(next(self.backbone.parameters()).dtype)
+
+    def features(self, waveforms: Tensor) -> Tensor:
+        """Embeddings: the pooled features the classifier is given, (B, T) -> (B, D)."""
+        backbone: Any = self.backbone
+        return backbone.forward_head(backbone.forward_features(self.spectrogram(waveforms)), pre_logits=True)
+
+
+def build_tagger(model: ModelConfig, frontend: FrontendConfig, num_classes: int) -> AudioTagger:
+    """The tagger two configs describe; random weights come from torch's global generator.
+
+    Args:
+        model: the backbone, its swap and its weights.
+        frontend: the spectrogram.
+        num_classes: logits, at least 1.
+
+    Raises:
+        ModelError: the model cannot be built as asked, or a clip is too short for it.
+        PretrainedError: pretrained weights cannot be had or do not fit.
+    """
+    if frontend.num_mels < MIN_MELS or frontend.num_frames < MIN_FRAMES:
+        raise ModelError(
+            f"`frontend.num_mels` (={frontend.num_mels}) and the {frontend.num_frames} frames of a clip of "
+            f"`frontend.clip_s` (={frontend.clip_s:g}) must be at least {MIN_MELS} and {MIN_FRAMES}: the stem's patches "
+            "are 2x16 and their map is halved three times; use longer clips or shorter hops"
+        )
+    backbone = build_backbone(
+        model.name,
+        num_classes,
+        drop_path_rate=model.drop_path_rate,
+        head_dropout=model.head_dropout,
+        layer_scale_init=model.layer_scale_init,
+        head_pooling=model.head_pooling,
+        overrides=model.overrides,
+    )
+    plan = None if model.dcls is None else swap_backbone(backbone, model.dcls)
+    report = load_pretrained(backbone, model.name, weights_file=model.pretrained_file) if model.pretrained else None
+    if model.fast_depthwise:
+        use_fast_depthwise(backbone)
+    return AudioTagger(build_frontend(frontend), backbone, swap_plan=plan, pretrained_report=report)
+
+
+def swap_backbone(backbone: nn.Module, dcls: DclsConfig) -> SwapPlan:
+    """Swap a backbone's convolutions for DCLS in place, and return the plan that was applied."""
+    plan = plan_swap(
+        backbone,
+        dcls.rule,
+        dilated_kernel_size=dcls.kernel_size,
+        kernel_count=dcls.kernel_count,
+        interpolation=dcls.interpolation,
+        share=dcls.share,
+    )
+    plan.apply(backbone)
+    for module in backbone.modules():
+        # timm's reparameterisation adds an identity of this size to the kernel, once that is dense again
+        if isinstance(module, RepConditionalPosEnc) and isinstance(module.pos_enc, DclsConv):
+            module.spatial_shape = (module.pos_enc.dilated_kernel_size[0], module.pos_enc.dilated_kernel_size[1])
+    return plan
+
+
+def use_fast_depthwise(backbone: nn.Module) -> None:
+    """Put `DepthwiseConv2d` in place of plain depthwise convolutions of stride 1; parameters and results stay."""
+    for parent in list(backbone.modules()):
+        for name, child in list(parent._modules.items()):
+            if (
+                type(child) is nn.Conv2d
+                and is_depthwise(child)
+                and child.stride == (1, 1)
+                and child.kernel_size != (1, 1)
+            ):
+                setattr(parent, name, _fast_twin(child))
+
+
+def _fast_twin(conv: nn.Conv2d) -> DepthwiseConv2d:
+    """The same convolution, with the same parameter objects, through the package's operator."""
+    twin = DepthwiseConv2d(
+        conv.out_channels,
+        kernel_size=(conv.kernel_size[0], conv.kernel_size[1]),
+        padding=conv.padding if isinstance(conv.padding, str) else (conv.padding[0], conv.padding[1]),
+        dilation=(conv.dilation[0], conv.dilation[1]),
+        bias=conv.bias is not None,
+        padding_mode=conv.padding_mode,
+        device="meta",
+    )
+    twin.weight, twin.bias = conv.weight, conv.bias
+    return twin.train(conv.training)
