@@ -1,21 +1,34 @@
 """Dilated convolution with learnable spacings, for any PyTorch model."""
 
-from audio_dcls.dcls.conv import (
-    DclsConv,
-    DclsConv1d,
-    DclsConv2d,
-    DclsConv3d,
-    share_positions,
-)
+from audio_dcls.dcls.conv import DclsConv, DclsConv1d, DclsConv2d, DclsConv3d, share_positions
+from audio_dcls.dcls.depthwise import DepthwiseConv2d, depthwise_conv
 from audio_dcls.dcls.factor_cache import FactorCache
-from audio_dcls.dcls.kernel import construct_kernel
+from audio_dcls.dcls.freezing import freeze, frozen, unfreeze
+from audio_dcls.dcls.kernel import construct_kernel, discrete_kernel
+from audio_dcls.dcls.swap import SwapPlan, SwapReport, plan_swap
+from audio_dcls.dcls.swap_rule import SwapRule
+from audio_dcls.dcls.training import clamp_positions, count_outside, parameter_groups, repulsive_loss
 
 __all__ = [
     "DclsConv",
     "DclsConv1d",
     "DclsConv2d",
     "DclsConv3d",
+    "DepthwiseConv2d",
     "FactorCache",
+    "SwapPlan",
+    "SwapReport",
+    "SwapRule",
+    "clamp_positions",
     "construct_kernel",
+    "count_outside",
+    "depthwise_conv",
+    "discrete_kernel",
+    "freeze",
+    "frozen",
+    "parameter_groups",
+    "plan_swap",
+    "repulsive_loss",
     "share_positions",
+    "unfreeze",
 ]

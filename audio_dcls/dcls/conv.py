@@ -11,7 +11,7 @@ Convolution with Learnable Spacings", ICLR 2023).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from audio_dcls.dcls.kernel import (
     axis_factors,
     check_dense_axes,
     combine_factors,
+    discrete_kernel,
     order_axes,
     rebuild_in_backward,
 )
@@ -34,7 +35,6 @@ POSITION_STD = 0.5
 WEIGHT_STD = 0.02
 
 Size = int | Sequence[int]
-ModuleType = TypeVar("ModuleType", bound=nn.Module)
 
 
 class DclsConv(nn.Module):
@@ -187,6 +187,14 @@ class DclsConv(nn.Module):
             factors = self.factor_cache.factors(self, self.positions, self.spreads, sizes, form)
             kernel = rebuild_in_backward(combine, self.weight, *factors)
         return order_axes(kernel, self.num_axes, self.dense_axes)
+
+    def to_discrete(self) -> Tensor:
+        """The sparse kernel with every element on the tap nearest to it, whatever its spread; see `discrete_kernel`.
+
+        Shape:
+            (O, I, S_0, .., S_{N-1})
+        """
+        return discrete_kernel(self.weight, self.positions, self.dilated_kernel_size, self.dense_axes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve; see the class for shapes."""

@@ -123,6 +123,39 @@ def combine_factors(weight: Tensor, factors: Sequence[Tensor]) -> Tensor:
     return kernel.to(weight.dtype)
 
 
+def discrete_kernel(
+    weight: Tensor, positions: Tensor, dilated_kernel_size: Sequence[int], dense_axes: Sequence[int] = ()
+) -> Tensor:
+    """Put every element on the tap nearest to it: at most K taps of the kernel are not zero.
+
+    Where spreads shrink to nothing during training, as for learned delays (thesis, chapter 4), this is the kernel the
+    trained one becomes. An element nearest to no tap, outside the kernel, is dropped.
+
+    Args:
+        weight: as in `construct_kernel`.
+        positions: as in `construct_kernel`.
+        dilated_kernel_size: as in `construct_kernel`.
+        dense_axes: as in `construct_kernel`.
+
+    Shape:
+        weight (O, I, D.., K), positions (M, O, I, D.., K) -> (O, I, S_0, .., S_{N-1})
+
+    >>> weight, positions = torch.tensor([[[3.0, 4.0, 5.0]]]), torch.tensor([[[[-1.2, 0.9, 7.0]]]])
+    >>> discrete_kernel(weight, positions, (5,)).tolist()
+    [[[0.0, 3.0, 0.0, 4.0, 0.0]]]
+    """
+    dense = check_dense_axes(dense_axes, len(dilated_kernel_size))
+    sizes = [taps for axis, taps in enumerate(dilated_kernel_size) if axis not in dense]
+    index = torch.zeros_like(weight, dtype=torch.long)
+    is_inside = torch.ones_like(weight, dtype=torch.bool)
+    for coordinates, taps in zip(positions, sizes, strict=True):
+        tap = coordinates.round().long() + taps // 2
+        is_inside &= (tap >= 0) & (tap < taps)
+        index = index * taps + tap.clamp(0, taps - 1)
+    kernel = weight.new_zeros(*weight.shape[:-1], prod(sizes)).scatter_add(-1, index, weight * is_inside)
+    return order_axes(kernel.reshape(*weight.shape[:-1], *sizes), len(dilated_kernel_size), dense)
+
+
 def order_axes(kernel: Tensor, num_axes: int, dense_axes: Sequence[int]) -> Tensor:
     """Put the axes of a kernel built as (O, I, dense.., learned..) in their own order (O, I, 0, 1, ..)."""
     if not dense_axes:

@@ -1,0 +1,112 @@
+"""Frozen inference: DCLS layers become plain convolutions, whose kernels are built once.
+
+A frozen layer remembers the layer it was, outside its parameters: state dicts, exporters and code that fuses layers see
+`torch.nn.Conv1d`, `Conv2d` or `Conv3d`, and `unfreeze` puts the original back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from audio_dcls.dcls.conv import DclsConv
+from audio_dcls.dcls.depthwise import DepthwiseConv2d
+
+_ORIGINAL = "dcls_original"
+_PLAIN_CLASSES = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+
+
+def freeze(model: nn.Module, *, discrete: bool = False) -> nn.Module:
+    """Turn every DCLS layer of a model into a plain convolution with its present kernel; the outputs stay the same.
+
+    Args:
+        model: any model, changed in place; a DCLS layer itself is returned as a convolution.
+        discrete: use each layer's `to_discrete` kernel, with every element on one tap, instead of its dense one.
+
+    Returns:
+        The model. Frozen parameters do not require gradients.
+
+    >>> from audio_dcls.dcls.conv import DclsConv2d
+    >>> model = freeze(nn.Sequential(DclsConv2d(4, 8, 3, 5)))
+    >>> sorted(model.state_dict()), isinstance(model[0], nn.Conv2d)
+    (['0.bias', '0.weight'], True)
+    >>> type(unfreeze(model)[0]).__name__
+    'DclsConv2d'
+    """
+
+    def freeze_layer(module: nn.Module) -> nn.Module:
+        return _frozen(module, discrete) if isinstance(module, DclsConv) else module
+
+    return _replace(model, freeze_layer)
+
+
+def unfreeze(model: nn.Module) -> nn.Module:
+    """Put back the DCLS layers that `freeze` replaced, on the device and in the type of the convolutions.
+
+    Args:
+        model: a frozen model, changed in place; what was changed in its frozen kernels is lost.
+    """
+
+    def restore(module: nn.Module) -> nn.Module:
+        original: DclsConv | None = getattr(module, _ORIGINAL, None)
+        if original is None:
+            return module
+        weight: Any = module.weight
+        return original.to(weight.device, weight.dtype).train(module.training)
+
+    return _replace(model, restore)
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[nn.Module]:
+    """A model that is frozen inside a `with` block, for example while it is evaluated between two epochs.
+
+    Args:
+        model: a model that contains DCLS layers, not itself one.
+    """
+    try:
+        yield freeze(model)
+    finally:
+        unfreeze(model)
+
+
+def _frozen(layer: DclsConv, discrete: bool) -> nn.Module:
+    with torch.no_grad():
+        kernel = layer.to_discrete() if discrete else layer.dense_kernel()
+    options: dict[str, Any] = {
+        "stride": layer.stride,
+        "padding": layer.padding,
+        "bias": layer.bias is not None,
+        "padding_mode": layer.padding_mode,
+        "device": "meta",
+    }
+    if layer.num_axes == 2 and layer.is_depthwise:
+        num_rows, num_columns = layer.dilated_kernel_size
+        conv = DepthwiseConv2d(layer.out_channels, (num_rows, num_columns), **options)
+    else:
+        plain = _PLAIN_CLASSES[layer.num_axes]
+        conv = plain(layer.in_channels, layer.out_channels, layer.dilated_kernel_size, groups=layer.groups, **options)
+    conv.weight = _constant(kernel)
+    if layer.bias is not None:
+        conv.bias = _constant(layer.bias)
+    # Set past Module.__setattr__, which would register the original as a part of the frozen layer.
+    object.__setattr__(conv, _ORIGINAL, layer)
+    return conv.train(layer.training)
+
+
+def _constant(tensor: Tensor) -> nn.Parameter:
+    return nn.Parameter(tensor.detach().clone(), requires_grad=False)
+
+
+def _replace(model: nn.Module, substitute: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    """Replace modules wherever they stand; one that stands in several places is replaced by one module."""
+    replaced = {id(module): substitute(module) for module in model.modules()}
+    for parent in list(model.modules()):
+        for name, child in parent._modules.items():
+            if child is not None and replaced[id(child)] is not child:
+                parent._modules[name] = replaced[id(child)]
+    return replaced[id(model)]
