@@ -1,0 +1,116 @@
+"""CSV files read in pieces and written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from audio_dcls.errors import ManifestError
+
+CHUNK_ROWS = 200_000
+
+
+class Rows(NamedTuple):
+    """Consecutive rows of a CSV file, N of them, as text."""
+
+    numbers: np.ndarray
+    """(N,) int64, row numbers in the file, from 1."""
+    columns: list[np.ndarray]
+    """One (N,) object array of strings per column."""
+
+
+def read_csv(path: Path, *, skip_rows: int = 0) -> Iterator[Rows]:
+    """Read a CSV file as text, up to 200 000 rows at a time.
+
+    No cell is interpreted ("NA" stays "NA"); spaces after a comma are dropped, a row that is short is filled with empty
+    cells, and blank rows are left out but counted.
+
+    Args:
+        path: a UTF-8 file, with or without a byte-order mark.
+        skip_rows: rows to leave out at the start.
+
+    Raises:
+        ManifestError: the file is missing, empty, not UTF-8, or a row has more cells than the first.
+    """
+    num_rows = 0
+    try:
+        with pd.read_csv(
+            path,
+            header=None,
+            skiprows=skip_rows,
+            dtype=object,
+            na_filter=False,
+            skip_blank_lines=False,
+            skipinitialspace=True,
+            encoding="utf-8-sig",
+            chunksize=CHUNK_ROWS,
+        ) as reader:
+            for frame in reader:
+                columns = [frame[column].to_numpy(dtype=object) for column in frame.columns]
+                numbers = np.arange(num_rows, num_rows + len(frame), dtype=np.int64) + 1 + skip_rows
+                num_rows += len(frame)
+                filled = np.logical_or.reduce([column != "" for column in columns])
+                yield Rows(numbers[filled], [column[filled] for column in columns])
+    except FileNotFoundError as error:
+        raise ManifestError(f"'{path}' does not exist; check the path") from error
+    except pd.errors.EmptyDataError as error:
+        raise ManifestError(f"'{path}' is empty, or its first row is; is it the right file?") from error
+    except pd.errors.ParserError as error:
+        raise ManifestError(f"'{path}' {_explain(error)}") from error
+    except UnicodeDecodeError as error:
+        raise ManifestError(
+            f"'{path}' is not a CSV file in UTF-8 (byte 0x{error.object[error.start]:02x} near row {num_rows + 1}); "
+            "give the manifest, or save it again as UTF-8"
+        ) from error
+    except OSError as error:
+        raise ManifestError(f"'{path}' cannot be read: {error.strerror}; check its kind and permissions") from error
+
+
+def _explain(error: pd.errors.ParserError) -> str:
+    found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
+    if found:
+        expected, row, seen = found.groups()
+        rule = f"row {row} has {seen} cells where the first row has {expected}"
+        return f"{rule}; put a cell that holds a comma in double quotes"
+    if "EOF inside string" in str(error):
+        row = int(str(error).rsplit(" ", 1)[-1]) + 1
+        return f"row {row} opens a double quote that is never closed; close it"
+    return f"is not a CSV file: {' '.join(str(error).split())}"
+
+
+def write_csv(path: Path, columns: dict[str, Sequence[object]]) -> None:
+    """Write columns as a CSV file with a header; a file of that name is replaced only by a complete one.
+
+    Raises:
+        ManifestError: the folder cannot be written to.
+    """
+    frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _replacing(path) as stream:
+            frame.to_csv(stream, index=False, lineterminator="\n")
+    except OSError as error:
+        raise ManifestError(f"'{path}' cannot be written: {error.strerror}; choose another place") from error
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[str]]:
+    """A text stream whose content becomes `path` in one step at the end."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,239 @@
+"""One clip of one sound file -> a mono waveform.
+
+T samples at the wanted rate, as long as the clip is; nothing is padded here but by `fit_length`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from audio_dcls.data.container import UNKNOWN_FRAMES, promised_frames
+from audio_dcls.errors import ArgumentError, AudioFileError
+
+MIN_DURATION_S = 0.1
+MIN_SWING = 2e-5
+"""Sound must swing at least this far from lowest to highest sample; one step of 16 bits is 3.1e-5."""
+MIN_DECODED_SHARE = 0.95
+"""A clip of which less than this share could be decoded is not used."""
+BLOCK_FRAMES = 2**22
+"""Frames decoded at once, 95 s at 44.1 kHz: an hour of stereo is mixed down piece by piece."""
+
+
+def read_clip(
+    path: str | Path,
+    *,
+    sample_rate_hz: int = 32_000,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    require_sound: bool = True,
+) -> np.ndarray:
+    """Decode a clip, mix it down to mono (the mean over channels) and resample it (soxr HQ).
+
+    Args:
+        path: any file libsndfile reads: wav, flac, ogg (vorbis, opus), mp3, aiff and others.
+        sample_rate_hz: rate of the result, at least 1.
+        start_s: where the clip starts in the file, at least 0; None is its beginning. Only the clip is decoded.
+        end_s: where the clip ends, more than `start_s`; None, or a time beyond the end of the file, is the file's end.
+        require_sound: whether a clip under 0.1 s, or a silent one, is refused.
+
+    Shape: (T,) float32, about duration x `sample_rate_hz` samples.
+
+    Raises:
+        ArgumentError: an argument breaks its rule.
+        AudioFileError: the clip cannot be used; `reason` is missing, empty, unreadable, out_of_range, not_finite,
+            too_short or silent.
+
+    >>> import tempfile, numpy, soundfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     soundfile.write(f"{folder}/a.wav", 0.1 * numpy.random.default_rng(0).standard_normal((44100, 2)), 44100)
+    ...     read_clip(f"{folder}/a.wav", start_s=0.25, end_s=0.75).shape
+    (16000,)
+    """
+    _check_arguments(sample_rate_hz, start_s, end_s)
+    waveform, rate_hz = decode_mono(path, start_s=start_s, end_s=end_s)
+    check_waveform(waveform, rate_hz, path, require_sound=require_sound)
+    if rate_hz != sample_rate_hz:
+        waveform = soxr.resample(waveform, rate_hz, sample_rate_hz, quality="HQ")
+    return waveform
+
+
+def decode_mono(
+    path: str | Path, *, start_s: float | None = None, end_s: float | None = None
+) -> tuple[np.ndarray, int]:
+    """Decode a clip at the file's own rate, mixed down to mono.
+
+    Returns:
+        The waveform (T,) float32, and its rate in Hz.
+
+    Raises:
+        AudioFileError: reason missing, empty, unreadable or out_of_range.
+    """
+    path = Path(path)
+    with _opened(path) as sound:
+        rate_hz = sound.samplerate
+        promised = promised_frames(sound, path)
+        total = sound.frames if promised is None else promised
+        first = round((start_s or 0.0) * rate_hz)
+        last = total if end_s is None else min(round(end_s * rate_hz), total)
+        if first >= total:
+            raise AudioFileError(
+                f"'{path}' is {total / rate_hz:.2f} s long, so nothing lies at start_s (={start_s}); "
+                "mend the times of the clip",
+                reason="out_of_range",
+            )
+        waveform = _read_mono(sound, first, min(last, sound.frames))
+        if promised is not None and len(waveform) < MIN_DECODED_SHARE * (last - first):
+            of = "" if math.isinf(last) else f" of {(last - first) / rate_hz:.2f}"
+            raise AudioFileError(
+                f"'{path}' breaks off: {len(waveform) / rate_hz:.2f}{of} s of the clip could be decoded, the file is "
+                "truncated; fetch or write it again",
+                reason="unreadable",
+            )
+    return waveform, rate_hz
+
+
+def sound_duration_s(path: str | Path) -> float:
+    """Length of a file in seconds, from its header.
+
+    Raises:
+        AudioFileError: reason missing, empty or unreadable.
+    """
+    with _opened(Path(path)) as sound:
+        return sound.frames / sound.samplerate
+
+
+def check_waveform(waveform: np.ndarray, sample_rate_hz: int, path: str | Path, *, require_sound: bool = True) -> None:
+    """Refuse a waveform nothing can be learnt from.
+
+    Args:
+        waveform: (T,) mono.
+        sample_rate_hz: its rate.
+        path: the file, for messages.
+        require_sound: whether one that is short or silent is refused too.
+
+    Raises:
+        AudioFileError: reason not_finite (a NaN or infinite sample), too_short (under 0.1 s), or silent (the lowest and
+            the highest sample differ by less than 2e-5; a constant is silence too).
+
+    >>> check_waveform(np.zeros(32000, dtype=np.float32), 32000, "a.wav")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    audio_dcls.errors.AudioFileError: 'a.wav' is silent: its samples swing by 0e+00, which must be at least 2e-05; ...
+    """
+    lowest, highest = (float(waveform.min()), float(waveform.max())) if len(waveform) else (0.0, 0.0)
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
+        where = int(np.argmin(np.isfinite(waveform)))
+        raise AudioFileError(
+            f"'{path}' holds {waveform[where]} at {where / sample_rate_hz:.3f} s of the clip; samples must be finite, "
+            "write the file again",
+            reason="not_finite",
+        )
+    if not require_sound:
+        return
+    if len(waveform) < MIN_DURATION_S * sample_rate_hz:
+        raise AudioFileError(
+            f"'{path}' gives {len(waveform) / sample_rate_hz:.3f} s of sound, which must be at least {MIN_DURATION_S}; "
+            "remove the clip or mend its times",
+            reason="too_short",
+        )
+    if highest - lowest < MIN_SWING:
+        raise AudioFileError(
+            f"'{path}' is silent: its samples swing by {highest - lowest:.0e}, which must be at least {MIN_SWING:.0e}; "
+            "remove the clip or fetch it again",
+            reason="silent",
+        )
+
+
+def fit_length(waveform: np.ndarray, num_samples: int) -> np.ndarray:
+    """Cut a waveform at `num_samples`, or pad it with zeros at the end.
+
+    >>> fit_length(np.ones(2, dtype=np.float32), 4)
+    array([1., 1., 0., 0.], dtype=float32)
+    """
+    if num_samples < 1:
+        raise ArgumentError(f"`num_samples` (={num_samples}) must be at least 1; give the clip's length")
+    if len(waveform) >= num_samples:
+        return waveform[:num_samples]
+    return np.pad(waveform, (0, num_samples - len(waveform)))
+
+
+def _check_arguments(sample_rate_hz: int, start_s: float | None, end_s: float | None) -> None:
+    if sample_rate_hz < 1:
+        raise ArgumentError(f"`sample_rate_hz` (={sample_rate_hz}) must be at least 1; 32000 is usual")
+    start = 0.0 if start_s is None else start_s
+    if not (math.isfinite(start) and start >= 0):
+        raise ArgumentError(f"`start_s` (={start_s}) must be 0 or more; use None for the beginning of the file")
+    if end_s is not None and not (math.isfinite(end_s) and end_s > start):
+        raise ArgumentError(f"`end_s` (={end_s}) must be more than `start_s` (={start_s}); use None for the file's end")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """An open sound file with at least one frame; what goes wrong inside becomes an AudioFileError."""
+    _check_file(path)
+    try:
+        with soundfile.SoundFile(path) as sound:
+            if sound.frames >= UNKNOWN_FRAMES:
+                raise AudioFileError(
+                    f"'{path}' does not say how long it is (a streamed {sound.format}); write it again with its length",
+                    reason="unreadable",
+                )
+            if sound.frames == 0 and not promised_frames(sound, path):
+                raise AudioFileError(f"'{path}' holds no audio frame; remove it or fetch it again", reason="empty")
+            yield sound
+    except soundfile.SoundFileError as error:
+        detail = getattr(error, "error_string", str(error)).removeprefix("Error : ").strip().rstrip(".")
+        raise AudioFileError(
+            f"'{path}' cannot be decoded ({detail}): it is damaged, truncated or no sound; fetch or write it again",
+            reason="unreadable",
+        ) from error
+    except (OSError, TypeError) as error:  # TypeError: soundfile asks for the parameters of a headerless .raw file
+        raise AudioFileError(
+            f"'{path}' cannot be opened as sound ({error}); check its kind and permissions", reason="unreadable"
+        ) from error
+
+
+def _check_file(path: Path) -> None:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a NUL in the path
+        message = f"'{path}' does not exist; check the path, or remove the clip"
+        raise AudioFileError(message, reason="missing") from error
+    except OSError as error:
+        message = f"'{path}' cannot be opened ({error.strerror}); check its path and permissions"
+        raise AudioFileError(message, reason="unreadable") from error
+    if not path.is_file():
+        raise AudioFileError(f"'{path}' is not a file; give the path of a sound file", reason="unreadable")
+    if status.st_size == 0:
+        raise AudioFileError(f"'{path}' is empty (0 bytes); remove it or fetch it again", reason="empty")
+
+
+def _read_mono(sound: soundfile.SoundFile, first: int, last: float) -> np.ndarray:
+    """Frames `first` .. `last` - 1, or as many as there are, as the mean over channels (T,)."""
+    if first >= last:
+        return np.zeros(0, dtype=np.float32)
+    if first:
+        sound.seek(first)
+    blocks = []
+    left = int(last) - first
+    while left:
+        frames = sound.read(min(left, BLOCK_FRAMES), dtype="float32", always_2d=True)
+        if not len(frames):
+            break
+        blocks.append(_downmix(frames))
+        left -= len(frames)
+    return blocks[0] if len(blocks) == 1 else np.concatenate([np.zeros(0, dtype=np.float32), *blocks])
+
+
+def _downmix(frames: np.ndarray) -> np.ndarray:
+    """Mean over channels of (T, C); a matrix product, 70 times faster than `mean` for stereo."""
+    num_channels = frames.shape[1]
+    if num_channels == 1:
+        return frames[:, 0]
+    return frames @ np.full(num_channels, 1 / num_channels, dtype=np.float32)

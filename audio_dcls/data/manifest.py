@@ -1,0 +1,119 @@
+"""Manifests: one CSV row a clip. The columns are described in `data_manifests/README.md`."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from audio_dcls.data.clip_table import Clip, ClipTable
+from audio_dcls.data.csv_file import write_csv
+from audio_dcls.data.manifest_rows import read_manifest
+from audio_dcls.errors import ManifestError
+from audio_dcls.labels import SEPARATOR, LabelSet
+
+__all__ = ["Clip", "Manifest"]
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """Clips, the classes they are labelled with, and where they were read.
+
+    Args:
+        clips: any sequence of clips; kept as a `ClipTable`.
+        labels: what the clips' label indices mean.
+        source: the file or files, for messages.
+    """
+
+    clips: Sequence[Clip]
+    labels: LabelSet
+    source: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.clips, ClipTable):
+            object.__setattr__(self, "clips", ClipTable.from_clips(self.clips))
+
+    @property
+    def table(self) -> ClipTable:
+        """The clips as columns."""
+        assert isinstance(self.clips, ClipTable)
+        return self.clips
+
+    @classmethod
+    def load(cls, path: str | Path, labels: LabelSet) -> Manifest:
+        """Read a manifest; no sound file is opened.
+
+        Args:
+            path: CSV file with the columns id, path, start_s, end_s, labels, split and, if wanted, sha256.
+            labels: classes the labels are looked up in.
+
+        Raises:
+            ManifestError: the file is missing, empty or not such a CSV; a column is missing; an id is empty or
+                repeated; a path or split is empty; a time is not a number or negative, or start_s is not before end_s;
+                a label is unknown. The message names the file, row, column and value, and what to do.
+        """
+        path = Path(path)
+        return cls(clips=read_manifest(path, labels), labels=labels, source=str(path))
+
+    def save(self, path: str | Path) -> None:
+        """Write the CSV that `load` reads: labels as identifiers, relative paths made relative to its folder.
+
+        Raises:
+            ManifestError: the file cannot be written.
+        """
+        path = Path(path)
+        table = self.table
+        columns: dict[str, Sequence[object]] = {
+            "id": table.ids.to_list(),
+            "path": _moved_paths(table, path.parent),
+            "start_s": _time_cells(table.start_s),
+            "end_s": _time_cells(table.end_s),
+            "labels": _label_cells(table, self.labels),
+            "split": [table.split_names[code] for code in table.split_codes.tolist()],
+        }
+        if len(table.sha256.text):
+            columns["sha256"] = table.sha256.to_list()
+        write_csv(path, columns)
+
+    def split(self, *names: str) -> Manifest:
+        """The clips of the named splits, in the order of the manifest.
+
+        Raises:
+            ManifestError: there is no split of that name.
+        """
+        known = self.splits()
+        for name in names:
+            if name not in known:
+                near = difflib.get_close_matches(name, list(known), n=1)
+                hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known) or 'no clips'}"
+                raise ManifestError(f"'{self.source}' has no clip of split '{name}'; {hint}")
+        codes = [code for code, name in enumerate(self.table.split_names) if name in names]
+        return replace(self, clips=self.table.take(np.isin(self.table.split_codes, codes)))
+
+    def splits(self) -> dict[str, int]:
+        """Number of clips of each split, in order of first appearance."""
+        return self.table.split_sizes()
+
+
+def _moved_paths(table: ClipTable, folder: Path) -> list[str]:
+    """Paths as seen from another folder; absolute ones stay."""
+    paths = table.paths.to_list()
+    prefix = os.path.relpath(table.folder, folder)
+    if prefix == os.curdir:
+        return paths
+    return [path if os.path.isabs(path) else os.path.normpath(os.path.join(prefix, path)) for path in paths]
+
+
+def _time_cells(times_s: np.ndarray) -> list[str]:
+    return ["" if time_s != time_s else repr(time_s) for time_s in times_s.tolist()]
+
+
+def _label_cells(table: ClipTable, labels: LabelSet) -> list[str]:
+    ids = [labels.ids[index] for index in table.label_indices.tolist()]
+    starts = table.label_ends - table.label_counts()
+    bounds = zip(starts.tolist(), table.label_ends.tolist(), strict=True)
+    return [SEPARATOR.join(ids[start:end]) for start, end in bounds]
