@@ -20,12 +20,14 @@ class Family:
         layer_scale_key: timm's argument for the start of the layer scale.
         argument_names: override -> timm's argument, for every override the family takes.
         stem_convolution: path of the stem's convolution in the adapted backbone.
+        min_map_size: patches that the backbone needs along each axis: 2^3 where its three halvings do not pad.
     """
 
     title: str
     prefix: str
     layer_scale_key: str
     stem_convolution: str
+    min_map_size: int
     argument_names: dict[str, str] = field(hash=False)
 
 
@@ -39,6 +41,7 @@ FAMILIES = (
         prefix="convnext_",
         layer_scale_key="ls_init_value",
         stem_convolution="stem.0",
+        min_map_size=8,
         argument_names=_arguments("depths", "dims", "kernel_sizes", "conv_mlp", "head_hidden_size"),
     ),
     Family(
@@ -46,6 +49,7 @@ FAMILIES = (
         prefix="convformer_",
         layer_scale_key="layer_scale_init_values",
         stem_convolution="stem.conv",
+        min_map_size=1,
         argument_names=_arguments("depths", "dims", "proj_drop_rate", "use_mlp_head"),
     ),
     Family(
@@ -53,6 +57,7 @@ FAMILIES = (
         prefix="fastvit_",
         layer_scale_key="layer_scale_init_value",
         stem_convolution="stem",
+        min_map_size=1,
         argument_names=_arguments("mlp_ratios", "cls_ratio", "proj_drop_rate", depths="layers", dims="embed_dims"),
     ),
 )

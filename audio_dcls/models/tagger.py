@@ -19,10 +19,10 @@ from audio_dcls.errors import ModelError
 from audio_dcls.frontend import FrontendConfig, LogMel, build_frontend
 from audio_dcls.models.backbones import build_backbone
 from audio_dcls.models.config import DclsConfig, ModelConfig
+from audio_dcls.models.families import find_family
 from audio_dcls.models.pretrained import PretrainedReport, load_pretrained
 from audio_dcls.models.stem import PATCH_SIZE
 
-MIN_MELS, MIN_FRAMES = (size * 2**3 for size in PATCH_SIZE)
 TensorMap = Callable[[Tensor], Tensor]
 
 
@@ -98,12 +98,7 @@ def build_tagger(model: ModelConfig, frontend: FrontendConfig, num_classes: int)
         ModelError: the model cannot be built as asked, or a clip is too short for it.
         PretrainedError: pretrained weights cannot be had or do not fit.
     """
-    if frontend.num_mels < MIN_MELS or frontend.num_frames < MIN_FRAMES:
-        raise ModelError(
-            f"`frontend.num_mels` (={frontend.num_mels}) and the {frontend.num_frames} frames of a clip of "
-            f"`frontend.clip_s` (={frontend.clip_s:g}) must be at least {MIN_MELS} and {MIN_FRAMES}: the stem's patches "
-            "are 2x16 and their map is halved three times; use longer clips or shorter hops"
-        )
+    _check_map_size(model, frontend)
     backbone = build_backbone(
         model.name,
         num_classes,
@@ -118,6 +113,16 @@ def build_tagger(model: ModelConfig, frontend: FrontendConfig, num_classes: int)
     if model.fast_depthwise:
         use_fast_depthwise(backbone)
     return AudioTagger(build_frontend(frontend), backbone, swap_plan=plan, pretrained_report=report)
+
+
+def _check_map_size(model: ModelConfig, frontend: FrontendConfig) -> None:
+    min_mels, min_frames = (find_family(model.name).min_map_size * size for size in PATCH_SIZE)
+    if frontend.num_mels < min_mels or frontend.num_frames < min_frames:
+        raise ModelError(
+            f"`frontend.num_mels` (={frontend.num_mels}) must be at least {min_mels}, and the {frontend.num_frames} frames "
+            f"of a clip of `frontend.clip_s` (={frontend.clip_s:g}) at least {min_frames}, for '{model.name}' to halve its "
+            "maps three times; use longer clips, a shorter `frontend.hop_samples`, or another family"
+        )
 
 
 def swap_backbone(backbone: nn.Module, dcls: DclsConfig) -> SwapPlan:

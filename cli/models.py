@@ -1,0 +1,141 @@
+"""`audio-dcls models`: list the backbones, and show what a swap for DCLS does to one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from audio_dcls.dcls.swap import SwapPlan
+    from audio_dcls.models import AudioTagger
+
+DCLS_SUFFIX = "-dcls"
+MIN_FILE_WIDTH = 100
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("list", help="Names of the backbones there are.")
+def list_models(json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """Print the members of each family; those of the paper stand out."""
+    import json
+
+    from rich.table import Table
+    from rich.text import Text
+
+    from audio_dcls.models import FAMILIES, PAPER_NAMES, member_names
+    from audio_dcls_cli.progress import out, say
+
+    members = {family.title: member_names(family) for family in FAMILIES}
+    if json_:
+        typer.echo(json.dumps({"families": members, "paper": list(PAPER_NAMES)}))
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("family")
+    table.add_column("names", overflow="fold")
+    for title, names in members.items():
+        styled = [Text(name, style="bold green" if name in PAPER_NAMES else "") for name in names]
+        table.add_row(title, Text(" ").join(styled))
+    out.print(table)
+    say(f"The paper's: {', '.join(PAPER_NAMES)}. Add {DCLS_SUFFIX} to a name, or `dcls: {{}}` to a config, to swap it.")
+
+
+@app.command("show", help="What a model is made of, and which of its layers become DCLS.")
+def show(
+    name: Annotated[str, typer.Argument(help="Name from `models list`, with or without -dcls.", show_default=False)],
+    dcls: Annotated[bool, typer.Option(help="Show the swap for DCLS, or the plain model.")] = True,
+    num_classes: Annotated[int, typer.Option(min=1, help="Classes of the head.")] = 527,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Print layers, sharing and parameters, before and after the swap."""
+    import json
+
+    import torch
+
+    from audio_dcls.errors import ModelError
+    from audio_dcls.frontend import FrontendConfig
+    from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
+    from audio_dcls_cli.progress import out, say
+
+    backbone = name.removesuffix(DCLS_SUFFIX)
+    if backbone != name and not dcls:
+        raise ModelError(f"`NAME` (={name!r}) is the swapped model; leave {DCLS_SUFFIX} out to see the plain one")
+    with torch.device("meta"):  # sizes without memory: the largest members hold a billion parameters
+        plain = build_tagger(ModelConfig(name=backbone), FrontendConfig(), num_classes)
+        swapped = plain
+        if dcls:
+            swapped = build_tagger(ModelConfig(name=backbone, dcls=DclsConfig()), FrontendConfig(), num_classes)
+    parts = {part: (_count(plain, part), _count(swapped, part)) for part in ("stem", "stages", "head", "")}
+    plan = swapped.swap_plan
+    if json_:
+        typer.echo(json.dumps(_as_json(backbone, num_classes, parts, plan)))
+        return
+    if plan is not None:
+        say(f"[bold]{backbone}: {len(plan.entries)} layers become DCLS, {plan.kernel_count} elements each[/]")
+        out.print(_swap_table(plan), width=out.width if out.is_terminal else max(out.width, MIN_FILE_WIDTH))
+        say("Parameters of a layer; positions and spreads of a group are counted with its first layer.\n")
+    say(f"[bold]{backbone}: parameters with {num_classes} classes[/]")
+    out.print(_part_table(parts, with_swap=plan is not None))
+
+
+def _count(tagger: AudioTagger, part: str) -> int:
+    """Parameters of a part of the backbone, each once; the head takes whatever lies after the stages."""
+    from audio_dcls.dcls.swap import count_parameters
+
+    backbone = tagger.backbone
+    if part == "head":
+        return count_parameters(backbone) - _count(tagger, "stem") - _count(tagger, "stages")
+    return count_parameters(backbone.get_submodule(part))
+
+
+def _swap_table(plan: SwapPlan) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_footer=True)
+    before = sum(entry.num_parameters_before for entry in plan.entries)
+    after = sum(entry.num_parameters_after for entry in plan.entries)
+    table.add_column("layer", "together", overflow="fold")
+    table.add_column("width", justify="right")
+    table.add_column("kernel", no_wrap=True)
+    table.add_column("shared with", no_wrap=True)
+    table.add_column("before", f"{before:,}", justify="right")
+    table.add_column("after", f"{after:,}", justify="right")
+    groups = plan.groups()
+    for entry in plan.entries:
+        shared = f"{entry.group}: {len(groups[entry.group])} layers" if entry.group else "-"
+        kernels = f"{_by(entry.old_kernel_size)} → {_by(entry.new_kernel_size)}"
+        numbers = (f"{entry.num_parameters_before:,}", f"{entry.num_parameters_after:,}")
+        table.add_row(entry.name, str(entry.width), kernels, shared, *numbers)
+    return table
+
+
+def _part_table(parts: dict[str, tuple[int, int]], *, with_swap: bool) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("part", min_width=10)
+    table.add_column("plain", justify="right")
+    if with_swap:
+        table.add_column("with DCLS", justify="right")
+    for part, counts in parts.items():
+        shown = counts if with_swap else counts[:1]
+        table.add_row(part or "together", *(f"{count:,}" for count in shown), style="" if part else "bold")
+    return table
+
+
+def _by(size: tuple[int, ...]) -> str:
+    return "x".join(str(taps) for taps in size)
+
+
+def _as_json(name: str, num_classes: int, parts: dict[str, tuple[int, int]], plan: SwapPlan | None) -> dict[str, Any]:
+    return {
+        "name": name,
+        "num_classes": num_classes,
+        "num_parameters_before": parts[""][0],
+        "num_parameters_after": parts[""][1],
+        "parts": {part: {"before": counts[0], "after": counts[1]} for part, counts in parts.items() if part},
+        "swap": None if plan is None else plan.to_json_dict() | {"groups": plan.groups()},
+    }
