@@ -76,7 +76,7 @@ def write_demo_corpus(
         num_train: clips to train on, at least 1.
         num_eval: clips to measure on, at least 1.
         num_workers: threads, by default one a processor; the sounds do not depend on it.
-        on_progress: called with the number of clips written so far.
+        on_progress: called with the number of clips written since its last call.
 
     Raises:
         ArgumentError: a number is out of range.
@@ -122,7 +122,8 @@ def _is_finished(folder: Path, fingerprint: dict[str, int]) -> bool:
     marker = folder / MARKER_FILE
     if not marker.is_file():
         raise ManifestError(
-            f"folder '{folder}' holds something other than a demo corpus and is left alone; name a new or an empty folder"
+            f"folder '{folder}' holds something other than a demo corpus and is left alone; "
+            "name a new or an empty folder"
         )
     found = _read_marker(marker)
     if found != fingerprint:
@@ -137,7 +138,9 @@ def _read_marker(marker: Path) -> Any:
     try:
         return json.loads(marker.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ManifestError(f"'{marker}' is not the JSON a demo corpus ends with; delete the folder and try again") from error
+        raise ManifestError(
+            f"'{marker}' is not the JSON a demo corpus ends with; delete the folder and try again"
+        ) from error
 
 
 def _write_parts(
@@ -171,10 +174,10 @@ def _write_clips(
     with ThreadPoolExecutor(num_workers or os.cpu_count()) as pool:
         tasks = [pool.submit(write_audio, folder, seed, clip) for clip in clips]
         try:
-            for num_done, task in enumerate(as_completed(tasks), start=1):
+            for task in as_completed(tasks):
                 task.result()
                 if on_progress is not None:
-                    on_progress(num_done)
+                    on_progress(1)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

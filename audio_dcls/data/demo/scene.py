@@ -33,15 +33,16 @@ TRAINED_S = 10.0
 
 HEARD_S = 1.5
 
-EVENT_LEVEL_DB = (-9.0, 0.0)
+EVENT_LEVEL_DB = (-6.0, 0.0)
 """Loudest eighth of a second of each event, relative to the clip's reference."""
 
-BACKGROUND_LEVEL_DB = (-32.0, -12.0)
+BACKGROUND_LEVEL_DB = (-36.0, -15.0)
 
 CLIP_LEVEL_DB = (-36.0, -14.0)
 """Root mean square of the whole clip relative to full scale, as far as its peak allows."""
 
-PEAK_LIMIT = 0.95
+PEAK_LIMIT = 0.85
+"""Below full scale, for a Vorbis decoder may overshoot what was encoded."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def render(labels: Sequence[int], recording: Recording, rng: np.random.Generator
         rng: source of everything heard.
 
     Shape:
-        (T, C) float32 at the recording's rate, between -0.95 and 0.95.
+        (T, C) float32 at the recording's rate, between -0.85 and 0.85.
     """
     dry = np.zeros((recording.num_samples, recording.num_channels), dtype=np.float32)
     for label in labels:

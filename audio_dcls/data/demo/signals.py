@@ -15,8 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 WORLD_RATE_HZ = 32_000
 """Rate at which every sound and room is synthesised, before the clip is resampled to its own rate."""
 
-Signal = NDArray[np.float32]
-Response = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Signal = NDArray[np.floating]
+"""Samples, shape (T,) or (T, C); float32 in all that is long."""
+
+Response = Callable[[NDArray[np.floating]], NDArray[np.floating]]
 """Amplitude at each frequency in hertz, (N,) -> (N,)."""
 
 
@@ -94,22 +96,27 @@ def shaped_noise(rng: np.random.Generator, num_samples: int, gain: Response) -> 
 
     Shape: (T,).
     """
-    size = scipy.fft.next_fast_len(num_samples, real=True)
+    size = _fast_size(num_samples)
     spectrum = rng.standard_normal(2 * (size // 2 + 1), dtype=np.float32).view(np.complex64)
     spectrum *= _response(gain, size)
-    return _unit(scipy.fft.irfft(spectrum, size)[:num_samples])
+    return _unit(np.fft.irfft(spectrum, size)[:num_samples])
 
 
 def filtered(signal: Signal, gain: Response, *, unit: bool = False) -> Signal:
     """Zero-phase filter by an amplitude response; `unit` scales the result to unit root mean square. Shape: (T,)."""
-    size = scipy.fft.next_fast_len(len(signal), real=True)
-    spectrum = scipy.fft.rfft(signal, size)
+    size = _fast_size(len(signal))
+    spectrum = np.fft.rfft(signal, size)
     spectrum *= _response(gain, size)
-    result = scipy.fft.irfft(spectrum, size)[: len(signal)]
+    result = np.fft.irfft(spectrum, size)[: len(signal)]
     return _unit(result) if unit else result
 
 
-def _response(gain: Response, size: int) -> NDArray[np.float32]:
+def _fast_size(num_samples: int) -> int:
+    """The next length whose transform is fast."""
+    return int(scipy.fft.next_fast_len(num_samples, True))  # pyright: ignore[reportArgumentType]
+
+
+def _response(gain: Response, size: int) -> NDArray[np.floating]:
     return gain(np.arange(size // 2 + 1, dtype=np.float32) * np.float32(WORLD_RATE_HZ / size)).astype(np.float32)
 
 
@@ -120,7 +127,7 @@ def _unit(signal: Signal) -> Signal:
 def band(low_hz: float, high_hz: float, order: int = 2) -> Response:
     """Amplitude response of a band-pass with Butterworth-like skirts of 6 `order` dB an octave."""
 
-    def gain(frequency_hz: NDArray[np.float32]) -> NDArray[np.float32]:
+    def gain(frequency_hz: NDArray[np.floating]) -> NDArray[np.floating]:
         safe_hz = np.maximum(frequency_hz, 1)
         low = np.square(np.float32(low_hz) / safe_hz)
         high = np.square(safe_hz / np.float32(high_hz))
@@ -138,7 +145,7 @@ def resonances(centres_hz: ArrayLike, widths_hz: ArrayLike, gains: ArrayLike) ->
         )
     ]
 
-    def gain(frequency_hz: NDArray[np.float32]) -> NDArray[np.float32]:
+    def gain(frequency_hz: NDArray[np.floating]) -> NDArray[np.floating]:
         total = np.zeros_like(frequency_hz)
         for centre, width, height in peaks:
             total += height / np.sqrt(1 + np.square((frequency_hz - centre) / (width / 2)))
@@ -153,7 +160,7 @@ def decay(num_samples: int, t60_s: float) -> Signal:
 
 
 def struck_modes(frequencies_hz: ArrayLike, t60s_s: ArrayLike, amplitudes: ArrayLike, phases: ArrayLike) -> Signal:
-    """The sound of a struck body: a sum of damped sines, as long as its slowest mode takes to fall 60 dB. Shape: (T,)."""
+    """The sound of a struck body: a sum of damped sines, as long as the slowest takes to fall 60 dB. Shape: (T,)."""
     num_samples = num_samples_of(float(np.max(np.asarray(t60s_s))))
     total = np.zeros(num_samples, dtype=np.float32)
     for frequency, t60, amplitude, phase in zip(

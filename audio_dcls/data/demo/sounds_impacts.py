@@ -25,14 +25,14 @@ from audio_dcls.data.demo.signals import (
 def tick(rng: np.random.Generator, num_samples: int) -> Signal:
     """A metronome or watch: the same dry click at an even pace."""
     click = _click(rng, log_uniform(rng, 1400, 3300))
-    return _at_even_pace([click], rng.uniform(0.18, 0.7), num_samples)
+    return _at_even_pace([click], rng.uniform(0.16, 0.5), num_samples)
 
 
 def tick_tock(rng: np.random.Generator, num_samples: int) -> Signal:
     """A clock's escapement: a high click and a lower, duller one in turn."""
     high_hz = log_uniform(rng, 1500, 3300)
     low_hz = high_hz * rng.uniform(0.35, 0.6)
-    period_s = rng.uniform(0.2, 0.6)
+    period_s = rng.uniform(0.2, 0.5)
     return _at_even_pace([_click(rng, high_hz), _click(rng, low_hz, body=2.0)], period_s, num_samples)
 
 
@@ -93,8 +93,10 @@ def typing(rng: np.random.Generator, num_samples: int) -> Signal:
     while at_s < num_samples / WORLD_RATE_HZ:
         for _ in range(rng.integers(3, 9)):
             gain = rng.uniform(0.4, 1.0)
-            add_at(track, _key_click(rng, colour_hz * rng.uniform(0.85, 1.2)), at_s, gain)
-            add_at(track, _key_click(rng, colour_hz * rng.uniform(1.1, 1.4)), at_s + rng.uniform(0.04, 0.07), 0.4 * gain)
+            down = _key_click(rng, colour_hz * rng.uniform(0.85, 1.2))
+            up = _key_click(rng, colour_hz * rng.uniform(1.1, 1.4))
+            add_at(track, down, at_s, gain)
+            add_at(track, up, at_s + rng.uniform(0.04, 0.07), 0.4 * gain)
             at_s += pace_s * rng.uniform(0.6, 1.7)
         at_s += rng.uniform(0.1, 0.3)
     return track
@@ -108,7 +110,7 @@ def _key_click(rng: np.random.Generator, colour_hz: float) -> Signal:
 
 def drip(rng: np.random.Generator, num_samples: int) -> Signal:
     """Drops into water: each a bubble that rings and rises in pitch as it nears the surface (van den Doel, 2005)."""
-    base_hz = log_uniform(rng, 500, 1600)
+    base_hz = log_uniform(rng, 600, 1400)
     pace_s = rng.uniform(0.25, 0.8)
     track = np.zeros(num_samples, dtype=np.float32)
     at_s = 0.0
@@ -139,9 +141,9 @@ def heartbeat(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def bell(rng: np.random.Generator, num_samples: int) -> Signal:
-    """A cast bell: hum, prime, tierce, quint, nominal and upper partials, each dying at its own rate (Rossing, 2000)."""
-    nominal_hz = log_uniform(rng, 500, 1500)
-    ratios = np.array([0.25, 0.5, 0.6, 0.75, 1.0, 1.5, 2.0, 2.6]) * rng.uniform(0.985, 1.015, 8)
+    """A cast bell: hum, prime, tierce, quint, nominal and upper partials, the high ones dying first (Rossing, 2000)."""
+    nominal_hz = log_uniform(rng, 600, 1200)
+    ratios = np.array([0.25, 0.5, 0.6, 0.75, 1.0, 1.5, 2.0, 2.6]) * rng.uniform(0.99, 1.01, 8)
     amplitudes = np.array([0.5, 0.8, 1.0, 0.5, 1.0, 0.6, 0.4, 0.25]) * rng.uniform(0.5, 1.2, 8)
     t60s_s = rng.uniform(1.2, 3.5) * np.array([1.4, 1.0, 0.9, 0.6, 0.6, 0.4, 0.3, 0.2])
     stroke = struck_modes(nominal_hz * ratios, t60s_s, amplitudes, rng.uniform(size=8))

@@ -52,7 +52,7 @@ def rain(rng: np.random.Generator, num_samples: int) -> Signal:
     drops[rng.integers(num_samples, size=num_far)] = rng.standard_normal(num_far)
     near_rate_hz = rng.uniform(15, 50)
     num_near = rng.poisson(near_rate_hz * num_samples / WORLD_RATE_HZ)
-    drops[rng.integers(num_samples, size=num_near)] += rng.uniform(4, 12, num_near)
+    drops[rng.integers(num_samples, size=num_near)] += rng.uniform(3, 8, num_near)
     patter = filtered(drops, band(rng.uniform(900, 1600), rng.uniform(5000, 9000)), unit=True)
     low_hz = rng.uniform(1500, 2500)
     hiss = shaped_noise(rng, num_samples, band(low_hz, 10_000, order=1))

@@ -21,7 +21,6 @@ from audio_dcls.data.demo.signals import (
     resonances,
     shaped_noise,
     slow_noise,
-    time_s,
     tone,
 )
 
@@ -36,7 +35,7 @@ VOWEL_FORMANTS_HZ = (
 
 
 def speech(rng: np.random.Generator, num_samples: int) -> Signal:
-    """Babble with a voice's anatomy: a glottal source, moving formants, syllables of 3 to 6 a second, hissed consonants."""
+    """Babble with a voice's anatomy: a glottal source, moving formants, syllables (3 to 6 a second), consonants."""
     pitch_hz = log_uniform(rng, 90, 240)
     melody = 0.10 * slow_noise(rng, num_samples, 1.5) + 0.03 * slow_noise(rng, num_samples, 6)
     num_harmonics = int(5000 / pitch_hz)
@@ -78,7 +77,7 @@ def _syllables(rng: np.random.Generator, num_samples: int, num_vowels: int) -> t
 
 
 def engine(rng: np.random.Generator, num_samples: int) -> Signal:
-    """A piston engine: four unequal firings a cycle through an exhaust's resonances, speed wandering, with intake noise."""
+    """A piston engine: four unequal firings a cycle, an exhaust's resonances, a wandering speed, intake noise."""
     firing_hz = log_uniform(rng, 22, 75)
     depth = rng.uniform(0.03, 0.15)
     speed = np.exp(depth * slow_noise(rng, num_samples, rng.uniform(0.2, 1.0)))
@@ -88,7 +87,8 @@ def engine(rng: np.random.Generator, num_samples: int) -> Signal:
     uneven = np.where(harmonics % 4 == 0, 1.0, rng.uniform(0.1, 0.4, num_harmonics))
     amplitudes = uneven / (1 + (harmonics / 4) ** 0.7)
     pulses = periodic(cycle_hz, num_samples, amplitudes, 0.1 * rng.uniform(size=num_harmonics))
-    exhaust = resonances([rng.uniform(80, 160), rng.uniform(200, 450), rng.uniform(600, 1200)], [60, 120, 400], [1, 0.7, 0.3])
+    centres_hz = [rng.uniform(80, 160), rng.uniform(200, 450), rng.uniform(600, 1200)]
+    exhaust = resonances(centres_hz, [60, 120, 400], [1, 0.7, 0.3])
     roar = filtered(pulses, lambda f: exhaust(f) + 0.05, unit=True)
     intake = shaped_noise(rng, num_samples, band(200, 2000, order=1)) * np.maximum(0, pulses / np.max(np.abs(pulses)))
     return faded((roar + rng.uniform(1.0, 2.5) * intake).astype(np.float32), 0.1, 0.2)
@@ -104,4 +104,4 @@ def whistle(rng: np.random.Generator, num_samples: int) -> Signal:
     breath = shaped_noise(rng, num_samples, band(frequency_hz * 0.85, frequency_hz * 1.2, order=3))
     blown = reed * (0.6 + 0.4 * flutter) + 0.25 * breath
     on_s, off_s = log_uniform(rng, 0.25, 1.5), rng.uniform(0.15, 0.5)
-    return blown * gate(num_samples, on_s, off_s, edge_s=0.03) * (1 - 0.3 * np.exp(-time_s(num_samples) * 20)).astype(np.float32)
+    return blown * gate(num_samples, on_s, off_s, edge_s=0.03)

@@ -33,8 +33,8 @@ BUSY_HZ = (480.0, 620.0)
 
 
 def sine_wave(rng: np.random.Generator, num_samples: int) -> Signal:
-    """One steady sine of 150 to 3000 Hz."""
-    frequency_hz = log_uniform(rng, 150, 3000)
+    """One steady sine of 200 to 1500 Hz."""
+    frequency_hz = log_uniform(rng, 200, 1500)
     return faded(tone(frequency_hz, num_samples, rng.uniform()), rng.uniform(0.01, 0.3), rng.uniform(0.01, 0.3))
 
 
@@ -92,10 +92,10 @@ def dtmf_key(row: int, column: int, duration_s: float) -> Signal:
 
 def beep(rng: np.random.Generator, num_samples: int) -> Signal:
     """Short pips of an electronic device, one to four in a group."""
-    frequency_hz = log_uniform(rng, 700, 2800)
+    frequency_hz = log_uniform(rng, 900, 2600)
     pip_s, gap_s, rest_s = rng.uniform(0.05, 0.16), rng.uniform(0.05, 0.12), rng.uniform(0.3, 0.9)
     pips_in_group = int(rng.integers(1, 5))
-    amplitudes = _odd_harmonics(frequency_hz, rng.uniform(0.0, 0.5))
+    amplitudes = _odd_harmonics(frequency_hz, rng.uniform(0.2, 0.8))
     track = np.zeros(num_samples, dtype=np.float32)
     at_s = 0.0
     while at_s < num_samples / WORLD_RATE_HZ:
@@ -108,10 +108,10 @@ def beep(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def reversing_beeps(rng: np.random.Generator, num_samples: int) -> Signal:
-    """The alarm of a truck in reverse: 900 to 1500 Hz, hard, on and off about once a second."""
-    frequency_hz = rng.uniform(900, 1500)
+    """The alarm of a truck in reverse: 1000 to 1400 Hz, hard, on and off about once a second."""
+    frequency_hz = rng.uniform(1000, 1400)
     on_s = rng.uniform(0.35, 0.6)
-    hard = periodic(frequency_hz, num_samples, _odd_harmonics(frequency_hz, rng.uniform(0.6, 1.0)), start=rng.uniform())
+    hard = periodic(frequency_hz, num_samples, _odd_harmonics(frequency_hz, rng.uniform(0.7, 1.0)), start=rng.uniform())
     return hard * gate(num_samples, on_s, on_s * rng.uniform(0.8, 1.2), edge_s=0.012)
 
 
@@ -151,7 +151,7 @@ def buzzer(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def mains_hum(rng: np.random.Generator, num_samples: int) -> Signal:
-    """50 or 60 Hz and its harmonics, perfectly steady, the even ones strongest (a transformer's core pulls twice a period)."""
+    """50 or 60 Hz and its harmonics, perfectly steady, the even ones strongest: a core is pulled twice a period."""
     frequency_hz = float(rng.choice([50.0, 60.0]))
     num_harmonics = int(rng.integers(8, 30))
     harmonics = np.arange(1, num_harmonics + 1)

@@ -55,7 +55,7 @@ def plan_clip(seed: int, split: str, index: int, labels: tuple[int, ...]) -> Dem
 
 
 def write_audio(folder: Path, seed: int, clip: DemoClip) -> None:
-    """Synthesise a clip and write its file, a second at a time (the Vorbis encoder's stack does not bear long writes)."""
+    """Synthesise a clip and write its file, a second at a time: the Vorbis encoder's stack bears no long writes."""
     recording = clip.recording
     rng = counted_rng(seed, SPLITS.index(clip.split), clip.index, stream="demo sound")
     sound = render(clip.labels, recording, rng)
@@ -72,7 +72,7 @@ def write_audio(folder: Path, seed: int, clip: DemoClip) -> None:
 
 
 def write_segments(path: Path, clips: Sequence[DemoClip], labels: LabelSet) -> None:
-    """Write clips as AudioSet lists its segments: three comment lines, then id, start, end, quoted ids of the labels."""
+    """Write clips as AudioSet lists segments: three comment lines, then id, start, end and the labels' ids, quoted."""
     num_positive = sum(len(clip.labels) for clip in clips)
     num_unique = len({label for clip in clips for label in clip.labels})
     lines = [
