@@ -58,10 +58,10 @@ def epoch_permutation(num_clips: int, seed: int, epoch: int) -> np.ndarray:
 class StepBatchSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
     """Micro-batches of (epoch, clip index) for the steps of one run, on one rank.
 
-    Step s takes the s-th slice of `batch_size` clips from the shuffle of its epoch; the clips left over at the end of an
-    epoch (fewer than a batch) are left to the next shuffles. The slice is cut into consecutive micro-batches that are
-    dealt to the ranks in turn: micro-batch j of the step goes to rank j % num_ranks. So the global batches depend only
-    on (num_clips, batch_size, seed): not on the micro-batch size, the number of ranks or the first step.
+    Step s takes the s-th slice of `batch_size` clips from the shuffle of its epoch; the clips left over at the end of
+    an epoch (fewer than a batch) are left to the next shuffles. The slice is cut into consecutive micro-batches that
+    are dealt to the ranks in turn: micro-batch j of the step goes to rank j % num_ranks. So the global batches depend
+    only on (num_clips, batch_size, seed): not on the micro-batch size, the number of ranks or the first step.
 
     Args:
         num_clips: clips in the training set.

@@ -53,8 +53,8 @@ class AugmentConfig(Settings):
     """α of the mixing weight λ ~ Beta(α, α), one per step; 0 is off."""
 
     mixup_group_clips: int = Field(default=32, ge=1)
-    """Clips are mixed inside consecutive groups of this many, which no micro-batch or process splits: it must divide the
-    micro-batch, unless one micro-batch is the whole batch. It changes the result, so keep it when the layout changes."""
+    """Clips are mixed inside consecutive groups of this many, which no micro-batch or process splits: it must divide
+    the per-device batch. It changes the result, so keep it when the number of devices changes."""
 
     label_smoothing: float = Field(default=0.1, ge=0, le=1)
     """s in (1 − s) · y + s / num_classes, applied before mixing; 0 is off."""

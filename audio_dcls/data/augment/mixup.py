@@ -2,8 +2,9 @@
 
 Axes: B clips of the global batch, b clips of one micro-batch, C classes.
 
-Partners are drawn once for the global batch, but only inside fixed groups of consecutive clips. A micro-batch that holds
-whole groups holds every pair, so the mixed batch is the same however the global batch is cut into micro-batches and ranks.
+Partners are drawn once for the global batch, but only inside fixed groups of consecutive clips. A micro-batch that
+holds whole groups holds every pair, so the mixture is the same however the global batch is cut into micro-batches and
+dealt to ranks.
 """
 
 from __future__ import annotations
@@ -67,8 +68,8 @@ def check_mixup_groups(batch_size: int, micro_batch_size: int, group_clips: int)
     """
     if micro_batch_size != batch_size and micro_batch_size % group_clips:
         raise ArgumentError(
-            f"`mixup_group_clips` (={group_clips}) must divide the micro-batch (={micro_batch_size}), or a pair would be "
-            f"split between two forward passes; lower it to a divisor of {micro_batch_size}"
+            f"`mixup_group_clips` (={group_clips}) must divide the micro-batch (={micro_batch_size}), or a pair would "
+            f"be split between two forward passes; lower it to a divisor of {micro_batch_size}"
         )
 
 

@@ -27,8 +27,8 @@ def draw_erase_box(
     """Draw the one rectangle of random erasing (Zhong et al., 2017, arXiv 1708.04896), or none.
 
     Its share of the spectrogram is uniform over `area`, the logarithm of height / width uniform over `ratio`, its place
-    uniform over where it fits. A rectangle as high or as wide as the spectrogram is drawn again, ten times at most, then
-    nothing is erased: these are the rules of timm and torchvision, so shares come out slightly smaller than uniform.
+    uniform over where it fits. A rectangle as high or as wide as the spectrogram is drawn again, ten times at most,
+    then nothing is erased: these are the rules of timm and torchvision, so shares come out slightly below uniform.
 
     Args:
         num_bins: rows, at least 1.
