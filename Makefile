@@ -28,14 +28,14 @@ env: $(STAMP)  ## make or update .venv: this package (editable) and every tool, 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "'$(PYTHON)' is not Python 3.11 or newer: name one that is, as in 'make env PYTHON=python3.12'" >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	if $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv; then \
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv; then \
 	  $(BIN)/uv pip install --python $(BIN)/python --build-constraints constraints.txt $(INSTALL); \
 	else \
 	  echo "uv is not to be had here; pip does it, more slowly" >&2; \
 	  $(BIN)/python -m pip install --disable-pip-version-check $(INSTALL); \
 	fi
-	touch $@
+	@touch $@
 
 demo: $(STAMP)  ## synthesise the demo corpus, train two seeds, print their mAP, tag a sound
 	$(BIN)/audio-dcls train
@@ -60,7 +60,7 @@ format: $(STAMP)  ## rewrite the code as check wants it
 	$(BIN)/ruff format .
 
 bench: $(STAMP)  ## run every benchmark; each prints its claim and writes benchmarks/results/
-	set -e; for file in benchmarks/bench_*.py; do $(BIN)/python $$file; done
+	set -e; for file in $(sort $(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file; done
 
 constraints: $(STAMP)  ## raise every version in constraints.txt but PyTorch's
 	.ci/constraints $(BIN)/uv

@@ -1,0 +1,128 @@
+"""The repository's own files agree with each other: packages, versions, the container image, the command."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.resources
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+MAX_HELP_S = 1.0
+"""A prompt's patience; half a second is usual on an idle core."""
+
+
+@pytest.fixture(scope="module")
+def pyproject() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def constraints() -> list[Requirement]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def all_requirements(pyproject: dict[str, Any]) -> list[Requirement]:
+    extras = pyproject["project"]["optional-dependencies"].values()
+    return [Requirement(line) for group in (pyproject["project"]["dependencies"], *extras) for line in group]
+
+
+def test_constraints_name_one_exact_version_of_each_package(constraints: list[Requirement]) -> None:
+    for requirement in constraints:
+        assert re.fullmatch(r"==[0-9][0-9a-z.]*", str(requirement.specifier)), requirement
+        assert requirement.url is None
+    names = [canonicalize_name(requirement.name) for requirement in constraints]
+    assert len(names) == len(set(names))
+    assert names == sorted(names)
+
+
+def test_constraints_satisfy_every_declared_range(pyproject: dict[str, Any], constraints: list[Requirement]) -> None:
+    pinned = {canonicalize_name(r.name): next(iter(r.specifier)).version for r in constraints}
+    for requirement in all_requirements(pyproject):
+        assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement
+
+
+def test_constraints_hold_what_the_dependencies_need_here(
+    pyproject: dict[str, Any], constraints: list[Requirement]
+) -> None:
+    pinned = {canonicalize_name(requirement.name) for requirement in constraints}
+    pending = [canonicalize_name(requirement.name) for requirement in all_requirements(pyproject)]
+    seen: set[str] = set()
+    while pending:
+        name = pending.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        for line in importlib.metadata.requires(name) or []:
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                pending.append(canonicalize_name(requirement.name))
+    assert seen <= pinned
+
+
+def test_constraints_hold_torch_packages_of_one_release(constraints: list[Requirement]) -> None:
+    pinned = {r.name: next(iter(r.specifier)).version for r in constraints}
+    needs = [Requirement(line) for line in importlib.metadata.requires("torchvision") or []]
+    if importlib.metadata.version("torchvision").partition("+")[0] != pinned["torchvision"]:
+        pytest.skip("another torchvision is installed than the one pinned")
+    (torch,) = [requirement for requirement in needs if requirement.name == "torch"]
+    assert torch.specifier.contains(pinned["torch"])
+
+
+def test_every_package_folder_is_in_the_wheel(pyproject: dict[str, Any]) -> None:
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in ROOT.glob("audio_dcls/**/__init__.py")}
+    listed = set(pyproject["tool"]["setuptools"]["packages"])
+    assert {name for name in listed if name.partition(".")[0] == "audio_dcls"} == found
+    assert listed - found == set(pyproject["tool"]["setuptools"]["package-dir"])
+
+
+def test_every_config_and_label_file_is_in_the_wheel(pyproject: dict[str, Any]) -> None:
+    data = pyproject["tool"]["setuptools"]["package-data"]
+    for package, folder, wanted in (
+        ("audio_dcls_configs", "configs", "**/*.yaml"),
+        ("audio_dcls_manifests", "data_manifests", "**/*.csv"),
+    ):
+        shipped = {path for pattern in data[package] for path in (ROOT / folder).glob(pattern)}
+        assert set((ROOT / folder).glob(wanted)) <= shipped
+        assert Path(str(importlib.resources.files(package))).is_dir()
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    files = [path for folder in ("audio_dcls", "cli", "tests", "benchmarks") for path in ROOT.glob(f"{folder}/**/*.py")]
+    assert not [path for path in files if len(path.read_text(encoding="utf-8").splitlines()) > 400]
+
+
+def test_help_answers_within_a_second() -> None:
+    command = [sys.executable, "-m", "audio_dcls_cli", "--help"]
+    durations_s = []
+    for _ in range(3):  # the first may compile, and the machine may be busy
+        start_s = time.perf_counter()
+        answer = subprocess.run(command, capture_output=True, text=True, check=True)
+        durations_s.append(time.perf_counter() - start_s)
+    assert min(durations_s) < MAX_HELP_S
+    for name in ("train", "eval", "tag"):
+        assert name in answer.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = ("torch", "timm", "numpy", "scipy", "pandas", "sklearn", "pydantic", "lightning_fabric", "soundfile")
+    code = f"import sys, audio_dcls_cli.main; print(*(name for name in {heavy} if name in sys.modules))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == []
+
+
+def test_continuous_integration_runs_the_documented_command() -> None:
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert script.rstrip().endswith("make test")
+    assert "set -eu" in script
+    assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
