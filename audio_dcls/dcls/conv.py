@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from audio_dcls.dcls.depthwise import depthwise_conv
 from audio_dcls.dcls.factor_cache import FactorCache
+from audio_dcls.dcls.gradients import build_factors, build_kernel, rebuild_in_backward
 from audio_dcls.dcls.interpolation import Interpolation, find_interpolation
 from audio_dcls.dcls.kernel import (
     axis_factors,
@@ -26,7 +27,6 @@ from audio_dcls.dcls.kernel import (
     combine_factors,
     discrete_kernel,
     order_axes,
-    rebuild_in_backward,
 )
 from audio_dcls.errors import ArgumentError
 
@@ -169,24 +169,28 @@ class DclsConv(nn.Module):
             (O, I, S_0, .., S_{N-1})
         """
         form, sizes = self.form, self.learned_size
-        # A traced or functional call sees tensors that are not the layer's own: it gets the plain operations.
-        is_own = type(self.positions) is nn.Parameter and type(self.weight) is nn.Parameter
         tensors = (self.positions,) if self.spreads is None else (self.positions, self.spreads)
 
         def build(weight: Tensor, positions: Tensor, spreads: Tensor | None = None) -> Tensor:
-            return combine_factors(weight, axis_factors(positions, spreads, sizes, form))
+            return build_kernel(weight, build_factors(positions, spreads, sizes, form))
 
-        def combine(weight: Tensor, *factors: Tensor) -> Tensor:
-            return combine_factors(weight, factors)
-
-        if torch.compiler.is_compiling() or not is_own:
-            kernel = build(self.weight, *tensors)
+        if not self._computes_itself():
+            kernel = combine_factors(self.weight, axis_factors(self.positions, self.spreads, sizes, form))
         elif self.factor_cache is None:
             kernel = rebuild_in_backward(build, self.weight, *tensors)
         else:
             factors = self.factor_cache.factors(self, self.positions, self.spreads, sizes, form)
-            kernel = rebuild_in_backward(combine, self.weight, *factors)
+            kernel = build_kernel(self.weight, factors)
         return order_axes(kernel, self.num_axes, self.dense_axes)
+
+    def _computes_itself(self) -> bool:
+        """Whether the parameters are the layer's own and nothing traces or transforms what is done with them.
+
+        Compilers, `torch.func` and parametrisations get the plain operations, which they can see through.
+        """
+        if torch.compiler.is_compiling() or is_transformed():
+            return False
+        return type(self.positions) is nn.Parameter and type(self.weight) is nn.Parameter
 
     def to_discrete(self) -> Tensor:
         """The sparse kernel with every element on the tap nearest to it, whatever its spread; see `discrete_kernel`.
@@ -199,7 +203,7 @@ class DclsConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve; see the class for shapes."""
         kernel, padding = self.dense_kernel(), self.padding
-        if self.num_axes == 2 and self.is_depthwise and self.padding_mode == "zeros":
+        if self.num_axes == 2 and self.is_depthwise and self.padding_mode == "zeros" and not is_transformed():
             return depthwise_conv(x, kernel, self.bias, self.stride, padding)
         if self.padding_mode != "zeros":
             x, padding = F.pad(x, self._padding_of_both_sides(), mode=self.padding_mode), 0
@@ -307,6 +311,11 @@ def share_positions(layers: Sequence[DclsConv]) -> FactorCache:
             )
         layer.positions, layer.spreads, layer.factor_cache = first.positions, first.spreads, cache
     return cache
+
+
+def is_transformed() -> bool:
+    """Whether a `torch.func` transform is running: it cannot see through operators with a backward of their own."""
+    return torch._C._are_functorch_transforms_active()
 
 
 def _sharing_traits(layer: DclsConv) -> tuple[Any, ...]:

@@ -16,18 +16,15 @@ optimiser steps after a backward pass, an exponential average is swapped in betw
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from audio_dcls.dcls.gradients import build_factors
 from audio_dcls.dcls.interpolation import Interpolation
-from audio_dcls.dcls.kernel import (
-    axis_factors,
-    gradients_by_rebuilding,
-)
 
 
 @dataclass
@@ -88,21 +85,11 @@ class FactorCache:
         build = self._build
         if build is None or not build.fits(layer, positions, spreads, key):
             build = _Build(key, positions, spreads)
-            build.factors = self._make(build, sizes, interpolation)
+            build.factors = build_factors(positions, spreads, sizes, interpolation, _spender(build))
             self._build = build
             self.num_builds += 1
         build.served.add(id(layer))
         return build.factors
-
-    @staticmethod
-    def _make(build: _Build, sizes: Sequence[int], interpolation: Interpolation) -> tuple[Tensor, ...]:
-        def make(positions: Tensor, spreads: Tensor | None = None) -> tuple[Tensor, ...]:
-            return axis_factors(positions, spreads, sizes, interpolation)
-
-        tensors = (build.positions,) if build.spreads is None else (build.positions, build.spreads)
-        if not torch.is_grad_enabled():
-            return make(*tensors)
-        return _SharedFactors.apply(make, weakref.ref(build), *tensors)
 
     def clear(self) -> None:
         """Forget the factors; the next layer to ask builds them."""
@@ -126,27 +113,16 @@ class FactorCache:
         return {"_build": None, "_conversions": [], "num_builds": 0}
 
 
-class _SharedFactors(torch.autograd.Function):
-    """Factors whose node may be passed through by several backward passes: it frees nothing, it keeps only leaves."""
+def _spender(build: _Build) -> Callable[[], None]:
+    """What marks a build as spent, without keeping it alive."""
+    reference = weakref.ref(build)
 
-    @staticmethod
-    def forward(ctx: Any, make: Any, build: Any, *tensors: Tensor) -> tuple[Tensor, ...]:
-        ctx.make, ctx.build = make, build
-        ctx.tensors = tensors
-        ctx.versions = [tensor._version for tensor in tensors]
-        return make(*tensors)
+    def spend() -> None:
+        found = reference()
+        if found is not None:
+            found.is_spent = True
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        if [tensor._version for tensor in ctx.tensors] != ctx.versions:
-            raise RuntimeError(
-                "positions or spreads were changed between the forward and the backward pass that uses them;"
-                " call backward before changing them"
-            )
-        build = ctx.build()
-        if build is not None:
-            build.is_spent = True
-        return None, None, *gradients_by_rebuilding(ctx.make, ctx.tensors, gradients, ctx.needs_input_grad[2:])
+    return spend
 
 
 def _state(tensor: Tensor) -> tuple[Any, ...]:

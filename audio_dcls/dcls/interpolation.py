@@ -18,6 +18,7 @@ from torch import Tensor
 from audio_dcls.errors import ArgumentError
 
 AxisFactor = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+AxisSlopes = Callable[[Tensor, Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor | None]]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Interpolation:
     Args:
         name: the name used in configs and signatures.
         factor: maps grid (S,), positions (..., K, 1) and effective spreads (..., K, 1) to (..., K, S).
+        slopes: maps the same and the factor to its derivatives with respect to position and spread, each (..., K, S);
+            the second is None where there is no spread.
         normalised: whether an element's taps are scaled to sum to 1 over the grid.
         spread_floor: added to |spread|, in taps; None where the form has no spread.
         initial_spread: where learned spreads start, before the floor is added, in taps.
@@ -36,6 +39,7 @@ class Interpolation:
 
     name: str
     factor: AxisFactor
+    slopes: AxisSlopes
     normalised: bool
     spread_floor: float | None
     initial_spread: float
@@ -71,7 +75,18 @@ def tap_grid(num_taps: int, *, dtype: torch.dtype, device: torch.device) -> Tens
 def _gauss(grid: Tensor, positions: Tensor, widths: Tensor | None) -> Tensor:
     """exp(-(d - p)^2 / (2 w^2))."""
     assert widths is not None
-    return ((grid - positions) / widths).square().mul(-0.5).exp()
+    distances = (grid - positions) / widths
+    if torch.is_grad_enabled():
+        return distances.square().mul(-0.5).exp()
+    return distances.square_().mul_(-0.5).exp_()  # a fresh tensor for each step would take twice as long
+
+
+def _gauss_slopes(grid: Tensor, positions: Tensor, widths: Tensor | None, factor: Tensor) -> tuple[Tensor, Tensor]:
+    """f z / w and f z^2 / w, z = (d - p) / w."""
+    assert widths is not None
+    distances = (grid - positions).div_(widths)
+    by_position = (factor * distances).div_(widths)
+    return by_position, distances.mul_(by_position)
 
 
 def _triangle(grid: Tensor, positions: Tensor, widths: Tensor | None) -> Tensor:
@@ -80,9 +95,20 @@ def _triangle(grid: Tensor, positions: Tensor, widths: Tensor | None) -> Tensor:
     return (widths - (grid - positions).abs()).relu()
 
 
+def _triangle_slopes(grid: Tensor, positions: Tensor, widths: Tensor | None, factor: Tensor) -> tuple[Tensor, Tensor]:
+    """sign(d - p) and 1, where the factor is above 0."""
+    is_reached = (factor > 0).to(factor.dtype)
+    return (grid - positions).sign_().mul_(is_reached), is_reached
+
+
 def _bilinear(grid: Tensor, positions: Tensor, widths: Tensor | None) -> Tensor:
     """max(0, 1 - |d - p|)."""
     return (1 - (grid - positions).abs()).relu()
+
+
+def _bilinear_slopes(grid: Tensor, positions: Tensor, widths: Tensor | None, factor: Tensor) -> tuple[Tensor, None]:
+    """sign(d - p), where the factor is above 0."""
+    return (grid - positions).sign_().mul_(factor > 0), None
 
 
 def _bilinear_floor(grid: Tensor, positions: Tensor, widths: Tensor | None) -> Tensor:
@@ -97,13 +123,33 @@ def _bilinear_floor(grid: Tensor, positions: Tensor, widths: Tensor | None) -> T
     return torch.where(steps == 0, 1 - remainder, torch.where(steps == 1, remainder, 0.0))
 
 
+def _bilinear_floor_slopes(
+    grid: Tensor, positions: Tensor, widths: Tensor | None, factor: Tensor
+) -> tuple[Tensor, None]:
+    """-1 on the tap floor(p), 1 on the next."""
+    steps = grid - positions.floor()
+    return (steps == 1).to(factor.dtype).sub_((steps == 0).to(factor.dtype)), None
+
+
 INTERPOLATIONS: dict[str, Interpolation] = {
     form.name: form
     for form in (
-        Interpolation("gauss", _gauss, True, spread_floor=0.27, initial_spread=0.23, clamps=False),
-        Interpolation("triangle", _triangle, True, spread_floor=1.0, initial_spread=0.0, clamps=False),
-        Interpolation("bilinear", _bilinear, True, spread_floor=None, initial_spread=0.0, clamps=True),
-        Interpolation("bilinear_floor", _bilinear_floor, False, spread_floor=None, initial_spread=0.0, clamps=True),
+        Interpolation("gauss", _gauss, _gauss_slopes, True, spread_floor=0.27, initial_spread=0.23, clamps=False),
+        Interpolation(
+            "triangle", _triangle, _triangle_slopes, True, spread_floor=1.0, initial_spread=0.0, clamps=False
+        ),
+        Interpolation(
+            "bilinear", _bilinear, _bilinear_slopes, True, spread_floor=None, initial_spread=0.0, clamps=True
+        ),
+        Interpolation(
+            "bilinear_floor",
+            _bilinear_floor,
+            _bilinear_floor_slopes,
+            False,
+            spread_floor=None,
+            initial_spread=0.0,
+            clamps=True,
+        ),
     )
 }
 

@@ -13,7 +13,7 @@ A sum of K rank-1 terms is one batched matrix product, so no element is ever eva
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from math import prod
 from typing import Any
@@ -83,22 +83,42 @@ def axis_factors(
         positions (M, ..., K), spreads (M, ..., K) -> M tensors (..., K, S_m), float32 or float64.
     """
     with full_precision(positions.device):
-        positions = _at_least_float32(positions)
-        widths = None if spreads is None else interpolation.effective_spreads(_at_least_float32(spreads))
-        factors = [
-            interpolation.factor(
-                tap_grid(taps, dtype=positions.dtype, device=positions.device),
-                positions[axis].unsqueeze(-1),
-                None if widths is None else widths[axis].unsqueeze(-1),
-            )
-            for axis, taps in enumerate(sizes)
-        ]
-        if interpolation.normalised:
-            mass = factors[0].sum(-1, keepdim=True)
-            for factor in factors[1:]:
-                mass = mass * factor.sum(-1, keepdim=True)
-            factors[0] = factors[0] / (mass + NORMALISER_FLOOR)
-        return tuple(factors)
+        return normalise(raw_factors(positions, spreads, sizes, interpolation), interpolation)[0]
+
+
+def raw_factors(
+    positions: Tensor, spreads: Tensor | None, sizes: Sequence[int], interpolation: Interpolation
+) -> tuple[Tensor, ...]:
+    """`axis_factors` before normalisation."""
+    positions = at_least_float32(positions)
+    widths = None if spreads is None else interpolation.effective_spreads(at_least_float32(spreads))
+    return tuple(
+        interpolation.factor(
+            tap_grid(taps, dtype=positions.dtype, device=positions.device),
+            positions[axis].unsqueeze(-1),
+            None if widths is None else widths[axis].unsqueeze(-1),
+        )
+        for axis, taps in enumerate(sizes)
+    )
+
+
+def normalise(
+    factors: tuple[Tensor, ...], interpolation: Interpolation
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor | None]:
+    """Divide the first factor by the mass of the elements.
+
+    Returns:
+        The factors; the sum of each before, (..., K, 1); and the mass, (..., K, 1). Without normalisation the factors
+        as they are, nothing and None.
+    """
+    if not interpolation.normalised:
+        return factors, (), None
+    sums = tuple(factor.sum(-1, keepdim=True) for factor in factors)
+    mass = sums[0]
+    for other in sums[1:]:
+        mass = mass * other
+    mass = mass + NORMALISER_FLOOR
+    return (factors[0] / mass, *factors[1:]), sums, mass
 
 
 def combine_factors(weight: Tensor, factors: Sequence[Tensor]) -> Tensor:
@@ -164,49 +184,6 @@ def order_axes(kernel: Tensor, num_axes: int, dense_axes: Sequence[int]) -> Tens
     return kernel.permute(0, 1, *(2 + built.index(axis) for axis in range(num_axes))).contiguous()
 
 
-def rebuild_in_backward(build: Callable[..., Any], *tensors: Tensor) -> Any:
-    """Call `build(*tensors)` and keep only the tensors for its gradient: what it computes on the way is computed again.
-
-    The intermediate tensors of a construction are several times its output; here they live no longer than the call.
-
-    Args:
-        build: a differentiable function of tensors, returning a tensor or a tuple of them, without randomness.
-        tensors: its arguments.
-    """
-    if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-        return build(*tensors)
-    return _RebuildInBackward.apply(build, *tensors)
-
-
-class _RebuildInBackward(torch.autograd.Function):
-    """See `rebuild_in_backward`. Differentiable twice: the second build is recorded when a graph is asked for."""
-
-    @staticmethod
-    def forward(ctx: Any, build: Callable[..., Any], *tensors: Tensor) -> Any:
-        ctx.build = build
-        ctx.save_for_backward(*tensors)
-        return build(*tensors)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *gradients_by_rebuilding(ctx.build, ctx.saved_tensors, gradients, ctx.needs_input_grad[1:])
-
-
-def gradients_by_rebuilding(
-    build: Callable[..., Any], tensors: Sequence[Tensor], gradients: Sequence[Tensor], needed: Sequence[bool]
-) -> tuple[Tensor | None, ...]:
-    """Gradients of `build` with respect to `tensors`, from the gradients of its outputs; None where not needed."""
-    keep_graph = torch.is_grad_enabled()
-    with torch.enable_grad():
-        pairs = list(zip(tensors, needed, strict=True))
-        inputs = [tensor if keep_graph else tensor.detach().requires_grad_(need) for tensor, need in pairs]
-        outputs = build(*inputs)
-    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    wanted = [tensor for tensor, need in zip(inputs, needed, strict=True) if need]
-    found = iter(torch.autograd.grad(outputs, wanted, gradients, create_graph=keep_graph))
-    return tuple(next(found) if need else None for need in needed)
-
-
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
     """Autocast off for `device`: a position rounded to bfloat16 is wrong by up to 1/16 of a tap at 11 taps."""
     if is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
@@ -214,7 +191,8 @@ def full_precision(device: torch.device) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-def _at_least_float32(tensor: Tensor) -> Tensor:
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Float64 and float32 as they are, narrower types as float32."""
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
