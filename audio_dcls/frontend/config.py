@@ -17,34 +17,34 @@ class FrontendConfig(Settings):
     (320000, 513, 1001)
     """
 
-    sample_rate_hz: int = pydantic.Field(32_000, gt=0)
+    sample_rate_hz: int = pydantic.Field(default=32_000, gt=0)
     """Rate of the waveforms the model sees; files of another rate are resampled."""
 
-    clip_s: float = pydantic.Field(10.0, gt=0, allow_inf_nan=False)
+    clip_s: float = pydantic.Field(default=10.0, gt=0, allow_inf_nan=False)
     """Length of a clip: longer sounds are truncated (or windowed), shorter ones zero-padded at the end."""
 
-    fft_size: int = pydantic.Field(1024, ge=2)
+    fft_size: int = pydantic.Field(default=1024, ge=2)
     """Length of the Hann window and of its Fourier transform, in samples."""
 
-    hop_samples: int = pydantic.Field(320, ge=1)
+    hop_samples: int = pydantic.Field(default=320, ge=1)
     """Distance between two frames: 320 samples are 10 ms at 32 kHz."""
 
-    num_mels: int = pydantic.Field(128, ge=1)
+    num_mels: int = pydantic.Field(default=128, ge=1)
     """Number of mel bands."""
 
-    low_hz: float = pydantic.Field(50.0, ge=0)
+    low_hz: float = pydantic.Field(default=50.0, ge=0)
     """Lower edge of the first mel band."""
 
-    high_hz: float = pydantic.Field(14_000.0, gt=0)
+    high_hz: float = pydantic.Field(default=14_000.0, gt=0)
     """Upper edge of the last mel band; at most half the sample rate."""
 
-    amin: float = pydantic.Field(1e-10, gt=0)
+    amin: float = pydantic.Field(default=1e-10, gt=0)
     """Mel power is floored here before the logarithm, so silence is 10 log10(amin) = -100 dB."""
 
     mean_db: float = -18.2696
     """Mean over the balanced training split of AudioSet, subtracted."""
 
-    std_db: float = pydantic.Field(30.5735, gt=0)
+    std_db: float = pydantic.Field(default=30.5735, gt=0)
     """Standard deviation over the same split, divided by."""
 
     @pydantic.model_validator(mode="after")

@@ -22,7 +22,7 @@ class DclsConfig(Settings):
     kernel_size: tuple[int, int] = (23, 23)
     """Taps of the dense kernel: frequency, time. Each must differ by an even number from the kernel it replaces."""
 
-    kernel_count: int = pydantic.Field(26, ge=1)
+    kernel_count: int = pydantic.Field(default=26, ge=1)
     """Elements of each kernel."""
 
     interpolation: Literal["gauss", "triangle", "bilinear", "bilinear_floor"] = "gauss"
@@ -63,13 +63,13 @@ class ModelConfig(Settings):
     pretrained_file: str | None = None
     """Where `pretrained` is true, a .safetensors or .pth file in timm's or the authors' naming, instead of the hub."""
 
-    drop_path_rate: float = pydantic.Field(0.0, ge=0, lt=1)
+    drop_path_rate: float = pydantic.Field(default=0.0, ge=0, lt=1)
     """Probability of skipping the last block; grows linearly over depth."""
 
-    layer_scale_init: float | None = pydantic.Field(None, gt=0)
+    layer_scale_init: float | None = pydantic.Field(default=None, gt=0)
     """Start of the scale on each residual branch; null is timm's (1e-6 ConvNeXt, 1e-5 FastViT, none ConvFormer)."""
 
-    head_dropout: float = pydantic.Field(0.0, ge=0, lt=1)
+    head_dropout: float = pydantic.Field(default=0.0, ge=0, lt=1)
     """Dropout before the classifier."""
 
     head_pooling: Literal["avg", "max", "avgmax"] | None = None

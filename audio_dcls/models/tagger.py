@@ -119,9 +119,9 @@ def _check_map_size(model: ModelConfig, frontend: FrontendConfig) -> None:
     min_mels, min_frames = (find_family(model.name).min_map_size * size for size in PATCH_SIZE)
     if frontend.num_mels < min_mels or frontend.num_frames < min_frames:
         raise ModelError(
-            f"`frontend.num_mels` (={frontend.num_mels}) must be at least {min_mels}, and the {frontend.num_frames} frames "
-            f"of a clip of `frontend.clip_s` (={frontend.clip_s:g}) at least {min_frames}, for '{model.name}' to halve its "
-            "maps three times; use longer clips, a shorter `frontend.hop_samples`, or another family"
+            f"`frontend.num_mels` (={frontend.num_mels}) must be at least {min_mels} and the {frontend.num_frames} "
+            f"frames of a clip of `frontend.clip_s` (={frontend.clip_s:g}) at least {min_frames}, for '{model.name}' to "
+            "halve its maps three times; use longer clips, a shorter `frontend.hop_samples`, or another family"
         )
 
 
