@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.resources
 import re
 import subprocess
 import sys
@@ -79,22 +78,26 @@ def test_constraints_hold_torch_packages_of_one_release(constraints: list[Requir
     assert torch.specifier.contains(pinned["torch"])
 
 
-def test_every_package_folder_is_in_the_wheel(pyproject: dict[str, Any]) -> None:
-    found = {".".join(path.parent.relative_to(ROOT).parts) for path in ROOT.glob("audio_dcls/**/__init__.py")}
-    listed = set(pyproject["tool"]["setuptools"]["packages"])
-    assert {name for name in listed if name.partition(".")[0] == "audio_dcls"} == found
-    assert listed - found == set(pyproject["tool"]["setuptools"]["package-dir"])
+def package_folder(package: str, pyproject: dict[str, Any]) -> Path:
+    top, _, rest = package.partition(".")
+    return ROOT / pyproject["tool"]["setuptools"]["package-dir"].get(top, top) / rest.replace(".", "/")
 
 
-def test_every_config_and_label_file_is_in_the_wheel(pyproject: dict[str, Any]) -> None:
-    data = pyproject["tool"]["setuptools"]["package-data"]
-    for package, folder, wanted in (
-        ("audio_dcls_configs", "configs", "**/*.yaml"),
-        ("audio_dcls_manifests", "data_manifests", "**/*.csv"),
-    ):
-        shipped = {path for pattern in data[package] for path in (ROOT / folder).glob(pattern)}
-        assert set((ROOT / folder).glob(wanted)) <= shipped
-        assert Path(str(importlib.resources.files(package))).is_dir()
+def test_every_package_is_in_the_wheel(pyproject: dict[str, Any]) -> None:
+    folders = {package_folder(package, pyproject) for package in pyproject["tool"]["setuptools"]["packages"]}
+    found = {path.parent for top in ("audio_dcls", "cli") for path in ROOT.glob(f"{top}/**/*.py")}
+    assert found <= folders
+    assert all(folder.is_dir() for folder in folders)
+
+
+@pytest.mark.parametrize("pattern", ["configs/**/*.yaml", "data_manifests/**/*.csv"])
+def test_every_data_file_is_in_the_wheel(pattern: str, pyproject: dict[str, Any]) -> None:
+    shipped: set[Path] = set()
+    for package, globs in pyproject["tool"]["setuptools"]["package-data"].items():
+        shipped.update(path for glob in globs for path in package_folder(package, pyproject).glob(glob))
+    found = set(ROOT.glob(pattern))
+    assert found
+    assert found <= shipped
 
 
 def test_no_file_is_longer_than_400_lines() -> None:
