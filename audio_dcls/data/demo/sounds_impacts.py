@@ -92,7 +92,7 @@ def typing(rng: np.random.Generator, num_samples: int) -> Signal:
     at_s = 0.0
     while at_s < num_samples / WORLD_RATE_HZ:
         for _ in range(rng.integers(3, 9)):
-            gain = rng.uniform(0.4, 1.0)
+            gain = rng.uniform(0.5, 1.0)
             down = _key_click(rng, colour_hz * rng.uniform(0.85, 1.2))
             up = _key_click(rng, colour_hz * rng.uniform(1.1, 1.4))
             add_at(track, down, at_s, gain)
@@ -103,8 +103,8 @@ def typing(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def _key_click(rng: np.random.Generator, colour_hz: float) -> Signal:
-    count = num_samples_of(0.025)
-    plastic = shaped_noise(rng, count, band(colour_hz * 0.7, colour_hz * 2.5)) * decay(count, rng.uniform(0.012, 0.02))
+    count = num_samples_of(0.03)
+    plastic = shaped_noise(rng, count, band(colour_hz * 0.7, colour_hz * 2.5)) * decay(count, rng.uniform(0.018, 0.03))
     return plastic + 0.5 * tone(rng.uniform(250, 420), count) * decay(count, 0.025)
 
 

@@ -33,8 +33,8 @@ BUSY_HZ = (480.0, 620.0)
 
 
 def sine_wave(rng: np.random.Generator, num_samples: int) -> Signal:
-    """One steady sine of 200 to 1500 Hz."""
-    frequency_hz = log_uniform(rng, 200, 1500)
+    """One steady sine of 400 to 1100 Hz, as test tones are."""
+    frequency_hz = log_uniform(rng, 400, 1100)
     return faded(tone(frequency_hz, num_samples, rng.uniform()), rng.uniform(0.01, 0.3), rng.uniform(0.01, 0.3))
 
 
@@ -91,9 +91,9 @@ def dtmf_key(row: int, column: int, duration_s: float) -> Signal:
 
 
 def beep(rng: np.random.Generator, num_samples: int) -> Signal:
-    """Short pips of an electronic device, one to four in a group."""
-    frequency_hz = log_uniform(rng, 900, 2600)
-    pip_s, gap_s, rest_s = rng.uniform(0.05, 0.16), rng.uniform(0.05, 0.12), rng.uniform(0.3, 0.9)
+    """Short pips of an electronic device, one to four in a group; its piezo sounder rings near 2 kHz."""
+    frequency_hz = log_uniform(rng, 1600, 2500)
+    pip_s, gap_s, rest_s = rng.uniform(0.06, 0.16), rng.uniform(0.05, 0.12), rng.uniform(0.25, 0.7)
     pips_in_group = int(rng.integers(1, 5))
     amplitudes = _odd_harmonics(frequency_hz, rng.uniform(0.2, 0.8))
     track = np.zeros(num_samples, dtype=np.float32)
