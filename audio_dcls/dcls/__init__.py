@@ -4,7 +4,11 @@ from audio_dcls.dcls.conv import DclsConv, DclsConv1d, DclsConv2d, DclsConv3d, s
 from audio_dcls.dcls.depthwise import DepthwiseConv2d, depthwise_conv
 from audio_dcls.dcls.factor_cache import FactorCache
 from audio_dcls.dcls.freezing import freeze, frozen, unfreeze
+from audio_dcls.dcls.functional import dcls_conv
+from audio_dcls.dcls.history import PositionHistory
+from audio_dcls.dcls.initialisers import fit_kernels, place_grid, place_normal, place_uniform
 from audio_dcls.dcls.kernel import construct_kernel, discrete_kernel
+from audio_dcls.dcls.schedules import RepulsionSchedule, SpreadSchedule
 from audio_dcls.dcls.swap import SwapPlan, SwapReport, plan_swap
 from audio_dcls.dcls.swap_rule import SwapRule
 from audio_dcls.dcls.training import clamp_positions, count_outside, parameter_groups, repulsive_loss
@@ -16,17 +20,25 @@ __all__ = [
     "DclsConv3d",
     "DepthwiseConv2d",
     "FactorCache",
+    "PositionHistory",
+    "RepulsionSchedule",
+    "SpreadSchedule",
     "SwapPlan",
     "SwapReport",
     "SwapRule",
     "clamp_positions",
     "construct_kernel",
     "count_outside",
+    "dcls_conv",
     "depthwise_conv",
     "discrete_kernel",
+    "fit_kernels",
     "freeze",
     "frozen",
     "parameter_groups",
+    "place_grid",
+    "place_normal",
+    "place_uniform",
     "plan_swap",
     "repulsive_loss",
     "share_positions",

@@ -15,10 +15,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from audio_dcls.dcls.depthwise import depthwise_conv
 from audio_dcls.dcls.factor_cache import FactorCache
+from audio_dcls.dcls.functional import convolve, is_transformed
 from audio_dcls.dcls.gradients import build_factors, build_kernel, rebuild_in_backward
 from audio_dcls.dcls.interpolation import Interpolation, find_interpolation
 from audio_dcls.dcls.kernel import (
@@ -202,21 +201,7 @@ class DclsConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve; see the class for shapes."""
-        kernel, padding = self.dense_kernel(), self.padding
-        if self.num_axes == 2 and self.is_depthwise and self.padding_mode == "zeros" and not is_transformed():
-            return depthwise_conv(x, kernel, self.bias, self.stride, padding)
-        if self.padding_mode != "zeros":
-            x, padding = F.pad(x, self._padding_of_both_sides(), mode=self.padding_mode), 0
-        convolve: Callable[..., Tensor] = (F.conv1d, F.conv2d, F.conv3d)[self.num_axes - 1]
-        return convolve(x, kernel, self.bias, self.stride, padding, 1, self.groups)
-
-    def _padding_of_both_sides(self) -> list[int]:
-        """What `F.pad` takes: near and far side of each axis, the last axis first."""
-        if self.padding == "same":
-            sides = [((taps - 1) // 2, taps // 2) for taps in self.dilated_kernel_size]
-        else:
-            sides = [(taps, taps) for taps in self.padding if isinstance(taps, int)]
-        return [taps for near_far in reversed(sides) for taps in near_far]
+        return convolve(x, self.dense_kernel(), self.bias, self.stride, self.padding, self.groups, self.padding_mode)
 
     def _check_padding(self) -> None:
         if self.padding_mode not in PADDING_MODES:
@@ -311,11 +296,6 @@ def share_positions(layers: Sequence[DclsConv]) -> FactorCache:
             )
         layer.positions, layer.spreads, layer.factor_cache = first.positions, first.spreads, cache
     return cache
-
-
-def is_transformed() -> bool:
-    """Whether a `torch.func` transform is running: it cannot see through operators with a backward of their own."""
-    return torch._C._are_functorch_transforms_active()
 
 
 def _sharing_traits(layer: DclsConv) -> tuple[Any, ...]:
