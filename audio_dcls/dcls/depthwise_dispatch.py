@@ -1,0 +1,112 @@
+"""Which exact method computes a depthwise weight gradient: by device, type and shape.
+
+Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+
+from audio_dcls.dcls.depthwise_fft import weight_gradient_fft
+from audio_dcls.dcls.depthwise_gemm import weight_gradient_gemm
+from audio_dcls.errors import ArgumentError
+
+Method = Literal["torch", "fft", "gemm"]
+
+GEMM_MAX_WIDTH = 18
+"""Widest map, in columns, whose column pairs are cheaper than transforms."""
+
+TORCH_MAX_TAPS = 49
+"""Largest kernel, rows times columns, for which torch's own gradient is the fastest of the torch-only methods."""
+
+
+def num_outside_taps(size: int, taps: int, padding: int) -> int:
+    """Taps at each end of a kernel's axis that only ever meet padding, at stride 1.
+
+    Args:
+        size: the map's size along this axis.
+        taps: the kernel's.
+        padding: zeros on each side.
+
+    >>> num_outside_taps(7, 23, 11), num_outside_taps(64, 23, 11)
+    (5, 0)
+    """
+    out_size = size + 2 * padding - taps + 1
+    return max(0, min(padding - out_size + 1, taps - padding - size))
+
+
+def choose_method(x: torch.Tensor, kernel_size: tuple[int, int]) -> Method:
+    """Fastest method for this input and (already cropped) kernel.
+
+    Shape:
+        x: (N, C, H, W).
+    """
+    if kernel_size[0] * kernel_size[1] <= TORCH_MAX_TAPS:
+        return "torch"
+    return "gemm" if x.shape[3] <= GEMM_MAX_WIDTH else "fft"
+
+
+def weight_gradient(
+    x: torch.Tensor,
+    grad: torch.Tensor,
+    kernel_size: tuple[int, int],
+    padding: tuple[int, int],
+    method: Method | None = None,
+) -> torch.Tensor:
+    r"""Gradient of a stride-1 depthwise convolution with respect to its weight.
+
+    .. math:: \partial w[c, i, j] = \sum_{n, a, b} \partial y[n, c, a, b] \, x[n, c, a + i - p_h, b + j - p_w]
+
+    Taps that only ever meet padding are left out of the computation: their gradient is zero.
+
+    Args:
+        x: input of the convolution.
+        grad: gradient of its output, same type.
+        kernel_size: rows and columns of the kernel, taps.
+        padding: zeros on each side of each axis, taps.
+        method: the way to compute it; None chooses.
+
+    Shape:
+        x: (N, C, H, W); grad: (N, C, A, B); result: (C, 1, I, J), float64 for float64, else float32.
+
+    Raises:
+        ArgumentError: `method` is none of the known ones.
+
+    >>> x = torch.ones(1, 2, 4, 4)
+    >>> weight_gradient(x, x, (3, 3), (1, 1))[0, 0].tolist()[0]
+    [9.0, 12.0, 9.0]
+    """
+    cut_h = num_outside_taps(x.shape[2], kernel_size[0], padding[0])
+    cut_w = num_outside_taps(x.shape[3], kernel_size[1], padding[1])
+    kernel_size = (kernel_size[0] - 2 * cut_h, kernel_size[1] - 2 * cut_w)
+    padding = (padding[0] - cut_h, padding[1] - cut_w)
+    result = _compute(x, grad, kernel_size, padding, method or choose_method(x, kernel_size))
+    return F.pad(result, (cut_w, cut_w, cut_h, cut_h)) if cut_h or cut_w else result
+
+
+def _compute(
+    x: torch.Tensor, grad: torch.Tensor, kernel_size: tuple[int, int], padding: tuple[int, int], method: Method
+) -> torch.Tensor:
+    if method == "torch":
+        return _weight_gradient_torch(x, grad, kernel_size, padding)
+    if x.dtype in (torch.bfloat16, torch.float16):
+        x, grad = x.float(), grad.float()
+    if method == "fft":
+        return weight_gradient_fft(x, grad, kernel_size, padding)
+    if method == "gemm":
+        return weight_gradient_gemm(x, grad, kernel_size, padding)
+    raise ArgumentError(f"`method` (={method!r}) must be 'torch', 'fft' or 'gemm'")
+
+
+def _weight_gradient_torch(
+    x: torch.Tensor, grad: torch.Tensor, kernel_size: tuple[int, int], padding: tuple[int, int]
+) -> torch.Tensor:
+    """What `torch.nn.functional.conv2d` would have computed."""
+    weight = x.new_empty((x.shape[1], 1, *kernel_size))
+    _, result, _ = torch.ops.aten.convolution_backward(
+        grad, x, weight, None, [1, 1], list(padding), [1, 1], False, [0, 0], x.shape[1], [False, True, False]
+    )
+    return result.to(torch.float32 if x.dtype in (torch.bfloat16, torch.float16) else x.dtype).contiguous()

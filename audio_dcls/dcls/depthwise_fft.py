@@ -1,0 +1,73 @@
+"""Depthwise weight gradient by two-dimensional FFTs, a few channels at a time.
+
+Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+
+CACHE_BYTES = 4 * 2**20
+"""Spectra of one channel block are kept near this size, so that they are summed before they leave the cache."""
+
+
+@functools.lru_cache(maxsize=4096)
+def good_fft_size(size: int) -> int:
+    """Smallest even number of at least `size` whose only prime factors are 2, 3 and 5.
+
+    Args:
+        size: taps, at least 1.
+
+    >>> good_fft_size(75), good_fft_size(31)
+    (80, 32)
+    """
+    candidate = size + size % 2
+    while True:
+        rest = candidate
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return candidate
+        candidate += 2
+
+
+def weight_gradient_fft(
+    x: torch.Tensor, grad: torch.Tensor, kernel_size: tuple[int, int], padding: tuple[int, int]
+) -> torch.Tensor:
+    r"""Gradient of a stride-1 depthwise convolution with respect to its weight, through the correlation theorem.
+
+    .. math:: \partial w = \mathrm{IFFT}\Big(\sum_n \overline{\mathrm{FFT}(\partial y_n)} \cdot \mathrm{FFT}(x_n)\Big)
+
+    read at the lags `-padding .. kernel_size - 1 - padding`. The transform has at least `H + padding` rows, the
+    shortest that keeps those lags free of wrap-around.
+
+    Args:
+        x: input of the convolution, float32 or float64.
+        grad: gradient of its output, same type.
+        kernel_size: rows and columns of the kernel, taps.
+        padding: zeros on each side of each axis, taps.
+
+    Shape:
+        x: (N, C, H, W); grad: (N, C, A, B); result: (C, 1, I, J).
+
+    >>> ones = torch.ones(2, 3, 4, 5)
+    >>> weight_gradient_fft(ones, ones, (1, 1), (0, 0)).flatten().round().tolist()
+    [40.0, 40.0, 40.0]
+    """
+    (num_batch, num_channels, height, width), (pad_h, pad_w) = x.shape, padding
+    size = good_fft_size(height + pad_h), good_fft_size(width + pad_w)
+    rows = torch.arange(-pad_h, kernel_size[0] - pad_h, device=x.device) % size[0]
+    columns = torch.arange(-pad_w, kernel_size[1] - pad_w, device=x.device) % size[1]
+    bytes_per_channel = max(1, num_batch) * size[0] * size[1] * x.element_size() * 2
+    block = num_channels if x.is_cuda else max(1, min(num_channels, CACHE_BYTES // bytes_per_channel))
+    result = x.new_empty((num_channels, 1, *kernel_size))
+    for first in range(0, num_channels, block):
+        channels = slice(first, first + block)
+        spectrum = torch.fft.rfft2(x[:, channels], s=size)
+        spectrum.mul_(torch.fft.rfft2(grad[:, channels], s=size).conj_physical_())
+        lags = torch.fft.irfft2(spectrum.sum(0), s=size)
+        result[channels, 0] = lags[:, rows[:, None], columns]
+    return result
