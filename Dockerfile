@@ -9,6 +9,7 @@ FROM python:3.12-slim AS build
 ARG TORCH_BACKEND=cpu
 ENV UV_TORCH_BACKEND=${TORCH_BACKEND} \
     UV_NO_CACHE=1 \
+    UV_COMPILE_BYTECODE=1 \
     VIRTUAL_ENV=/opt/audio-dcls
 
 # What the package needs, in a layer of its own: it changes seldom and is large.
