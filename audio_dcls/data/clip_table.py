@@ -6,6 +6,7 @@ are plain arrays, so forked workers share them and they pickle fast.
 
 from __future__ import annotations
 
+import os
 import typing
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -85,6 +86,26 @@ class ClipTable(Sequence[Clip]):
             sha256=StringColumn.from_strings([clip.sha256 or "" for clip in clips]),
         )
 
+    @classmethod
+    def concatenate(cls, tables: Sequence[ClipTable]) -> ClipTable:
+        """One table after the other; at least one."""
+        is_one_folder = len({table.folder for table in tables}) == 1
+        split_names = tuple(dict.fromkeys(name for table in tables for name in table.split_names))
+        codes = [np.array([split_names.index(name) for name in table.split_names], dtype=np.int32) for table in tables]
+        label_counts = np.concatenate([table.label_counts() for table in tables])
+        return cls(
+            folder=tables[0].folder if is_one_folder else Path(),
+            ids=StringColumn.concatenate([table.ids for table in tables]),
+            paths=StringColumn.concatenate([table.paths if is_one_folder else table.full_paths() for table in tables]),
+            start_s=np.concatenate([table.start_s for table in tables]),
+            end_s=np.concatenate([table.end_s for table in tables]),
+            label_ends=np.cumsum(label_counts),
+            label_indices=np.concatenate([table.label_indices for table in tables]),
+            split_codes=np.concatenate([code[table.split_codes] for code, table in zip(codes, tables, strict=True)]),
+            split_names=split_names,
+            sha256=StringColumn.concatenate([table.sha256 for table in tables]),
+        )
+
     def take(self, indices: np.ndarray) -> ClipTable:
         """The clips at `indices` ((n,) integers, or (N,) booleans), in that order."""
         indices = np.flatnonzero(indices) if indices.dtype == bool else indices
@@ -101,6 +122,10 @@ class ClipTable(Sequence[Clip]):
             split_codes=self.split_codes[indices],
             sha256=self.sha256.take(indices),
         )
+
+    def full_paths(self) -> StringColumn:
+        """Sound files with the folder before them."""
+        return StringColumn.from_strings([os.path.join(self.folder, path) for path in self.paths])
 
     def label_counts(self) -> np.ndarray:
         """Number of labels of each clip, (N,) int64."""

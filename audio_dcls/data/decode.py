@@ -22,8 +22,10 @@ MIN_SWING = 2e-5
 """Sound must swing at least this far from lowest to highest sample; one step of 16 bits is 3.1e-5."""
 MIN_DECODED_SHARE = 0.95
 """A clip of which less than this share could be decoded is not used."""
-BLOCK_FRAMES = 2**22
-"""Frames decoded at once, 95 s at 44.1 kHz: an hour of stereo is mixed down piece by piece."""
+BLOCK_SAMPLES = 2**23
+"""Samples decoded at once, 95 s of stereo at 44.1 kHz: an hour is mixed down piece by piece."""
+FILE_RATES_HZ = range(1_000, 1_000_001)
+"""Rates a header may name; beyond lies damage, and a resampler asked for gigabytes."""
 
 
 def read_clip(
@@ -175,28 +177,44 @@ def _check_arguments(sample_rate_hz: int, start_s: float | None, end_s: float | 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
-    """An open sound file with at least one frame; what goes wrong inside becomes an AudioFileError."""
+    """An open sound file with at least one frame; what libsndfile or the disk says becomes an AudioFileError."""
     _check_file(path)
     try:
-        with soundfile.SoundFile(path) as sound:
-            if sound.frames >= UNKNOWN_FRAMES:
-                raise AudioFileError(
-                    f"'{path}' does not say how long it is (a streamed {sound.format}); write it again with its length",
-                    reason="unreadable",
-                )
-            if sound.frames == 0 and not promised_frames(sound, path):
-                raise AudioFileError(f"'{path}' holds no audio frame; remove it or fetch it again", reason="empty")
+        with _open(path) as sound:
+            _check_header(sound, path)
             yield sound
     except soundfile.SoundFileError as error:
         detail = getattr(error, "error_string", str(error)).removeprefix("Error : ").strip().rstrip(".")
         raise AudioFileError(
-            f"'{path}' cannot be decoded ({detail}): it is damaged, truncated or no sound; fetch or write it again",
+            f"'{path}' cannot be decoded ({detail}): it is damaged, truncated, or no sound libsndfile reads; "
+            "fetch it again, or convert it to flac",
             reason="unreadable",
         ) from error
-    except (OSError, TypeError) as error:  # TypeError: soundfile asks for the parameters of a headerless .raw file
+    except OSError as error:
+        message = f"'{path}' cannot be read ({error.strerror or error}); check its disk and permissions"
+        raise AudioFileError(message, reason="unreadable") from error
+
+
+def _open(path: Path) -> soundfile.SoundFile:
+    try:
+        return soundfile.SoundFile(path)
+    except TypeError as error:  # soundfile asks for the parameters of what is named .raw
+        message = f"'{path}' has no header that tells how to decode it; write it as wav or flac"
+        raise AudioFileError(message, reason="unreadable") from error
+
+
+def _check_header(sound: soundfile.SoundFile, path: Path) -> None:
+    if sound.frames >= UNKNOWN_FRAMES:
+        message = f"'{path}' does not say how long it is (a streamed {sound.format}); write it again with its length"
+        raise AudioFileError(message, reason="unreadable")
+    if sound.samplerate not in FILE_RATES_HZ:
         raise AudioFileError(
-            f"'{path}' cannot be opened as sound ({error}); check its kind and permissions", reason="unreadable"
-        ) from error
+            f"'{path}' names a rate of {sound.samplerate} Hz, which must be {FILE_RATES_HZ[0]} to {FILE_RATES_HZ[-1]}; "
+            "its header is damaged, fetch or write it again",
+            reason="unreadable",
+        )
+    if sound.frames == 0 and not promised_frames(sound, path):
+        raise AudioFileError(f"'{path}' holds no audio frame; remove it or fetch it again", reason="empty")
 
 
 def _check_file(path: Path) -> None:
@@ -222,8 +240,9 @@ def _read_mono(sound: soundfile.SoundFile, first: int, last: float) -> np.ndarra
         sound.seek(first)
     blocks = []
     left = int(last) - first
+    block_frames = max(1, BLOCK_SAMPLES // sound.channels)
     while left:
-        frames = sound.read(min(left, BLOCK_FRAMES), dtype="float32", always_2d=True)
+        frames = sound.read(min(left, block_frames), dtype="float32", always_2d=True)
         if not len(frames):
             break
         blocks.append(_downmix(frames))

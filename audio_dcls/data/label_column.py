@@ -19,14 +19,12 @@ class LabelColumn:
         source: the file, for messages.
         labels: classes the labels are looked up in.
         separator: what stands between two labels of a cell.
-        column: name of the column, for messages.
     """
 
-    def __init__(self, source: Path, labels: LabelSet, *, separator: str = SEPARATOR, column: str = "labels") -> None:
+    def __init__(self, source: Path, labels: LabelSet, *, separator: str = SEPARATOR) -> None:
         self.source = source
         self.labels = labels
         self.separator = separator
-        self.column = column
         self._index_of: dict[str, int] = {}
         self._counts: list[np.ndarray] = []
         self._indices: list[np.ndarray] = []
@@ -48,7 +46,7 @@ class LabelColumn:
                 parsed.append(self._parse(cell))
             except LabelError as error:
                 row = numbers[int(np.argmax(codes == code))]
-                where = f"'{self.source}', row {row}: column '{self.column}' (={cell!r})"
+                where = f"'{self.source}', row {row}: column 'labels' (={cell!r})"
                 raise ManifestError(f"{where}: {error}") from error
         counts = np.array([len(indices) for indices in parsed], dtype=np.int64)
         flat = np.array([index for indices in parsed for index in indices], dtype=np.int32)

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from audio_dcls.data.clip_table import Clip, ClipTable
 from audio_dcls.data.csv_file import write_csv
-from audio_dcls.data.manifest_rows import read_manifest
+from audio_dcls.data.manifest_rows import others, read_manifest
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import SEPARATOR, LabelSet
 
@@ -59,6 +60,29 @@ class Manifest:
         path = Path(path)
         return cls(clips=read_manifest(path, labels), labels=labels, source=str(path))
 
+    @classmethod
+    def concatenate(cls, manifests: Sequence[Manifest]) -> Manifest:
+        """The clips of all manifests as one; at least one, with the same labels.
+
+        Raises:
+            ManifestError: two hold a clip of the same id, or their labels differ.
+        """
+        for manifest in manifests[1:]:
+            if manifest.labels != manifests[0].labels:
+                raise ManifestError(
+                    f"'{manifest.source}' and '{manifests[0].source}' have different labels; load both with the same"
+                )
+        table = ClipTable.concatenate([manifest.table for manifest in manifests])
+        repeated = pd.Series(table.ids.to_list(), dtype=object).duplicated().to_numpy()
+        if repeated.any():
+            second = int(np.argmax(repeated))
+            owner = int(np.searchsorted(np.cumsum([len(m.clips) for m in manifests]), second, side="right"))
+            raise ManifestError(
+                f"'{manifests[owner].source}': clip '{table.ids[second]}' is listed before, there or in another file; "
+                f"remove one of the rows{others(repeated)}"
+            )
+        return cls(clips=table, labels=manifests[0].labels, source=", ".join(m.source for m in manifests))
+
     def save(self, path: str | Path) -> None:
         """Write the CSV that `load` reads: labels as identifiers, relative paths made relative to its folder.
 
@@ -93,6 +117,13 @@ class Manifest:
                 raise ManifestError(f"'{self.source}' has no clip of split '{name}'; {hint}")
         codes = [code for code, name in enumerate(self.table.split_names) if name in names]
         return replace(self, clips=self.table.take(np.isin(self.table.split_codes, codes)))
+
+    def class_counts(self) -> dict[str, np.ndarray]:
+        """Number of clips of each class, (C,) int64, by split."""
+        table, num_classes = self.table, len(self.labels)
+        cells = np.repeat(table.split_codes.astype(np.int64), table.label_counts()) * num_classes + table.label_indices
+        counts = np.bincount(cells, minlength=len(table.split_names) * num_classes).reshape(-1, num_classes)
+        return {name: counts[table.split_names.index(name)] for name in self.splits()}
 
     def splits(self) -> dict[str, int]:
         """Number of clips of each split, in order of first appearance."""

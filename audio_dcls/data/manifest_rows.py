@@ -17,7 +17,7 @@ from audio_dcls.data.csv_file import read_csv
 from audio_dcls.data.label_column import LabelColumn
 from audio_dcls.data.string_column import StringColumn
 from audio_dcls.errors import ManifestError
-from audio_dcls.labels import LabelSet
+from audio_dcls.labels import SEPARATOR, LabelSet
 
 REQUIRED = ("id", "path", "start_s", "end_s", "labels", "split")
 DIGEST = "sha256"
@@ -65,16 +65,17 @@ class ClipRows:
     Args:
         source: the file, for messages.
         labels: classes the labels are looked up in.
+        label_separator: what stands between two labels of a cell.
     """
 
-    def __init__(self, source: Path, labels: LabelSet) -> None:
+    def __init__(self, source: Path, labels: LabelSet, *, label_separator: str = SEPARATOR) -> None:
         self.source = source
         self.ids: list[StringColumn] = []
         self.paths: list[StringColumn] = []
         self.sha256: list[StringColumn] = []
         self.start_s: list[np.ndarray] = []
         self.end_s: list[np.ndarray] = []
-        self.labels = LabelColumn(source, labels)
+        self.labels = LabelColumn(source, labels, separator=label_separator)
         self.split_codes: list[np.ndarray] = []
         self.split_names: dict[str, int] = {}
         self.row_numbers: list[np.ndarray] = []
@@ -89,7 +90,7 @@ class ClipRows:
         Raises:
             ManifestError: a cell breaks its rule.
         """
-        piece = _Piece(self.source, numbers, columns)
+        piece = Piece(self.source, numbers, columns)
         for column in ("id", "path", "split"):
             piece.reject(column, columns[column] == "", "must not be empty; fill it in")
         start_s, end_s = piece.times("start_s"), piece.times("end_s")
@@ -142,7 +143,7 @@ class ClipRows:
             )
 
 
-class _Piece:
+class Piece:
     """Some rows of a manifest, and the rules for their cells."""
 
     def __init__(self, source: Path, numbers: np.ndarray, columns: dict[str, np.ndarray]) -> None:

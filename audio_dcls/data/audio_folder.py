@@ -1,0 +1,110 @@
+"""Audio files below some folders, found by the name of a recording."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from audio_dcls.errors import ManifestError
+
+DECODED = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".rf64")
+"""Extensions libsndfile reads."""
+NOT_DECODED = (".m4a", ".aac", ".mp4", ".webm", ".mkv")
+"""Found all the same, so that a check says `unreadable` and not `missing`; a file of the first kind goes before."""
+
+_TIME = r"\d+(?:\.\d+)?"
+_START = re.compile(rf"(.+)_({_TIME})")
+_START_END = re.compile(rf"(.+)_({_TIME})_({_TIME})")
+MS_TOLERANCE = 1.0
+
+
+class FoundFile(NamedTuple):
+    """A file that goes by the name asked for."""
+
+    path: str
+    is_segment: bool
+    """Whether its name says the segment's times."""
+    num_files: int
+    """Files that would do; the first of them is this one."""
+
+
+class AudioFolder:
+    """Audio files by name.
+
+    Args:
+        paths: the files.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.num_files = len(paths)
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        self._by_base: dict[str, list[str]] = defaultdict(list)
+        for path in sorted(paths, key=lambda path: (path.lower().endswith(NOT_DECODED), path)):
+            stem = os.path.splitext(os.path.basename(path))[0]
+            self._by_stem[stem].append(path)
+            for pattern in (_START, _START_END):
+                if match := pattern.fullmatch(stem):
+                    self._by_base[match[1]].append(path)
+
+    @classmethod
+    def scan(cls, folders: Sequence[Path]) -> AudioFolder:
+        """Look for audio files below folders, at any depth; links to folders are followed.
+
+        Raises:
+            ManifestError: a folder does not exist.
+        """
+        for folder in folders:
+            if not folder.is_dir():
+                raise ManifestError(f"audio folder '{folder}' does not exist or is no folder; check the path")
+        return cls([path for folder in folders for path in _audio_files(folder)])
+
+    def find(self, name: str, start_s: float, end_s: float) -> FoundFile | None:
+        """The file of a segment of a recording.
+
+        `name_start_end` goes before `name_start`, that before `name`; times are in seconds or in milliseconds, and a
+        `Y` may stand before the name.
+
+        Args:
+            name: the recording's id.
+            start_s: where the segment starts.
+            end_s: where it ends.
+
+        >>> folder = AudioFolder(["a/Yxy.wav", "b/xy_30000_40000.flac", "xy_10_20.wav"])
+        >>> folder.find("xy", 30.0, 40.0).path, folder.find("xy", 0.0, 10.0).path, folder.find("z", 0.0, 10.0)
+        ('b/xy_30000_40000.flac', 'a/Yxy.wav', None)
+        """
+        for pattern in (_START_END, _START):
+            paths = [path for base in (name, f"Y{name}") for path in self._by_base.get(base, ())]
+            cut = [path for path in dict.fromkeys(paths) if _has_times(pattern, name, path, start_s, end_s)]
+            if cut:
+                return FoundFile(cut[0], True, len(cut))
+        whole = [path for stem in (name, f"Y{name}") for path in self._by_stem.get(stem, ())]
+        return FoundFile(whole[0], False, len(whole)) if whole else None
+
+
+def _has_times(pattern: re.Pattern[str], name: str, path: str, start_s: float, end_s: float) -> bool:
+    """Whether a file's name is that of the recording and of the segment's times, in seconds or milliseconds."""
+    match = pattern.fullmatch(os.path.splitext(os.path.basename(path))[0])
+    if match is None or match[1] not in (name, f"Y{name}"):
+        return False
+    wanted_ms = (1000 * start_s, 1000 * end_s)
+    written = [float(time) for time in match.groups()[1:]]
+    return any(
+        all(abs(scale * time - wanted) < MS_TOLERANCE for time, wanted in zip(written, wanted_ms, strict=False))
+        for scale in (1, 1000)
+    )
+
+
+def _audio_files(folder: Path) -> Iterator[str]:
+    seen: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        status = os.stat(parent)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        yield from (os.path.join(parent, file) for file in files if file.lower().endswith(DECODED + NOT_DECODED))
