@@ -1,6 +1,7 @@
 """Dilated convolution with learnable spacings, for any PyTorch model."""
 
 from audio_dcls.dcls.conv import DclsConv, DclsConv1d, DclsConv2d, DclsConv3d, share_positions
+from audio_dcls.dcls.conv_transpose import DclsConvTranspose1d, DclsConvTranspose2d, DclsConvTranspose3d
 from audio_dcls.dcls.depthwise import DepthwiseConv2d, depthwise_conv
 from audio_dcls.dcls.factor_cache import FactorCache
 from audio_dcls.dcls.freezing import freeze, frozen, unfreeze
@@ -18,6 +19,9 @@ __all__ = [
     "DclsConv1d",
     "DclsConv2d",
     "DclsConv3d",
+    "DclsConvTranspose1d",
+    "DclsConvTranspose2d",
+    "DclsConvTranspose3d",
     "DepthwiseConv2d",
     "FactorCache",
     "PositionHistory",

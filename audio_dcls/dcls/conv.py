@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from audio_dcls.dcls.arguments import Size, check_counts, check_padding, per_axis
 from audio_dcls.dcls.factor_cache import FactorCache
 from audio_dcls.dcls.functional import convolve, is_transformed
 from audio_dcls.dcls.gradients import build_factors, build_kernel, rebuild_in_backward
@@ -29,11 +30,8 @@ from audio_dcls.dcls.kernel import (
 )
 from audio_dcls.errors import ArgumentError
 
-PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 POSITION_STD = 0.5
 WEIGHT_STD = 0.02
-
-Size = int | Sequence[int]
 
 
 class DclsConv(nn.Module):
@@ -99,19 +97,19 @@ class DclsConv(nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.in_channels, self.out_channels, self.kernel_count, self.groups = _check_counts(
+        self.in_channels, self.out_channels, self.kernel_count, self.groups = check_counts(
             in_channels, out_channels, kernel_count, groups
         )
-        self.dilated_kernel_size = _per_axis("dilated_kernel_size", dilated_kernel_size, self.num_axes, 1)
-        self.stride = _per_axis("stride", stride, self.num_axes, 1)
-        self.padding = padding if isinstance(padding, str) else _per_axis("padding", padding, self.num_axes, 0)
+        self.dilated_kernel_size = per_axis("dilated_kernel_size", dilated_kernel_size, self.num_axes, 1)
+        self.stride = per_axis("stride", stride, self.num_axes, 1)
+        self.padding = padding if isinstance(padding, str) else per_axis("padding", padding, self.num_axes, 0)
         self.padding_mode = padding_mode
         self.dilation = (1,) * self.num_axes
         self.interpolation = find_interpolation(interpolation).name
         self.dense_axes = check_dense_axes(dense_axes, self.num_axes)
-        self._check_padding()
+        check_padding(self.padding, padding_mode, self.stride)
         dense_size = (self.dilated_kernel_size[axis] for axis in self.dense_axes)
-        shape = (out_channels, in_channels // groups, *dense_size, kernel_count)
+        shape = (*self._kernel_channels(), *dense_size, kernel_count)
         options: dict[str, Any] = {"device": device, "dtype": dtype}
         self.weight = nn.Parameter(torch.empty(shape, **options))
         self.positions = nn.Parameter(torch.empty((len(self.learned_axes), *shape), **options))
@@ -149,6 +147,10 @@ class DclsConv(nn.Module):
     def is_depthwise(self) -> bool:
         """Whether every channel is convolved by itself."""
         return self.groups == self.in_channels == self.out_channels
+
+    def _kernel_channels(self) -> tuple[int, int]:
+        """The first two axes of the kernel."""
+        return self.out_channels, self.in_channels // self.groups
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw initial values: positions normal (0.5 taps, within the kernel), weights normal (0.02), bias 0."""
@@ -202,14 +204,6 @@ class DclsConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Convolve; see the class for shapes."""
         return convolve(x, self.dense_kernel(), self.bias, self.stride, self.padding, self.groups, self.padding_mode)
-
-    def _check_padding(self) -> None:
-        if self.padding_mode not in PADDING_MODES:
-            raise ArgumentError(f"`padding_mode` (={self.padding_mode!r}) must be one of {', '.join(PADDING_MODES)}")
-        if isinstance(self.padding, str) and self.padding != "same":
-            raise ArgumentError(f"`padding` (={self.padding!r}) must be a number of taps along each axis, or 'same'")
-        if self.padding == "same" and set(self.stride) != {1}:
-            raise ArgumentError(f"`stride` (={self.stride}) must be 1 with padding 'same'; give the padding in taps")
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DclsConv:
         shared = self.positions, self.spreads
@@ -301,21 +295,3 @@ def share_positions(layers: Sequence[DclsConv]) -> FactorCache:
 def _sharing_traits(layer: DclsConv) -> tuple[Any, ...]:
     shape = tuple(layer.positions.shape)
     return shape, layer.dilated_kernel_size, layer.dense_axes, layer.interpolation, type(layer.spreads).__name__
-
-
-def _check_counts(in_channels: int, out_channels: int, kernel_count: int, groups: int) -> tuple[int, int, int, int]:
-    counts = {"in_channels": in_channels, "out_channels": out_channels, "kernel_count": kernel_count, "groups": groups}
-    for name, count in counts.items():
-        if count < 1:
-            raise ArgumentError(f"`{name}` (={count}) must be at least 1")
-    for name in ("in_channels", "out_channels"):
-        if counts[name] % groups:
-            raise ArgumentError(f"`{name}` (={counts[name]}) must be a multiple of `groups` (={groups})")
-    return in_channels, out_channels, kernel_count, groups
-
-
-def _per_axis(name: str, value: Size, num_axes: int, least: int) -> tuple[int, ...]:
-    values = (value,) * num_axes if isinstance(value, int) else tuple(value)
-    if len(values) != num_axes or min(values) < least:
-        raise ArgumentError(f"`{name}` (={value}) must be an integer or {num_axes} of them, each at least {least}")
-    return values

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from audio_dcls.dcls.conv import DclsConv
+from audio_dcls.dcls.conv_transpose import DclsConvTranspose
 from audio_dcls.dcls.depthwise import DepthwiseConv2d
 
 _ORIGINAL = "dcls_original"
 _PLAIN_CLASSES = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED_CLASSES = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
 
 def freeze(model: nn.Module, *, discrete: bool = False) -> nn.Module:
@@ -84,7 +86,12 @@ def _frozen(layer: DclsConv, discrete: bool) -> nn.Module:
         "padding_mode": layer.padding_mode,
         "device": "meta",
     }
-    if layer.num_axes == 2 and layer.is_depthwise:
+    conv: Any
+    if isinstance(layer, DclsConvTranspose):
+        plain = _TRANSPOSED_CLASSES[layer.num_axes]
+        options |= {"groups": layer.groups, "output_padding": layer.output_padding}
+        conv = plain(layer.in_channels, layer.out_channels, layer.dilated_kernel_size, **options)
+    elif layer.num_axes == 2 and layer.is_depthwise:
         num_rows, num_columns = layer.dilated_kernel_size
         conv = DepthwiseConv2d(layer.out_channels, (num_rows, num_columns), **options)
     else:

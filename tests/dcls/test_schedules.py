@@ -44,9 +44,9 @@ def test_a_delay_is_learned_and_rounded() -> None:
     layer = DclsConv1d(1, 1, 1, 17, bias=False, learn_spreads=False, generator=generator)
     with torch.no_grad():
         layer.weight.fill_(1.0)
-    schedule = SpreadSchedule(initial_taps=8.0, num_epochs=60)
-    optimizer = torch.optim.Adam(parameter_groups(layer, rate=0.02, weight_decay=0.0))
-    for epoch in range(120):
+    schedule = SpreadSchedule(initial_taps=8.0, num_epochs=30)
+    optimizer = torch.optim.Adam(parameter_groups(layer, rate=0.04, weight_decay=0.0))
+    for epoch in range(60):
         schedule.apply(layer, epoch)
         optimizer.zero_grad()
         (layer(x) - target).square().mean().backward()
