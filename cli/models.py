@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from audio_dcls.models import AudioTagger
 
 DCLS_SUFFIX = "-dcls"
-MIN_FILE_WIDTH = 100
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -75,8 +74,8 @@ def show(
         return
     if plan is not None:
         say(f"[bold]{backbone}: {len(plan.entries)} layers become DCLS, {plan.kernel_count} elements each[/]")
-        out.print(_swap_table(plan), width=out.width if out.is_terminal else max(out.width, MIN_FILE_WIDTH))
-        say("Parameters of a layer; positions and spreads of a group are counted with its first layer.\n")
+        out.print(_swap_table(plan))
+        say("Positions and spreads are counted with the first layer of their group.\n")
     say(f"[bold]{backbone}: parameters with {num_classes} classes[/]")
     out.print(_part_table(parts, with_swap=plan is not None))
 
@@ -94,7 +93,7 @@ def _count(tagger: AudioTagger, part: str) -> int:
 def _swap_table(plan: SwapPlan) -> Table:
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, show_footer=True)
+    table = Table(box=None, pad_edge=False, collapse_padding=True, show_footer=True)
     before = sum(entry.num_parameters_before for entry in plan.entries)
     after = sum(entry.num_parameters_after for entry in plan.entries)
     table.add_column("layer", "together", overflow="fold")
@@ -105,8 +104,8 @@ def _swap_table(plan: SwapPlan) -> Table:
     table.add_column("after", f"{after:,}", justify="right")
     groups = plan.groups()
     for entry in plan.entries:
-        shared = f"{entry.group}: {len(groups[entry.group])} layers" if entry.group else "-"
-        kernels = f"{_by(entry.old_kernel_size)} → {_by(entry.new_kernel_size)}"
+        shared = f"{entry.group}, {len(groups[entry.group])} layers" if entry.group else "-"
+        kernels = f"{_by(entry.old_kernel_size)}→{_by(entry.new_kernel_size)}"
         numbers = (f"{entry.num_parameters_before:,}", f"{entry.num_parameters_after:,}")
         table.add_row(entry.name, str(entry.width), kernels, shared, *numbers)
     return table

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 from typing import Any
 
 import timm
 import torch
+from timm.models.metaformer import LayerNorm2dNoBias, MetaFormer, SepConv
 from torch import nn
 
 from audio_dcls.errors import ArgumentError, ModelError
@@ -62,7 +64,7 @@ def build_backbone(
     if head_pooling is not None:
         arguments["global_pool"] = head_pooling
     try:
-        backbone = timm.create_model(name.partition(".")[0], pretrained=False, **arguments)
+        backbone = _create(family, name.partition(".")[0], arguments)
     except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise ModelError(
             f"`model.overrides` (={overrides}) do not fit `model.name` (={name!r}): {error or 'timm refuses them'}; "
@@ -71,6 +73,19 @@ def build_backbone(
     replace_stem(backbone, family, _first_stage_channels(backbone))
     to_channels_last(backbone)
     return backbone
+
+
+def _create(family: Family, architecture: str, arguments: dict[str, Any]) -> nn.Module:
+    """timm's model of that name, or, since its ConvFormers refuse other sizes than their own, one of their class."""
+    if family.title != "ConvFormer" or not {"depths", "dims"} & arguments.keys():
+        return timm.create_model(architecture, pretrained=False, **arguments)
+    with torch.device("meta"):
+        named: Any = timm.create_model(architecture, pretrained=False)
+    sizes = {
+        "depths": tuple(len(stage.blocks) for stage in named.stages),
+        "dims": tuple(stage["num_chs"] for stage in named.feature_info),
+    }
+    return MetaFormer(token_mixers=SepConv, norm_layers=LayerNorm2dNoBias, **(sizes | arguments))
 
 
 def _timm_arguments(family: Family, name: str, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -84,6 +99,9 @@ def _timm_arguments(family: Family, name: str, overrides: dict[str, Any]) -> dic
         if key in ("depths", "dims"):
             value = _check_sizes(key, value)
         arguments[family.argument_names[key]] = value
+    widths = arguments.get("embed_dims", ())
+    if any(wide % narrow for narrow, wide in itertools.pairwise(widths)):
+        raise ModelError(f"`model.overrides.dims` (={widths}) of '{name}' must each be a multiple of the one before")
     return arguments
 
 

@@ -83,4 +83,4 @@ class ModelConfig(Settings):
     """The swap, or null for the plain backbone."""
 
     fast_depthwise: bool = True
-    """Run plain depthwise convolutions through the package's own operator: the same results, faster training."""
+    """Run plain depthwise convolutions from 7x7 up through the package's own operator: the same results, faster."""
