@@ -47,7 +47,7 @@ class AudioFileError(AudioDclsError):
     Args:
         message: full sentence naming the file.
         reason: short stable code for reports: `missing`, `empty`, `unreadable`, `too_short`, `silent`,
-            `not_finite` or `out_of_range`.
+            `not_finite`, `out_of_range` or `changed`.
     """
 
     def __init__(self, message: str, *, reason: str) -> None:

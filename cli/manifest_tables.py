@@ -64,8 +64,8 @@ def class_table(manifest: Manifest, counts: dict[str, np.ndarray], top_k: int) -
     out.print(table)
     if not counts:
         return
-    total = sum(counts.values())
-    order = [index for index in (-total).argsort(kind="stable") if total[index] > 0]
+    totals = [sum(int(count[index]) for count in counts.values()) for index in range(len(manifest.labels))]
+    order = [index for index in sorted(range(len(totals)), key=lambda index: -totals[index]) if totals[index] > 0]
     table = _table("class")
     for split in counts:
         table.add_column(Text(split), justify="right")
