@@ -46,7 +46,7 @@ def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_values(tiny_corpus: Path) -> dict[str, Any]:
-    """Plain values of a TrainConfig on the tiny corpus: a two-stage-deep ConvNeXt on 1-s clips."""
+    """Plain values of a TrainConfig on the tiny corpus: a two-stage-deep ConvNeXt on 1.3-s clips."""
     return {
         "name": "tiny",
         "data": {
@@ -54,7 +54,7 @@ def tiny_values(tiny_corpus: Path) -> dict[str, Any]:
             "labels": str(tiny_corpus / "labels.csv"),
             "num_workers": 0,
         },
-        "frontend": {"clip_s": 1.0},
+        "frontend": {"clip_s": 1.3},
         "model": {
             "name": "convnext_atto",
             "overrides": {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16]},

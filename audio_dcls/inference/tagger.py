@@ -29,6 +29,8 @@ class Tagger:
     Args:
         model: the tagger; its DCLS kernels are built once and frozen.
         labels: the classes, in the order of the model's logits.
+        sample_rate_hz: rate the model hears at.
+        window_samples: length of the clips it was trained on.
         device: where to compute.
 
     >>> Tagger.load("missing.safetensors")
@@ -37,12 +39,20 @@ class Tagger:
     audio_dcls.errors.CheckpointError: checkpoint 'missing.safetensors' does not exist; check the path
     """
 
-    def __init__(self, model: AudioTagger, labels: LabelSet, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        model: AudioTagger,
+        labels: LabelSet,
+        *,
+        sample_rate_hz: int,
+        window_samples: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
         self.device = torch.device(device)
         self.labels = labels
         self.model = freeze(model.eval()).to(self.device)
-        self.sample_rate_hz = model.frontend.sample_rate_hz
-        self.window_samples = model.frontend.clip_samples
+        self.sample_rate_hz = sample_rate_hz
+        self.window_samples = window_samples
 
     @classmethod
     def load(cls, path: str | Path, device: torch.device | str = "cpu") -> Tagger:
@@ -52,7 +62,13 @@ class Tagger:
             CheckpointError: it is missing, damaged, or of another kind.
         """
         loaded = load_checkpoint(path, device)
-        return cls(loaded.model, loaded.labels, device)
+        return cls(
+            loaded.model,
+            loaded.labels,
+            sample_rate_hz=loaded.frontend.sample_rate_hz,
+            window_samples=loaded.frontend.clip_samples,
+            device=device,
+        )
 
     def tag(
         self, path: str | Path, *, top_k: int | None = 10, threshold: float = 0.0, hop_s: float | None = None

@@ -36,6 +36,7 @@ class LoadedCheckpoint:
 
     model: AudioTagger
     labels: LabelSet
+    frontend: FrontendConfig
     info: dict[str, Any]
     path: Path
 
@@ -161,4 +162,5 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Loa
             f"{len(extra)} unknown {extra[:3]}, {len(reshaped)} of another shape {reshaped[:3]}; it may be damaged"
         )
     model.load_state_dict(tensors)
-    return LoadedCheckpoint(model=model.to(device).eval(), labels=labels, info=info, path=path)
+    model = model.to(device).eval()
+    return LoadedCheckpoint(model=model, labels=labels, frontend=frontend_config, info=info, path=path)

@@ -52,18 +52,7 @@ def load_manifests(config: DataConfig, on_progress: Callable[[int], None] | None
         )
     labels = LabelSet.audioset() if config.labels == "audioset" else LabelSet.from_csv(config.labels)
     manifests = [Manifest.load(path, labels) for path in config.manifests]
-    if len(manifests) == 1:
-        return manifests[0]
-    owner: dict[str, str] = {}
-    for manifest in manifests:
-        for clip in manifest.clips:
-            if clip.id in owner:
-                raise ManifestError(
-                    f"clip '{clip.id}' is in both '{owner[clip.id]}' and '{manifest.source}'; remove one of the rows"
-                )
-            owner[clip.id] = manifest.source
-    clips = [clip for manifest in manifests for clip in manifest.clips]
-    return Manifest(clips=clips, labels=labels, source=", ".join(m.source for m in manifests))
+    return manifests[0] if len(manifests) == 1 else Manifest.concatenate(manifests)
 
 
 def prepare_clips(

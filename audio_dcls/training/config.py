@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import pydantic
 
 from audio_dcls.data.augment import AugmentConfig
+from audio_dcls.data.augment.mixup import check_mixup_groups
 from audio_dcls.data.config import DataConfig
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.models import ModelConfig
@@ -50,6 +51,9 @@ class LoopConfig(Settings):
     """Clips per forward and backward; the rest of the effective batch is accumulated."""
     precision: Literal["fp32", "bf16"] = "bf16"
     """bf16 is autocast; frontend, DCLS kernel construction and loss stay in float32."""
+    prior_bias: bool = False
+    """Start the classifier's bias at each class's log-odds in the training split (Lin et al., 2017, section 3.3): few
+    clips then go into learning that most classes are rare."""
     evaluate_every_epochs: Annotated[int, pydantic.Field(ge=0)] = 1
     """Epochs between evaluations; 0: only after the last epoch."""
     checkpoint_every_epochs: Annotated[int, pydantic.Field(ge=1)] = 1
@@ -86,13 +90,10 @@ class TrainConfig(Settings):
     loop: LoopConfig = LoopConfig()
 
     @pydantic.model_validator(mode="after")
-    def _mixup_group_divides(self) -> TrainConfig:
-        group = self.augment.mixup_group_clips
-        if self.augment.mixup_alpha > 0 and self.loop.per_device_batch % group:
-            raise ValueError(
-                f"`augment.mixup_group_clips` (={group}) must divide `loop.per_device_batch` "
-                f"(={self.loop.per_device_batch}), so that no mixed pair is split"
-            )
+    def _fits_together(self) -> TrainConfig:
+        if self.augment.mixup_alpha > 0:
+            batch = (self.loop.effective_batch, self.loop.per_device_batch)
+            check_mixup_groups(*batch, self.augment.mixup_group_clips)
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"`seeds` (={list(self.seeds)}) must be distinct and not negative")
         return self

@@ -27,6 +27,7 @@ from audio_dcls.training.clips import TrainingClips
 from audio_dcls.training.config import TrainConfig
 from audio_dcls.training.events import CheckpointWritten, Evaluated, RunFinished, RunStarted, StepDone, TrainEvent
 from audio_dcls.training.optim import build_optimizer, build_schedule
+from audio_dcls.training.prior import set_prior_bias
 from audio_dcls.training.resume import load_training_state, save_training_state
 from audio_dcls.training.run_dir import MODEL_FILE, STATE_FILE, RunDir
 from audio_dcls.training.step import StepRunner
@@ -52,9 +53,11 @@ class Trainer:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = build_tagger(config.model, config.frontend, len(clips.labels))
+        if loop.prior_bias:
+            set_prior_bias(model.backbone, [clip.labels for clip in clips.train], len(clips.labels))
         self.train_set = self._dataset(clips.train, augmented=True)
         self.eval_set = self._dataset(clips.eval, augmented=False)
-        self.steps_per_epoch = StepBatchSampler.steps_per_epoch(len(clips.train), loop.effective_batch)
+        self.steps_per_epoch = self._sampler(0, 0).steps_per_epoch
         self.num_steps = self.steps_per_epoch * loop.epochs
         optimizer = build_optimizer(model, config.optimizer)
         self.schedule = build_schedule(
@@ -127,24 +130,29 @@ class Trainer:
             num_classes=len(self.clips.labels),
             sample_rate_hz=frontend.sample_rate_hz,
             clip_samples=frontend.clip_samples,
-            augment=build_waveform_augment(augment, frontend.clip_samples) if augmented else None,
+            augment=build_waveform_augment(augment) if augmented else None,
             erase=augment.erase_keywords() if augmented else None,
             num_bins=frontend.num_bins,
             num_frames=frontend.num_frames,
             seed=self.seed,
             cache=self.config.data.cache,
+            mask=augment.mask_keywords() if augmented else None,
+            num_mels=frontend.num_mels,
         )
 
-    def _train_batches(self) -> Any:
+    def _sampler(self, first_step: int, num_steps: int) -> StepBatchSampler:
         loop = self.config.loop
-        sampler = StepBatchSampler(
+        return StepBatchSampler(
             len(self.train_set),
             batch_size=loop.effective_batch,
             micro_batch_size=loop.per_device_batch,
             seed=self.seed,
-            first_step=self.first_step,
-            num_steps=self.num_steps - self.first_step,
+            first_step=first_step,
+            num_steps=num_steps,
         )
+
+    def _train_batches(self) -> Any:
+        sampler = self._sampler(self.first_step, self.num_steps - self.first_step)
         pin = self.fabric.device.type == "cuda"
         return train_loader(self.train_set, sampler, num_workers=self.config.data.num_workers, pin_memory=pin)
 
@@ -154,7 +162,7 @@ class Trainer:
         started = time.perf_counter()
         result = self.runner.run(step, batches)
         dcls = self.config.model.dcls
-        if dcls is not None and dcls.clamps_each_step:
+        if dcls is not None and dcls.clamping == "step":
             clamp_positions(self.raw_model)
         for problem in result.failures:
             self.run_dir.append_metrics({"step": step, "failed_clip": problem.id, "reason": problem.reason})

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audio_dcls.data.augment import AugmentConfig
-from audio_dcls.data.augment.mixup import draw_mixup, mix, smooth_labels
-from audio_dcls.data.augment.spectrogram import erase_boxes
+from audio_dcls.data.augment.mixup import draw_mixup, micro_batch_partners, mix, smooth_labels
+from audio_dcls.data.augment.spectrogram import erase_boxes, mask_mel
 from audio_dcls.data.check import ClipProblem
 from audio_dcls.data.clips import Batch
 
@@ -106,36 +106,25 @@ class StepRunner:
         return StepResult(torch.stack(losses).sum() / num_clips, gradient_norm, num_clips, tuple(failures))
 
     def _loss(self, step: int, micro: int, batch: Batch) -> Tensor:
-        device = self.fabric.device
-        waveforms = batch.waveforms.to(device, non_blocking=True)
-        boxes = batch.erase_boxes.to(device, non_blocking=True)
-        targets = batch.targets.to(device, non_blocking=True)
-        targets = smooth_labels(targets, self.augment.label_smoothing, targets.shape[1])
-        on_mel = None
-        if self.augment.mixup_alpha > 0:
-            lam, partners = self._mixup(step, micro, len(batch.indices))
-            partners = partners.to(device)
-            on_mel = functools.partial(mix, lam=lam, partners=partners)
-            targets = mix(targets, lam=lam, partners=partners)
-        on_power = functools.partial(erase_boxes, boxes=boxes) if self.augment.erase_probability > 0 else None
-        logits = self.model(waveforms, on_power=on_power, on_mel=on_mel)
-        return F.binary_cross_entropy_with_logits(logits.float(), targets)
-
-    def _mixup(self, step: int, micro: int, num_clips: int) -> tuple[float, Tensor]:
-        """λ of the step, and the partners inside this micro-batch.
-
-        Pairs lie inside groups of consecutive clips and the groups divide the micro-batch. A micro-batch that lost
-        clips draws its partners for the clips it has.
-        """
-        whole = num_clips == self.per_device_batch
+        batch = batch.to(self.fabric.device)
+        targets = smooth_labels(batch.targets, self.augment.label_smoothing, batch.targets.shape[1])
         lam, partners = draw_mixup(
-            self.effective_batch if whole else num_clips,
+            self.effective_batch,
             alpha=self.augment.mixup_alpha,
             seed=self.seed,
             step=step,
             group_clips=self.augment.mixup_group_clips,
         )
-        if whole:
-            first = micro * self.per_device_batch
-            partners = partners[first : first + self.per_device_batch] - first
-        return lam, partners
+        partners = micro_batch_partners(partners, micro * self.per_device_batch, batch.slots.cpu())
+        mixes = self.augment.mixup_alpha > 0
+        if mixes:
+            targets = mix(targets, lam, partners)
+
+        def on_mel(mel: Tensor) -> Tensor:
+            masked = mask_mel(mel, batch.mask_boxes) if self.augment.mask_keywords() else mel
+            return mix(masked, lam, partners) if mixes else masked
+
+        erases = self.augment.erase_probability > 0
+        on_power = functools.partial(erase_boxes, boxes=batch.erase_boxes) if erases else None
+        logits = self.model(batch.waveforms, on_power=on_power, on_mel=on_mel)
+        return F.binary_cross_entropy_with_logits(logits.float(), targets)

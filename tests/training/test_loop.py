@@ -51,11 +51,12 @@ def assert_equal_bits(first: dict[str, torch.Tensor], second: dict[str, torch.Te
 
 
 def test_it_learns_and_says_what_it_did(tiny_values: dict[str, Any], tmp_path: Path) -> None:
-    events = train(tiny_values, tmp_path / "s", loop={"epochs": 12})
+    plain = {"mixup_alpha": 0, "label_smoothing": 0, "speed_probability": 0, "erase_probability": 0}
+    events = train(tiny_values, tmp_path / "s", augment=plain, loop={"epochs": 12, "prior_bias": True})
     finished = [e for e in events if isinstance(e, RunFinished)]
     losses = [e.loss for e in events if isinstance(e, StepDone)]
     assert len(losses) == 12 * 3
-    assert np.mean(losses[-6:]) < 0.8 * np.mean(losses[:3])
+    assert np.mean(losses[-6:]) < 0.7 * np.mean(losses[:3])
     assert finished[0].metrics.mean_average_precision > 0.8  # chance is about 0.4 here
     run = StudyDir(tmp_path / "s").run(0)
     assert run.status()["state"] == "done"

@@ -1,0 +1,44 @@
+"""Start a classifier at the classes' frequencies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from audio_dcls.errors import ModelError
+
+
+def class_log_odds(labels: Iterable[Sequence[int]], num_classes: int) -> np.ndarray:
+    """Log-odds of each class, with half a clip added on both sides so that an empty class stays finite.
+
+    Args:
+        labels: class indices of each clip.
+        num_classes: C.
+
+    Returns:
+        (C,), natural logarithm.
+
+    >>> class_log_odds([(0,), (0,), (1,)], 2).round(3).tolist()
+    [0.511, -0.511]
+    """
+    counts, num_clips = np.zeros(num_classes), 0
+    for clip_labels in labels:
+        counts[list(clip_labels)] += 1
+        num_clips += 1
+    return np.log((counts + 0.5) / (num_clips - counts + 0.5))
+
+
+def set_prior_bias(backbone: nn.Module, labels: Iterable[Sequence[int]], num_classes: int) -> None:
+    """Set the bias of the last linear layer to `class_log_odds`.
+
+    Raises:
+        ModelError: the backbone has no linear layer with a bias and one output a class.
+    """
+    layers = [m for m in backbone.modules() if isinstance(m, nn.Linear) and m.out_features == num_classes]
+    if not layers or layers[-1].bias is None:
+        raise ModelError(f"`loop.prior_bias` needs a linear classifier with {num_classes} outputs and a bias; turn it off")
+    with torch.no_grad():
+        layers[-1].bias.copy_(torch.from_numpy(class_log_odds(labels, num_classes)))
