@@ -199,4 +199,5 @@ def _gradients_by_rebuilding(
 
 
 def _versions(positions: Tensor, spreads: Tensor | None) -> tuple[int, ...]:
-    return tuple(tensor._version for tensor in (positions, spreads) if tensor is not None)
+    """Version counters, which tensors made in inference mode do not have."""
+    return tuple(t._version for t in (positions, spreads) if t is not None and not t.is_inference())

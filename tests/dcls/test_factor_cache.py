@@ -146,6 +146,12 @@ def test_evaluation_and_training_alternate(x: Tensor) -> None:
         assert model.layers[0].positions.grad.abs().sum() > 0
 
 
+def test_models_made_in_inference_mode_run_in_it(x: Tensor) -> None:
+    with torch.inference_mode():
+        model = Twice()
+        torch.testing.assert_close(model(x), Twice(shared=False)(x))
+
+
 @pytest.mark.parametrize("use_reentrant", [False, True])
 def test_activation_checkpointing_gives_the_same_gradients(use_reentrant: bool, x: Tensor) -> None:
     plain, saved = Twice(), Twice()
