@@ -11,7 +11,7 @@ derivative, so double backward works too.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -147,8 +147,8 @@ def _convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, 
 def _hangs_in_low_precision(x: torch.Tensor, weight: torch.Tensor) -> bool:
     """Whether oneDNN might never return from this bfloat16 or float16 convolution on a CPU.
 
-    Seen with oneDNN 3.11.2 (torch 2.12.1) on an AVX-512 bfloat16 CPU: channels_last, maps of 31 columns and more, kernels
-    of 15 columns and more. Where both return, float32 takes as long as bfloat16.
+    Seen with oneDNN 3.11.2 (torch 2.12.1) on an AVX-512 bfloat16 CPU: channels_last, maps of 31 columns and more,
+    kernels of 15 columns and more. Where both return, float32 takes as long as bfloat16.
     """
     wide = weight.shape[3] > SAFE_LOW_PRECISION_TAPS and x.shape[3] > SAFE_LOW_PRECISION_WIDTH
     return wide and x.device.type == "cpu" and x.dtype in _LOW_PRECISION
@@ -263,7 +263,7 @@ class DepthwiseConv2d(torch.nn.Conv2d):
         padding: int | tuple[int, int] | str = 0,
         dilation: int | tuple[int, int] = 1,
         bias: bool = True,
-        padding_mode: str = "zeros",
+        padding_mode: Literal["zeros", "reflect", "replicate", "circular"] = "zeros",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:

@@ -5,22 +5,30 @@ Axes: N batch, C channels, H W rows and columns of the input, A B of the output,
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 
+from audio_dcls.dcls.depthwise_compiled import compiled_covers, weight_gradient_compiled
 from audio_dcls.dcls.depthwise_fft import weight_gradient_fft
 from audio_dcls.dcls.depthwise_gemm import weight_gradient_gemm
 from audio_dcls.errors import ArgumentError
 
-Method = Literal["torch", "fft", "gemm"]
+Method = Literal["torch", "fft", "gemm", "compiled"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 GEMM_MAX_WIDTH = 18
 """Widest map, in columns, whose column pairs are cheaper than transforms."""
 
 TORCH_MAX_TAPS = 49
 """Largest kernel, rows times columns, for which torch's own gradient is the fastest of the torch-only methods."""
+
+COMPILED_MIN_TAPS = 10
+"""Smallest kernel, rows times columns, that gains from generated code: with 3 x 3 torch's own is as fast."""
+
+COMPILED_MIN_PRODUCTS = 2**22
+"""Fewest multiply-adds worth generating code for: any method takes less than the tens of milliseconds that takes."""
 
 
 def num_outside_taps(size: int, taps: int, padding: int) -> int:
@@ -41,10 +49,20 @@ def num_outside_taps(size: int, taps: int, padding: int) -> int:
 def choose_method(x: torch.Tensor, kernel_size: tuple[int, int]) -> Method:
     """Fastest method for this input and (already cropped) kernel.
 
+    On the CPU generated code wins wherever it applies (`depthwise_compiled`; it needs llvmlite); of the rest, torch's
+    own for small kernels, matrix products for narrow maps, transforms for wide ones.
+
     Shape:
         x: (N, C, H, W).
+
+    >>> choose_method(torch.zeros(1, 1, 64, 62, dtype=torch.float64), (23, 23))
+    'fft'
     """
-    if kernel_size[0] * kernel_size[1] <= TORCH_MAX_TAPS:
+    num_taps = kernel_size[0] * kernel_size[1]
+    is_worth_it = num_taps >= COMPILED_MIN_TAPS and x.numel() * num_taps >= COMPILED_MIN_PRODUCTS
+    if is_worth_it and compiled_covers(x, kernel_size):
+        return "compiled"
+    if num_taps <= TORCH_MAX_TAPS:
         return "torch"
     return "gemm" if x.shape[3] <= GEMM_MAX_WIDTH else "fft"
 
@@ -92,13 +110,15 @@ def _compute(
 ) -> torch.Tensor:
     if method == "torch":
         return _weight_gradient_torch(x, grad, kernel_size, padding)
+    if method == "compiled":
+        return weight_gradient_compiled(x, grad, kernel_size, padding)
     if x.dtype in (torch.bfloat16, torch.float16):
         x, grad = x.float(), grad.float()
     if method == "fft":
         return weight_gradient_fft(x, grad, kernel_size, padding)
     if method == "gemm":
         return weight_gradient_gemm(x, grad, kernel_size, padding)
-    raise ArgumentError(f"`method` (={method!r}) must be 'torch', 'fft' or 'gemm'")
+    raise ArgumentError(f"`method` (={method!r}) must be one of {METHODS}")
 
 
 def _weight_gradient_torch(
