@@ -28,7 +28,7 @@ from audio_dcls.data.demo.writer import (
 )
 from audio_dcls.errors import ArgumentError, ManifestError
 
-CORPUS_VERSION = 1
+CORPUS_VERSION = 2
 """Raised whenever the same seed would sound different, so that an old corpus is not taken for a new one."""
 
 MARKER_FILE = "demo_corpus.json"

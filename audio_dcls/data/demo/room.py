@@ -24,7 +24,7 @@ from audio_dcls.data.demo.signals import (
 def reverberate(rng: np.random.Generator, dry: Signal) -> Signal:
     """Add the reverberation of a random room: noise that decays exponentially, duller than the sound (Moorer, 1979).
 
-    The room's reverberation time is 0.08 to 0.9 s and its sound 3 to 16 dB below the direct one. Each channel has a
+    The room's reverberation time is 0.08 to 0.7 s and its sound 4 to 18 dB below the direct one. Each channel has a
     tail of its own, as two microphones a metre apart would.
 
     Args:
@@ -33,8 +33,8 @@ def reverberate(rng: np.random.Generator, dry: Signal) -> Signal:
 
     Shape: (T, C) -> (T, C).
     """
-    t60_s = log_uniform(rng, 0.08, 0.9)
-    wet_gain = np.float32(10 ** (-rng.uniform(3, 16) / 20))
+    t60_s = log_uniform(rng, 0.08, 0.7)
+    wet_gain = np.float32(10 ** (-rng.uniform(4, 18) / 20))
     damping_hz = log_uniform(rng, 1500, 8000)
     num_tail = num_samples_of(t60_s)
     predelay = num_samples_of(rng.uniform(0.002, 0.02))

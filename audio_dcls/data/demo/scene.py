@@ -36,7 +36,7 @@ HEARD_S = 1.5
 EVENT_LEVEL_DB = (-6.0, 0.0)
 """Loudest eighth of a second of each event, relative to the clip's reference."""
 
-BACKGROUND_LEVEL_DB = (-36.0, -15.0)
+BACKGROUND_LEVEL_DB = (-40.0, -18.0)
 
 CLIP_LEVEL_DB = (-36.0, -14.0)
 """Root mean square of the whole clip relative to full scale, as far as its peak allows."""
@@ -110,7 +110,7 @@ def render(labels: Sequence[int], recording: Recording, rng: np.random.Generator
 def _add_event(dry: Signal, label: int, rng: np.random.Generator) -> None:
     """Place one event of a class in the clip: when, how long, how loud, and from which side."""
     clip_s = len(dry) / WORLD_RATE_HZ
-    span_s = min(clip_s, max(SHORTEST_S, clip_s * rng.uniform(0.3, 1.0)))
+    span_s = min(clip_s, max(SHORTEST_S, clip_s * rng.uniform(0.5, 1.0)))
     latest_s = min(clip_s - span_s, max(0.0, min(clip_s, TRAINED_S) - min(span_s, HEARD_S)))
     event = SOUNDS[label].synthesise(rng, num_samples_of(span_s))
     gain = 10 ** (rng.uniform(*EVENT_LEVEL_DB) / 20) / loudest_moment(event)

@@ -24,23 +24,22 @@ from audio_dcls.data.demo.signals import (
 
 def tick(rng: np.random.Generator, num_samples: int) -> Signal:
     """A metronome or watch: the same dry click at an even pace."""
-    click = _click(rng, log_uniform(rng, 1400, 3300))
-    return _at_even_pace([click], rng.uniform(0.16, 0.5), num_samples)
+    click = _click(rng, log_uniform(rng, 2000, 3300))
+    return _at_even_pace([click], rng.uniform(0.16, 0.4), num_samples)
 
 
 def tick_tock(rng: np.random.Generator, num_samples: int) -> Signal:
     """A clock's escapement: a high click and a lower, duller one in turn."""
-    high_hz = log_uniform(rng, 1500, 3300)
-    low_hz = high_hz * rng.uniform(0.35, 0.6)
-    period_s = rng.uniform(0.2, 0.5)
-    return _at_even_pace([_click(rng, high_hz), _click(rng, low_hz, body=2.0)], period_s, num_samples)
+    high = _click(rng, log_uniform(rng, 1200, 2000))
+    low = _click(rng, log_uniform(rng, 500, 900), ring=2.0)
+    return _at_even_pace([high, low], rng.uniform(0.25, 0.5), num_samples)
 
 
-def _click(rng: np.random.Generator, frequency_hz: float, body: float = 1.0) -> Signal:
+def _click(rng: np.random.Generator, frequency_hz: float, ring: float = 1.0) -> Signal:
     """A small hard part hit once: three close modes that die within hundredths of a second."""
     modes_hz = frequency_hz * np.array([1.0, rng.uniform(1.4, 1.8), rng.uniform(2.2, 2.9), rng.uniform(0.25, 0.4)])
-    t60s_s = np.array([rng.uniform(0.02, 0.05), 0.015, 0.01, 0.03])
-    return struck_modes(modes_hz, t60s_s, [1.0, 0.6, 0.5, 0.25 * body], rng.uniform(size=4))
+    t60s_s = ring * np.array([rng.uniform(0.03, 0.06), 0.02, 0.015, 0.03])
+    return struck_modes(modes_hz, t60s_s, [1.0, 0.6, 0.5, 0.25], rng.uniform(size=4))
 
 
 def _at_even_pace(sounds: list[Signal], period_s: float, num_samples: int) -> Signal:
@@ -52,20 +51,20 @@ def _at_even_pace(sounds: list[Signal], period_s: float, num_samples: int) -> Si
 
 def knock(rng: np.random.Generator, num_samples: int) -> Signal:
     """Knuckles on a door: two to five thuds of a wooden panel, a pause, and again."""
-    modes_hz = log_uniform(rng, 130, 300) * np.array([1.0, rng.uniform(1.5, 1.9), rng.uniform(2.4, 3.2), 4.6])
-    t60s_s = rng.uniform(0.7, 1.3, 4) * np.array([0.16, 0.12, 0.08, 0.05])
+    modes_hz = log_uniform(rng, 150, 260) * np.array([1.0, rng.uniform(1.5, 1.9), rng.uniform(2.4, 3.2), 4.6])
+    t60s_s = rng.uniform(0.7, 1.3, 4) * np.array([0.2, 0.18, 0.14, 0.1])
     period_s = rng.uniform(0.14, 0.28)
     track = np.zeros(num_samples, dtype=np.float32)
     at_s = 0.0
     while at_s < num_samples / WORLD_RATE_HZ:
         for _ in range(rng.integers(2, 6)):
-            thud = struck_modes(modes_hz, t60s_s, [1.0, 0.7, 0.5, 0.4], rng.uniform(0, 0.2, 4))
+            thud = struck_modes(modes_hz, t60s_s, [0.8, 1.0, 0.8, 0.6], rng.uniform(0, 0.2, 4))
             burst = shaped_noise(rng, num_samples_of(0.006), band(300, 2500)) * decay(num_samples_of(0.006), 0.006)
             gain = rng.uniform(0.6, 1.0)
             add_at(track, thud, at_s, gain)
-            add_at(track, burst, at_s, 0.4 * gain)
+            add_at(track, burst, at_s, 0.6 * gain)
             at_s += period_s * rng.uniform(0.9, 1.1)
-        at_s += rng.uniform(0.3, 0.9)
+        at_s += rng.uniform(0.2, 0.6)
     return track
 
 
@@ -110,15 +109,15 @@ def _key_click(rng: np.random.Generator, colour_hz: float) -> Signal:
 
 def drip(rng: np.random.Generator, num_samples: int) -> Signal:
     """Drops into water: each a bubble that rings and rises in pitch as it nears the surface (van den Doel, 2005)."""
-    base_hz = log_uniform(rng, 600, 1400)
-    pace_s = rng.uniform(0.25, 0.8)
+    base_hz = log_uniform(rng, 700, 1300)
+    pace_s = rng.uniform(0.18, 0.45)
     track = np.zeros(num_samples, dtype=np.float32)
     at_s = 0.0
     while at_s < num_samples / WORLD_RATE_HZ:
-        count = num_samples_of(rng.uniform(0.08, 0.16))
+        count = num_samples_of(rng.uniform(0.1, 0.18))
         rise = np.linspace(0, 1, count)
-        glide_hz = base_hz * rng.uniform(0.8, 1.25) * (1 + rng.uniform(0.4, 1.0) * rise)
-        add_at(track, faded(tone(glide_hz, count) * decay(count, 0.14), 0.002, 0.01), at_s, rng.uniform(0.6, 1.0))
+        glide_hz = base_hz * rng.uniform(0.8, 1.25) * (1 + rng.uniform(0.6, 1.2) * rise)
+        add_at(track, faded(tone(glide_hz, count) * decay(count, 0.25), 0.002, 0.01), at_s, rng.uniform(0.6, 1.0))
         at_s += pace_s * (rng.uniform(0.25, 0.5) if rng.uniform() < 0.3 else rng.uniform(0.8, 1.3))
     return track
 

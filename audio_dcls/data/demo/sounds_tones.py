@@ -39,11 +39,11 @@ def sine_wave(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def chirp_tone(rng: np.random.Generator, num_samples: int) -> Signal:
-    """A sine that glides over 1.5 to 4 octaves, up or down, again and again."""
-    octaves = rng.uniform(1.5, 4.0)
+    """A sine that glides over 2 to 4 octaves, up or down, again and again."""
+    octaves = rng.uniform(2.0, 4.0)
     low_hz = log_uniform(rng, 150, 3300 / 2**octaves)
-    sweep_s = log_uniform(rng, 0.25, 2.0)
-    gap_s = rng.uniform(0.02, 0.4)
+    sweep_s = log_uniform(rng, 0.5, 2.0)
+    gap_s = rng.uniform(0.02, 0.2)
     position = np.clip(np.mod(time_s(num_samples), sweep_s + gap_s) / sweep_s, 0, 1)
     if rng.uniform() < 0.5:
         position = 1 - position
@@ -91,10 +91,10 @@ def dtmf_key(row: int, column: int, duration_s: float) -> Signal:
 
 
 def beep(rng: np.random.Generator, num_samples: int) -> Signal:
-    """Short pips of an electronic device, one to four in a group; its piezo sounder rings near 2 kHz."""
-    frequency_hz = log_uniform(rng, 1600, 2500)
-    pip_s, gap_s, rest_s = rng.uniform(0.06, 0.16), rng.uniform(0.05, 0.12), rng.uniform(0.25, 0.7)
-    pips_in_group = int(rng.integers(1, 5))
+    """Short pips of an electronic device, two to five in a group; its piezo sounder rings near 2 kHz."""
+    frequency_hz = log_uniform(rng, 1800, 2500)
+    pip_s, gap_s, rest_s = rng.uniform(0.06, 0.16), rng.uniform(0.05, 0.12), rng.uniform(0.2, 0.5)
+    pips_in_group = int(rng.integers(2, 6))
     amplitudes = _odd_harmonics(frequency_hz, rng.uniform(0.2, 0.8))
     track = np.zeros(num_samples, dtype=np.float32)
     at_s = 0.0
