@@ -14,8 +14,8 @@ NUM_PROCESSES ?= auto
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/pytest -n $(NUM_PROCESSES)
 PYTEST_ARGS ?=
 
-# The demo tags this file of the corpus that training wrote.
-DEMO_CLIP ?= $$(find demo_corpus -path '*eval*' -name '*.flac' | sort | head -n 1)
+# The demo tags the first three clips that it did not train on.
+DEMO_CLIPS = $$(awk -F, '$$6 == "eval" && n++ < 3 {print "demo_corpus/" $$2}' demo_corpus/manifest.csv)
 
 .DEFAULT_GOAL := help
 .PHONY: help env demo test test-all check format bench constraints clean
@@ -40,7 +40,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## synthesise the demo corpus, train two seeds, print their mAP, tag a sound
 	$(BIN)/audio-dcls train
 	$(BIN)/audio-dcls eval --mAP
-	$(BIN)/audio-dcls tag $(DEMO_CLIP)
+	$(BIN)/audio-dcls tag $(DEMO_CLIPS) --top-k 5 --truth demo_corpus/manifest.csv
 
 test: check  ## check, then the quick tests
 	$(PYTEST) -m "not slow" $(PYTEST_ARGS)

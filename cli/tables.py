@@ -43,11 +43,15 @@ def score_table(scores: StudyScores) -> None:
         say(f"per class, seed {run.seed}: {run.per_class_path}")
 
 
-def tag_table(result: TagResult) -> None:
-    """Print a sound's tags, best first, with bars."""
+def tag_table(result: TagResult, true_labels: tuple[str, ...] | None = None) -> None:
+    """Print a sound's tags, best first, with bars; a tag among the true labels, where they are known, has a ✓."""
     out.print(Text(result.path, style="bold"), Text(f"{result.duration_s:.1f} s", style="dim"))
+    if true_labels is not None:
+        out.print(f"  labelled: {', '.join(true_labels)}", markup=False, soft_wrap=True)
     if not result.tags:
         say("  no tag reaches the threshold")
     for tag in result.tags:
         filled = round(tag.score * BAR_CELLS)
-        out.print(Text.assemble(f"  {tag.score:5.3f} ", ("█" * filled, "green"), ("░" * (BAR_CELLS - filled), "dim"), f" {tag.name}"))
+        bar = (("█" * filled, "green"), ("░" * (BAR_CELLS - filled), "dim"))
+        mark = " ✓" if true_labels and tag.name in true_labels else ""
+        out.print(Text.assemble(f"  {tag.score:5.3f} ", *bar, f" {tag.name}", (mark, "bold green")))

@@ -17,11 +17,15 @@ def tag(
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Tags per file at most.")] = 10,
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Leave out tags less probable than this.")] = 0.0,
+    truth: Annotated[
+        Path | None, typer.Option(metavar="MANIFEST", help="Show beside each file the labels this manifest CSV gives it.")
+    ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON Lines, one object a file.")] = False,
 ) -> None:
     """Tag files; one that cannot be read is reported, the rest go on, and the exit code is 2."""
     import json
 
+    from audio_dcls.data import Manifest
     from audio_dcls.errors import AudioFileError
     from audio_dcls.inference import Tagger
     from audio_dcls.training.run_dir import find_model, latest_study
@@ -30,6 +34,10 @@ def tag(
 
     model_path = find_model(checkpoint if checkpoint is not None else latest_study().path)
     tagger = Tagger.load(model_path)
+    true_labels: dict[Path, tuple[str, ...]] = {}
+    if truth is not None:
+        for clip in Manifest.load(truth, tagger.labels).clips:
+            true_labels[clip.path.resolve()] = tuple(tagger.labels.names[c] for c in clip.labels)
     if not json_:
         say(f"Model: {model_path}")
     num_failed = 0
@@ -40,9 +48,10 @@ def tag(
             warn(str(error))
             num_failed += 1
             continue
+        true = true_labels.get(file.resolve())
         if json_:
-            typer.echo(json.dumps(result.to_json_dict()))
+            typer.echo(json.dumps(result.to_json_dict() | ({} if true is None else {"true_labels": list(true)})))
         else:
-            tag_table(result)
+            tag_table(result, true)
     if num_failed:
         raise typer.Exit(2)
