@@ -64,7 +64,9 @@ def _load_yaml(path: Path, parents: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"config '{path}' includes itself ({chain}); remove one of the includes")
     if not path.is_file():
         by = f" (included by '{parents[-1]}')" if parents else ""
-        raise ConfigError(f"config '{path}'{by} does not exist; check the name, which is relative to the including file")
+        raise ConfigError(
+            f"config '{path}'{by} does not exist; check the name, which is relative to the including file"
+        )
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -92,7 +94,9 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key '{key}' is written twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key '{key}' is written twice", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 

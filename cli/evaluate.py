@@ -12,10 +12,13 @@ HELP = "Measure runs: mAP, AUC and d' per seed, with mean and standard deviation
 
 def evaluate(
     paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RUN_OR_STUDY]...", help="Study or seed-N folders.", show_default=False)
+        list[Path] | None,
+        typer.Argument(metavar="[RUN_OR_STUDY]...", help="Study or seed-N folders.", show_default=False),
     ] = None,
     mean_ap: Annotated[bool, typer.Option("--mAP", help="Print mAP per seed and its mean (the default).")] = True,
-    manifest: Annotated[Path | None, typer.Option(help="Measure on this manifest CSV in place of the run's own.")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Measure on this manifest CSV in place of the run's own.")
+    ] = None,
     split: Annotated[list[str] | None, typer.Option(help="Splits of the manifest [default: the run's].")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

@@ -101,7 +101,9 @@ class _TrainingView:
                 self.close()
                 self.num_finished += 1
                 ap = event.metrics.mean_average_precision
-                say(f"Seed {event.seed} done: mAP [bold]{ap:.3f}[/] on {event.metrics.num_clips} clips ({event.folder})")
+                say(
+                    f"Seed {event.seed} done: mAP [bold]{ap:.3f}[/] on {event.metrics.num_clips} clips ({event.folder})"
+                )
 
     def close(self) -> None:
         """Take the bar away."""

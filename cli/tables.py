@@ -29,7 +29,9 @@ def score_table(scores: StudyScores) -> None:
     for run in scores.runs:
         table.add_row(str(run.seed), *(f"{getattr(run.metrics, field):.4f}" for field in SCORE_FIELDS.values()))
     summary = scores.summary()
-    table.add_row("mean ± std" if len(scores.runs) > 1 else "mean", *(summary[k].format(digits=4) for k in HEADERS), style="bold")
+    table.add_row(
+        "mean ± std" if len(scores.runs) > 1 else "mean", *(summary[k].format(digits=4) for k in HEADERS), style="bold"
+    )
     out.print(table)
     say(
         f"clips {scores.num_evaluated} of {scores.num_listed} (coverage {scores.coverage:.1%}), "
@@ -37,7 +39,9 @@ def score_table(scores: StudyScores) -> None:
     )
     if scores.left_out:
         named = ", ".join(scores.left_out[:MAX_CLASSES_NAMED])
-        more = f" and {len(scores.left_out) - MAX_CLASSES_NAMED} more" if len(scores.left_out) > MAX_CLASSES_NAMED else ""
+        more = (
+            f" and {len(scores.left_out) - MAX_CLASSES_NAMED} more" if len(scores.left_out) > MAX_CLASSES_NAMED else ""
+        )
         out.print(f"left out (no positive, or no negative, clip): {named}{more}", markup=False, soft_wrap=True)
     for run in scores.runs:
         say(f"per class, seed {run.seed}: {run.per_class_path}")

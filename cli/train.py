@@ -16,7 +16,9 @@ DEMO_CONFIG = "configs/demo.yaml"
 
 
 def train(
-    config: Annotated[str | None, typer.Argument(help="YAML config; the demo's if left out.", show_default=False)] = None,
+    config: Annotated[
+        str | None, typer.Argument(help="YAML config; the demo's if left out.", show_default=False)
+    ] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seed; repeat for several runs in one study.")] = None,
     out: Annotated[Path | None, typer.Option(help="Study folder to make [default: runs/NAME-DATE-TIME].")] = None,
     set_: Annotated[

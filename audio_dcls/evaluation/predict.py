@@ -29,7 +29,9 @@ class Predictions:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, loader: Iterable[Batch], device: torch.device | str, *, bf16: bool = False) -> Predictions:
+def predict(
+    model: nn.Module, loader: Iterable[Batch], device: torch.device | str, *, bf16: bool = False
+) -> Predictions:
     """Run a tagger over a loader.
 
     Args:

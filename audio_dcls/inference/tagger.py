@@ -101,7 +101,9 @@ class Tagger:
             total += self.scores(windows).sum(axis=0)
         scores = total / len(starts)
         order = np.argsort(-scores, kind="stable")[:top_k]
-        tags = [Tag(self.labels.ids[c], self.labels.names[c], float(scores[c])) for c in order if scores[c] >= threshold]
+        tags = [
+            Tag(self.labels.ids[c], self.labels.names[c], float(scores[c])) for c in order if scores[c] >= threshold
+        ]
         return TagResult(path=str(path), duration_s=duration_s, num_windows=len(starts), tags=tuple(tags))
 
     @torch.inference_mode()

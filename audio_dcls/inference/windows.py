@@ -37,7 +37,7 @@ def window_starts(num_samples: int, window_samples: int, hop_samples: int) -> li
             raise ArgumentError(f"`{name}` (={value}) must be at least 1")
     if hop_samples > window_samples:
         raise ArgumentError(
-            f"`hop_samples` (={hop_samples}) must not exceed `window_samples` (={window_samples}): sound would be skipped"
+            f"`hop_samples` (={hop_samples}) must not exceed `window_samples` (={window_samples}): sound would be lost"
         )
     if num_samples <= window_samples:
         return [0]

@@ -92,9 +92,13 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     except (safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(f"checkpoint '{path}' cannot be read as safetensors ({error}); it may be damaged") from error
+        raise CheckpointError(
+            f"checkpoint '{path}' cannot be read as safetensors ({error}); it may be damaged"
+        ) from error
     if METADATA_KEY not in metadata:
-        raise CheckpointError(f"'{path}' is a safetensors file but not an audio_dcls checkpoint (no '{METADATA_KEY}' metadata)")
+        raise CheckpointError(
+            f"'{path}' is a safetensors file but not an audio_dcls checkpoint (no '{METADATA_KEY}' metadata)"
+        )
     info = json.loads(metadata[METADATA_KEY])
     if info["format_version"] > FORMAT_VERSION:
         raise CheckpointError(

@@ -216,7 +216,8 @@ class Trainer:
             "metrics": None if metrics is None else {"mAP": metrics.mean_average_precision},
             "eval_id_hash": id_hash(clip.id for clip in self.clips.eval),
             "config": self.config.model_dump(mode="json"),
-            "versions": {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()},
+            "versions": {name: importlib.metadata.version(name) for name in PACKAGES}
+            | {"python": platform.python_version()},
         }
         save_checkpoint(
             folder / MODEL_FILE,

@@ -174,7 +174,9 @@ def measure_study(
 def write_per_class(path: Path, metrics: TaggingMetrics, labels: LabelSet) -> None:
     """Write one CSV row a class: index, mid, name, positives, average precision, AUC, d'; empty where left out."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [("index", "mid", "display_name", "num_positives", "average_precision", "auc", "d_prime")]
+    lines: list[tuple[str, ...]] = [
+        ("index", "mid", "display_name", "num_positives", "average_precision", "auc", "d_prime")
+    ]
     for c, (mid, name) in enumerate(zip(labels.ids, labels.names, strict=True)):
         values = (metrics.average_precision[c], metrics.auc[c], metrics.d_prime[c])
         texts = ["" if math.isnan(value) else f"{value:.6f}" for value in values]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm.optim
 import torch
-from timm.scheduler import CosineLRScheduler
+from timm.optim.lamb import Lamb
+from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import nn
 
 from audio_dcls.training.config import OptimizerConfig
@@ -58,7 +58,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Op
         position_rate_factor=config.position_rate_factor,
     )
     if config.name == "lamb":
-        return timm.optim.Lamb(groups, lr=config.peak_rate, betas=config.betas, eps=config.eps)
+        return Lamb(groups, lr=config.peak_rate, betas=config.betas, eps=config.eps)
     return torch.optim.AdamW(groups, lr=config.peak_rate, betas=config.betas, eps=config.eps)
 
 

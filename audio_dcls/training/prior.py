@@ -39,6 +39,8 @@ def set_prior_bias(backbone: nn.Module, labels: Iterable[Sequence[int]], num_cla
     """
     layers = [m for m in backbone.modules() if isinstance(m, nn.Linear) and m.out_features == num_classes]
     if not layers or layers[-1].bias is None:
-        raise ModelError(f"`loop.prior_bias` needs a linear classifier with {num_classes} outputs and a bias; turn it off")
+        raise ModelError(
+            f"`loop.prior_bias` needs a linear classifier with {num_classes} outputs and a bias; turn it off"
+        )
     with torch.no_grad():
         layers[-1].bias.copy_(torch.from_numpy(class_log_odds(labels, num_classes)))

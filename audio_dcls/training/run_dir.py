@@ -62,7 +62,9 @@ class RunDir:
     def checkpoints(self) -> list[Path]:
         """Complete checkpoint folders, oldest first."""
         folder = self.path / "checkpoints"
-        found = [p for p in folder.glob("step-*") if CHECKPOINT_PATTERN.fullmatch(p.name) and (p / STATE_FILE).is_file()]
+        found = [
+            p for p in folder.glob("step-*") if CHECKPOINT_PATTERN.fullmatch(p.name) and (p / STATE_FILE).is_file()
+        ]
         return sorted(found, key=lambda p: int(p.name.removeprefix("step-")))
 
     def newest_checkpoint(self) -> Path:
@@ -142,7 +144,8 @@ class StudyDir:
         """
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise RunError(
-                f"output folder '{self.path}' is not empty; go on with it by --resume {self.path}, or give another --out"
+                f"output folder '{self.path}' is not empty; go on with it by --resume {self.path}, "
+                "or give another --out"
             )
         self.path.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path / "config.yaml", dump_yaml(config).encode())

@@ -122,6 +122,7 @@ def test_help_and_version_answer(tmp_path: Path) -> None:
 
 
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
-    code = "import sys; from audio_dcls_cli import main; print(sorted({'torch', 'numpy', 'pandas', 'timm'} & set(sys.modules)))"
+    heavy = {"torch", "numpy", "pandas", "timm"}
+    code = f"import sys; from audio_dcls_cli import main; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

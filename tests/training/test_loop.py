@@ -92,7 +92,9 @@ def test_accumulation_equals_one_large_batch(tiny_values: dict[str, Any], tmp_pa
     changes = {"model": {"drop_path_rate": 0.0}, "optimizer": {"warmup_epochs": 0}}
     whole = train(tiny_values, tmp_path / "whole", **changes)
     parts = train(tiny_values, tmp_path / "parts", **changes, loop={"per_device_batch": 4})
-    pairs = zip((e for e in whole if isinstance(e, StepDone)), (e for e in parts if isinstance(e, StepDone)), strict=True)
+    pairs = zip(
+        (e for e in whole if isinstance(e, StepDone)), (e for e in parts if isinstance(e, StepDone)), strict=True
+    )
     for first, second in pairs:
         assert second.loss == pytest.approx(first.loss, abs=1e-5)
 
