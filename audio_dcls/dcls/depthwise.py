@@ -16,17 +16,12 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 
-from audio_dcls.dcls.depthwise_dispatch import num_outside_taps, weight_gradient
+from audio_dcls.dcls.depthwise_dispatch import weight_gradient
+from audio_dcls.dcls.depthwise_forward import convolve
 from audio_dcls.errors import ArgumentError
 
 _OWN_DEVICES = ("cpu", "cuda", "meta")
 _LOW_PRECISION = (torch.bfloat16, torch.float16)
-
-SAFE_LOW_PRECISION_TAPS = 13
-"""Widest kernel, in columns, that a CPU convolves in bfloat16 or float16 whatever the map."""
-
-SAFE_LOW_PRECISION_WIDTH = 28
-"""Widest map, in columns, that a CPU convolves in bfloat16 or float16 whatever the kernel; else through float32."""
 
 
 def depthwise_conv(
@@ -85,7 +80,7 @@ def depthwise_conv(
         x = x.contiguous(memory_format=torch.channels_last)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias)):
         return _conv_op(x, weight, bias, pads)
-    return _convolve(x, weight, bias, pads)
+    return convolve(x, weight, bias, pads)
 
 
 def _check(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -132,28 +127,6 @@ def _resolve_padding(padding: int | Sequence[int] | str, kernel_size: tuple[int,
     return [padding[0], padding[-1]]
 
 
-def _convolve(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: Sequence[int]) -> torch.Tensor:
-    """Torch's convolution without the taps that only ever meet padding; in the type of `x` where that is safe."""
-    cut_h = num_outside_taps(x.shape[2], weight.shape[2], padding[0])
-    cut_w = num_outside_taps(x.shape[3], weight.shape[3], padding[1])
-    weight = weight[:, :, cut_h : weight.shape[2] - cut_h, cut_w : weight.shape[3] - cut_w]
-    dtype = torch.float32 if _hangs_in_low_precision(x, weight) else x.dtype
-    bias = None if bias is None else bias.to(dtype)
-    with torch.autocast(x.device.type, enabled=False):
-        pads = (padding[0] - cut_h, padding[1] - cut_w)
-        return F.conv2d(x.to(dtype), weight.to(dtype), bias, 1, pads, 1, x.shape[1]).to(x.dtype)
-
-
-def _hangs_in_low_precision(x: torch.Tensor, weight: torch.Tensor) -> bool:
-    """Whether oneDNN might never return from this bfloat16 or float16 convolution on a CPU.
-
-    Seen with oneDNN 3.11.2 (torch 2.12.1) on an AVX-512 bfloat16 CPU: channels_last, maps of 31 columns and more,
-    kernels of 15 columns and more. Where both return, float32 takes as long as bfloat16.
-    """
-    wide = weight.shape[3] > SAFE_LOW_PRECISION_TAPS and x.shape[3] > SAFE_LOW_PRECISION_WIDTH
-    return wide and x.device.type == "cpu" and x.dtype in _LOW_PRECISION
-
-
 def _memory_format(x: torch.Tensor) -> torch.memory_format:
     """channels_last on the CPU, where it is the fast one; elsewhere that of `x`."""
     follows = x.device.type == "cpu" or not x.is_contiguous()
@@ -168,7 +141,7 @@ def _output_shape(x: torch.Tensor, kernel_size: Sequence[int], padding: Sequence
 @torch.library.custom_op("audio_dcls::depthwise_conv2d", mutates_args=())
 def _conv_op(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: Sequence[int]) -> torch.Tensor:
     memory_format = _memory_format(x)
-    return _convolve(x.contiguous(memory_format=memory_format), weight, bias, padding).contiguous(
+    return convolve(x.contiguous(memory_format=memory_format), weight, bias, padding).contiguous(
         memory_format=memory_format
     )
 

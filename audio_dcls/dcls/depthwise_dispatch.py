@@ -5,6 +5,7 @@ Axes: N batch, C channels, H W rows and columns of the input, A B of the output,
 
 from __future__ import annotations
 
+import functools
 from typing import Literal, get_args
 
 import torch
@@ -13,9 +14,10 @@ import torch.nn.functional as F
 from audio_dcls.dcls.depthwise_compiled import compiled_covers, weight_gradient_compiled
 from audio_dcls.dcls.depthwise_fft import weight_gradient_fft
 from audio_dcls.dcls.depthwise_gemm import weight_gradient_gemm
+from audio_dcls.dcls.depthwise_tuning import fastest_method, triton_is_available
 from audio_dcls.errors import ArgumentError
 
-Method = Literal["torch", "fft", "gemm", "compiled"]
+Method = Literal["torch", "fft", "gemm", "compiled", "triton"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 GEMM_MAX_WIDTH = 18
@@ -85,7 +87,7 @@ def weight_gradient(
         grad: gradient of its output, same type.
         kernel_size: rows and columns of the kernel, taps.
         padding: zeros on each side of each axis, taps.
-        method: the way to compute it; None chooses.
+        method: the way to compute it; None chooses: by rule on the CPU, by measurement on CUDA.
 
     Shape:
         x: (N, C, H, W); grad: (N, C, A, B); result: (C, 1, I, J), float64 for float64, else float32.
@@ -101,8 +103,23 @@ def weight_gradient(
     cut_w = num_outside_taps(x.shape[3], kernel_size[1], padding[1])
     kernel_size = (kernel_size[0] - 2 * cut_h, kernel_size[1] - 2 * cut_w)
     padding = (padding[0] - cut_h, padding[1] - cut_w)
+    if method is None and x.is_cuda and x.numel():
+        method = _choose_on_cuda(x, grad, kernel_size, padding)
     result = _compute(x, grad, kernel_size, padding, method or choose_method(x, kernel_size))
     return F.pad(result, (cut_w, cut_w, cut_h, cut_h)) if cut_h or cut_w else result
+
+
+def _choose_on_cuda(
+    x: torch.Tensor, grad: torch.Tensor, kernel_size: tuple[int, int], padding: tuple[int, int]
+) -> Method:
+    names: list[Method] = ["torch", "fft", "gemm"]
+    if triton_is_available() and x.dtype != torch.float64:
+        names.append("triton")
+    methods = {name: functools.partial(_compute, x, grad, kernel_size, padding, name) for name in names}
+    device = torch.cuda.get_device_name(x.device)
+    strides = (x.stride(), grad.stride())
+    chosen = fastest_method(("gradient", device, x.dtype, x.shape, strides, kernel_size, padding), methods)
+    return names[list[str](methods).index(chosen)]
 
 
 def _compute(
@@ -112,6 +129,10 @@ def _compute(
         return _weight_gradient_torch(x, grad, kernel_size, padding)
     if method == "compiled":
         return weight_gradient_compiled(x, grad, kernel_size, padding)
+    if method == "triton":
+        from audio_dcls.dcls.depthwise_triton import weight_gradient_triton
+
+        return weight_gradient_triton(x, grad, kernel_size, padding)
     if x.dtype in (torch.bfloat16, torch.float16):
         x, grad = x.float(), grad.float()
     if method == "fft":

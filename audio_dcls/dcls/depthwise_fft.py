@@ -1,4 +1,4 @@
-"""Depthwise weight gradient by two-dimensional FFTs, a few channels at a time.
+"""Depthwise convolution and its weight gradient by two-dimensional FFTs.
 
 Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
 """
@@ -71,3 +71,29 @@ def weight_gradient_fft(
         lags = torch.fft.irfft2(spectrum.sum(0), s=size)
         result[channels, 0] = lags[:, rows[:, None], columns]
     return result
+
+
+def convolve_fft(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, int]
+) -> torch.Tensor:
+    r"""Stride-1 depthwise convolution through the correlation theorem, in float32 or float64; result of the type of `x`.
+
+    .. math:: y_n = \mathrm{IFFT}\big(\mathrm{FFT}(x_n) \cdot \overline{\mathrm{FFT}(w)}\big) + \beta
+
+    Shape:
+        x: (N, C, H, W); weight: (C, 1, I, J); bias: (C,) or None; result: (N, C, A, B).
+
+    >>> convolve_fft(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 3, 3), None, (1, 1))[0, 0, 0].round().tolist()
+    [4.0, 6.0, 6.0, 4.0]
+    """
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    taps = weight.shape[2:]
+    size = [good_fft_size(max(x.shape[2 + d] + padding[d], taps[d])) for d in range(2)]
+    rows, columns = (
+        torch.arange(-padding[d], x.shape[2 + d] + padding[d] - taps[d] + 1, device=x.device) % size[d]
+        for d in range(2)
+    )
+    spectrum = torch.fft.rfft2(x.to(dtype), s=size)
+    spectrum.mul_(torch.fft.rfft2(weight[:, 0].to(dtype), s=size).conj_physical_())
+    result = torch.fft.irfft2(spectrum, s=size)[:, :, rows[:, None], columns]
+    return (result if bias is None else result + bias[:, None, None].to(dtype)).to(x.dtype)
