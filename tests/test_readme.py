@@ -1,0 +1,27 @@
+"""What the README shows works as shown."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def test_the_python_example_runs() -> None:
+    code = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert code is not None
+    names: dict[str, object] = {}
+    exec(code.group(1), names)
+    assert names["kernel"].shape == (96, 1, 23, 23)  # type: ignore[attr-defined]
+    assert names["y"].shape == (1, 96, 64, 62)  # type: ignore[attr-defined]
+
+
+def test_every_file_of_the_tree_is_named() -> None:
+    text = README.read_text(encoding="utf-8")
+    tree = text[text.index("## The tree") :]
+    root = README.parent
+    for folder in ("training", "evaluation", "inference", "models", "frontend", "dcls"):
+        for path in (root / "audio_dcls" / folder).glob("*.py"):
+            if path.name != "__init__.py" and not path.name.startswith("depthwise"):
+                assert path.name in tree, path
