@@ -19,7 +19,7 @@ def evaluate(
     manifest: Annotated[
         Path | None, typer.Option(help="Measure on this manifest CSV in place of the run's own.")
     ] = None,
-    split: Annotated[list[str] | None, typer.Option(help="Splits of the manifest [default: the run's].")] = None,
+    split: Annotated[list[str] | None, typer.Option(help="Splits of the manifest (default: the run's).")] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Evaluate the newest checkpoint of every run named."""

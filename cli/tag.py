@@ -14,7 +14,7 @@ def tag(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Sound files.", show_default=False)],
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Study, seed-N or checkpoint folder, or model.safetensors [default: latest run]."),
+        typer.Option(help="Study, seed-N or checkpoint folder, or model.safetensors (default: latest run)."),
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Tags per file at most.")] = 10,
     threshold: Annotated[float, typer.Option(min=0.0, max=1.0, help="Leave out tags less probable than this.")] = 0.0,

@@ -20,7 +20,7 @@ def train(
         str | None, typer.Argument(help="YAML config; the demo's if left out.", show_default=False)
     ] = None,
     seed: Annotated[list[int] | None, typer.Option(help="Seed; repeat for several runs in one study.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Study folder to make [default: runs/NAME-DATE-TIME].")] = None,
+    out: Annotated[Path | None, typer.Option(help="Study folder to make (default: runs/NAME-DATE-TIME).")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a config key, e.g. loop.epochs=5.")
     ] = None,

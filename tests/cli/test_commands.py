@@ -74,6 +74,13 @@ def test_tag_names_sounds_of_any_length_and_goes_on_after_a_bad_file(trained: Pa
     assert "long.flac" in run("tag", "long.flac", "--threshold", 1.0, cwd=trained).stdout
 
 
+def test_tag_shows_the_labels_a_manifest_gives(trained: Path, tiny_corpus: Path) -> None:
+    clip, manifest = tiny_corpus / "clip30.wav", tiny_corpus / "manifest.csv"
+    done = run("tag", clip, "--truth", manifest, cwd=trained)
+    assert "labelled: Low" in done.stdout
+    assert "Low ✓" in done.stdout
+
+
 def test_training_goes_on(trained: Path) -> None:
     study = next((trained / "runs").iterdir())
     assert "already trained" in run("train", "--resume", study, cwd=trained).stdout
