@@ -76,7 +76,7 @@ def weight_gradient_fft(
 def convolve_fft(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, int]
 ) -> torch.Tensor:
-    r"""Stride-1 depthwise convolution through the correlation theorem, in float32 or float64; result of the type of `x`.
+    r"""Stride-1 depthwise convolution through the correlation theorem, summed in float32 or float64.
 
     .. math:: y_n = \mathrm{IFFT}\big(\mathrm{FFT}(x_n) \cdot \overline{\mathrm{FFT}(w)}\big) + \beta
 

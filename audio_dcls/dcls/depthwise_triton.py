@@ -7,6 +7,8 @@ Import only where `triton_is_available()`. With TRITON_INTERPRET=1 in the enviro
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -72,6 +74,11 @@ def _weight_gradient_kernel(
         tl.store(result + j, tl.sum(tl.sum(tl.where(lag == j, pairs, 0.0), 1), 0))
 
 
+# A launch takes plain numbers where the kernel's own signature names compile-time constants.
+_launch_convolve: Any = _convolve_kernel
+_launch_weight_gradient: Any = _weight_gradient_kernel
+
+
 def convolve_triton(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, int]
 ) -> torch.Tensor:
@@ -88,7 +95,7 @@ def convolve_triton(
     )
     tile_h, tile_w = (min(16, triton.next_power_of_2(out_rows)), min(64, triton.next_power_of_2(out_width)))
     grid = (num_batch * num_channels, triton.cdiv(out_rows, tile_h), triton.cdiv(out_width, tile_w))
-    _convolve_kernel[grid](
+    _launch_convolve[grid](
         x, weight.contiguous(), result, num_channels, x_rows, x_width, out_rows, out_width, *padding,
         *x.stride(), *result.stride(), TAPS_H=taps_h, TAPS_W=taps_w, TILE_H=tile_h, TILE_W=tile_w,
     )  # fmt: skip
@@ -100,8 +107,8 @@ def weight_gradient_triton(
 ) -> torch.Tensor:
     """Gradient of a stride-1 depthwise convolution with respect to its weight, in float32.
 
-    Float32 products are exact ("ieee"), not rounded to TF32; bfloat16 and float16 ones use tensor cores, which are exact
-    for them.
+    Float32 products are exact ("ieee"), not rounded to TF32; bfloat16 and float16 ones use tensor cores, which
+    are exact for them.
 
     Shape:
         x: (N, C, H, W); grad: (N, C, A, B); result: (C, 1, I, J).
@@ -109,9 +116,9 @@ def weight_gradient_triton(
     (num_batch, num_channels, x_rows, x_width), (grad_rows, grad_width) = x.shape, grad.shape[2:]
     tile = max(16, min(MAX_TILE, triton.next_power_of_2(grad_width)))
     span = triton.next_power_of_2(tile + kernel_size[1] - 1)
-    num_tiles = triton.cdiv(grad_width, tile)
+    num_tiles = -(-grad_width // tile)
     result = torch.empty((num_tiles, num_channels, 1, *kernel_size), device=x.device)
-    _weight_gradient_kernel[(num_channels, kernel_size[0], num_tiles)](
+    _launch_weight_gradient[(num_channels, kernel_size[0], num_tiles)](
         x, grad, result, num_batch * grad_rows, num_channels, x_rows, x_width, grad_rows, grad_width, *padding,
         *x.stride(), *grad.stride(), TAPS_H=kernel_size[0], TAPS_W=kernel_size[1], TILE=tile, SPAN=span, DEPTH=32,
     )  # fmt: skip

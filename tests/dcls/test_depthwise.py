@@ -58,7 +58,7 @@ def test_output_and_gradients_equal_torch(shape, kernel, padding, dtype):
     inputs = make_inputs(shape, kernel, dtype)
     exact = [t.detach().double().requires_grad_() for t in inputs]
     output = depthwise_conv(*inputs, padding=padding)
-    expected = F.conv2d(*exact, padding=padding, groups=shape[1])
+    expected = F.conv2d(exact[0], exact[1], exact[2], padding=padding, groups=shape[1])
     cotangent = torch.randn(expected.shape, dtype=torch.float64).to(dtype)
     gradients = torch.autograd.grad(output, inputs, cotangent)
     expected_gradients = torch.autograd.grad(expected, exact, cotangent.double())

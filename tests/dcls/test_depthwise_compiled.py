@@ -58,8 +58,8 @@ def test_threads_and_layouts_change_no_bit_and_torchs_setting_stays(num_threads)
     expected = weight_gradient_compiled(x, grad, kernel, padding)
     torch.set_num_threads(num_threads)
     try:
-        channels_last = (t.contiguous(memory_format=torch.channels_last) for t in (x, grad))
-        actual = weight_gradient_compiled(*channels_last, kernel, padding)
+        x, grad = (t.contiguous(memory_format=torch.channels_last) for t in (x, grad))
+        actual = weight_gradient_compiled(x, grad, kernel, padding)
         assert torch.get_num_threads() == num_threads
     finally:
         torch.set_num_threads(before)
