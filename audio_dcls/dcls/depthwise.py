@@ -10,6 +10,7 @@ derivative, so double backward works too.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from audio_dcls.dcls.depthwise_dispatch import weight_gradient
-from audio_dcls.dcls.depthwise_forward import convolve
+from audio_dcls.dcls.depthwise_forward import convolve, hangs_in_low_precision
 from audio_dcls.errors import ArgumentError
 
 _OWN_DEVICES = ("cpu", "cuda", "meta")
@@ -74,8 +75,11 @@ def depthwise_conv(
         and not torch.compiler.is_exporting()
     )
     if not covered or pads is None:
-        weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
-        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)  # pyright: ignore[reportArgumentType]
+        dtype = torch.float32 if hangs_in_low_precision(x, weight) else x.dtype
+        weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
+        with torch.autocast(x.device.type, enabled=False) if dtype != x.dtype else contextlib.nullcontext():
+            result = F.conv2d(x.to(dtype), weight, bias, stride, padding, dilation, groups)  # pyright: ignore[reportArgumentType]
+        return result.to(x.dtype)
     if x.device.type == "cpu":
         x = x.contiguous(memory_format=torch.channels_last)
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias)):

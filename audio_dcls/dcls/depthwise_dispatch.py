@@ -26,6 +26,9 @@ GEMM_MAX_WIDTH = 18
 TORCH_MAX_TAPS = 49
 """Largest kernel, rows times columns, for which torch's own gradient is the fastest of the torch-only methods."""
 
+TORCH_MAX_COLUMNS = 13
+"""Widest kernel, in columns, given to torch's own: beyond, its bfloat16 code may hang (`depthwise_forward`)."""
+
 COMPILED_MIN_TAPS = 10
 """Smallest kernel, rows times columns, that gains from generated code: with 3 x 3 torch's own is as fast."""
 
@@ -64,7 +67,7 @@ def choose_method(x: torch.Tensor, kernel_size: tuple[int, int]) -> Method:
     is_worth_it = num_taps >= COMPILED_MIN_TAPS and x.numel() * num_taps >= COMPILED_MIN_PRODUCTS
     if is_worth_it and compiled_covers(x, kernel_size):
         return "compiled"
-    if num_taps <= TORCH_MAX_TAPS:
+    if num_taps <= TORCH_MAX_TAPS and kernel_size[1] <= TORCH_MAX_COLUMNS:
         return "torch"
     return "gemm" if x.shape[3] <= GEMM_MAX_WIDTH else "fft"
 
