@@ -7,7 +7,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/up-to-date
-INSTALL := -c constraints.txt -e ".[fast,dev,test]"
+INSTALL := -c constraints.txt -e ".[dev,test]"
 
 # One process a core and one thread a process: threads of several processes on the same cores slow each other down.
 NUM_PROCESSES ?= auto
