@@ -1,4 +1,4 @@
-"""Depthwise weight gradient by code generated for this processor; needs the optional package llvmlite.
+"""Depthwise weight gradient by code generated for this processor; needs llvmlite.
 
 Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
 
