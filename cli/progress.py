@@ -118,6 +118,8 @@ class _TrainingView:
             f"{event.num_steps // event.num_epochs} steps, {event.num_parameters / 1e6:.2f} M parameters"
             + (f", going on from step {event.first_step}" if event.first_step else "")
         )
+        if event.pretrained is not None:
+            say(f"  weights: {event.pretrained} (all of them: {event.folder / 'pretrained.json'})")
         columns = (
             TextColumn("seed {task.fields[seed]}"),
             BarColumn(bar_width=24),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audio_dcls.evaluation.metrics import TaggingMetrics
+from audio_dcls.models import PretrainedReport
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class RunStarted:
     num_train_clips: int
     num_eval_clips: int
     num_parameters: int
+    pretrained: PretrainedReport | None
+    """Where the starting weights came from; None for random ones and for a run that goes on."""
 
 
 @dataclass(frozen=True)

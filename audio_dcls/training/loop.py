@@ -50,9 +50,12 @@ class Trainer:
         loop = config.loop
         precision = "bf16-mixed" if loop.precision == "bf16" else "32-true"
         self.fabric = Fabric(accelerator=loop.accelerator, devices=1, precision=precision)
+        # A run that goes on takes its weights from its checkpoint: the hub need not be reached again.
+        begun = bool(run_dir.checkpoints())
+        model_config = config.model.model_copy(update={"pretrained": False}) if begun else config.model
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            model = build_tagger(config.model, config.frontend, len(clips.labels))
+            model = build_tagger(model_config, config.frontend, len(clips.labels))
         if loop.prior_bias:
             set_prior_bias(model.backbone, [clip.labels for clip in clips.train], len(clips.labels))
         self.train_set = self._dataset(clips.train, augmented=True)
@@ -88,7 +91,10 @@ class Trainer:
             num_train_clips=len(self.train_set),
             num_eval_clips=len(self.eval_set),
             num_parameters=sum(p.numel() for p in self.raw_model.parameters()),
+            pretrained=self.raw_model.pretrained_report,
         )
+        if self.raw_model.pretrained_report is not None:
+            self.run_dir.write_json("pretrained.json", self.raw_model.pretrained_report.to_json_dict())
         self.run_dir.drop_metrics_after(self.first_step)
         self.run_dir.write_status(state="running", seed=self.seed, step=self.first_step, num_steps=self.num_steps)
         metrics = None

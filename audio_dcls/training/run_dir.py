@@ -7,6 +7,7 @@
       clip_report.csv        clips that cannot be used, by name and reason
       seed-0/                one run
         status.json          state, step, epoch, last scores; replaced atomically
+        pretrained.json      which weights were loaded, adapted, left random; with model.pretrained
         metrics.jsonl        one JSON object a line
         tensorboard/
         checkpoints/step-00000120/{model.safetensors, state.safetensors}
@@ -102,9 +103,13 @@ class RunDir:
 
     def write_status(self, **fields: Any) -> None:
         """Update status.json atomically."""
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        self.write_json("status.json", {**self.status(), **fields, "updated": now})
+
+    def write_json(self, name: str, document: Mapping[str, Any]) -> None:
+        """Write a JSON file into the run, atomically."""
         self.path.mkdir(parents=True, exist_ok=True)
-        status = {**self.status(), **fields, "updated": datetime.now(UTC).isoformat(timespec="seconds")}
-        write_atomically(self.path / "status.json", json.dumps(status, indent=2).encode())
+        write_atomically(self.path / name, json.dumps(document, indent=2).encode())
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl."""

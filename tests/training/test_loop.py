@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import soundfile
+import timm
 import torch
 
 from audio_dcls.errors import CheckpointError, ConfigError, ManifestError
@@ -17,7 +19,7 @@ from audio_dcls.models.checkpoint import load_checkpoint, load_tensors
 from audio_dcls.settings import build, merge
 from audio_dcls.training.clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.events import CheckpointWritten, Evaluated, RunFinished, StepDone, TrainEvent
+from audio_dcls.training.events import CheckpointWritten, Evaluated, RunFinished, RunStarted, StepDone, TrainEvent
 from audio_dcls.training.measure import measure_study
 from audio_dcls.training.run_dir import MODEL_FILE, STATE_FILE, StudyDir
 from audio_dcls.training.study import train_study
@@ -198,3 +200,25 @@ def test_a_checkpoint_is_self_contained_and_shared_tensors_are_stored_once(
     (tmp_path / "half.safetensors").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match=r"half\.safetensors"):
         load_checkpoint(tmp_path / "half.safetensors")
+
+
+def test_pretrained_weights_are_reported_and_not_asked_for_again(tiny_values: dict[str, Any], tmp_path: Path) -> None:
+    stock = timm.create_model("convnext_atto")
+    safetensors.torch.save_model(stock, str(tmp_path / "weights.safetensors"))
+    model = {"name": "convnext_atto", "pretrained": True, "pretrained_file": str(tmp_path / "weights.safetensors")}
+    run = train_study(*start({**tiny_values, "model": model}, tmp_path / "s", loop={"epochs": 2}))
+    started = next(run)
+    assert isinstance(started, RunStarted)
+    assert started.pretrained is not None
+    for event in run:
+        if isinstance(event, CheckpointWritten):
+            break
+    report = json.loads((tmp_path / "s/seed-0/pretrained.json").read_text())
+    assert report["loaded"]
+    assert any("stem" in name for name in report["random"])
+    (tmp_path / "weights.safetensors").unlink()
+    study = StudyDir(tmp_path / "s")
+    config = study.config()
+    events = list(train_study(config, study, clips_of(config, study)))
+    assert isinstance(events[-1], RunFinished)
+    assert load_checkpoint(study.run(0).newest_checkpoint() / MODEL_FILE).labels.names == ("Low", "High", "Noise")
