@@ -1,59 +1,21 @@
-"""Parameter groups, optimiser and learning-rate schedule (timm's)."""
+"""Optimiser and learning-rate schedule (timm's)."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from timm.optim.lamb import Lamb
 from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import nn
 
+from audio_dcls.dcls.training import parameter_groups
 from audio_dcls.training.config import OptimizerConfig
-
-POSITION_NAMES = ("positions", "spreads")
-
-
-def parameter_groups(
-    model: nn.Module, *, peak_rate: float, weight_decay: float, position_rate_factor: float
-) -> list[dict[str, Any]]:
-    """Split parameters into decayed, not decayed, and DCLS positions and spreads; shared ones count once.
-
-    Not decayed: whatever is one-dimensional up to axes of size 1 (biases, norms, layer scales, FastViT's (C, 1, 1)
-    layer scale among them), positions and spreads.
-
-    Args:
-        model: the tagger.
-        peak_rate: learning rate of the first two groups.
-        weight_decay: of the first group, 0 elsewhere.
-        position_rate_factor: learning rate of the last group as a multiple of `peak_rate`.
-
-    Returns:
-        Groups with keys `name`, `params`, `lr`, `weight_decay`; empty groups are left out.
-    """
-    members: dict[str, list[nn.Parameter]] = {"decayed": [], "undecayed": [], "positions": []}
-    for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        if name.rpartition(".")[2] in POSITION_NAMES:
-            members["positions"].append(parameter)
-        elif parameter.squeeze().ndim <= 1:
-            members["undecayed"].append(parameter)
-        else:
-            members["decayed"].append(parameter)
-    rates = {"decayed": peak_rate, "undecayed": peak_rate, "positions": peak_rate * position_rate_factor}
-    return [
-        {"name": name, "params": params, "lr": rates[name], "weight_decay": weight_decay if name == "decayed" else 0.0}
-        for name, params in members.items()
-        if params
-    ]
 
 
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """Optimiser over `parameter_groups`."""
+    """Optimiser over the parameters of a model, grouped as `audio_dcls.dcls.parameter_groups` does."""
     groups = parameter_groups(
         model,
-        peak_rate=config.peak_rate,
+        rate=config.peak_rate,
         weight_decay=config.weight_decay,
         position_rate_factor=config.position_rate_factor,
     )

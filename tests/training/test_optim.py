@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from audio_dcls.dcls import DclsConv2d, share_positions
 from audio_dcls.training.config import OptimizerConfig
-from audio_dcls.training.optim import build_optimizer, build_schedule, parameter_groups
+from audio_dcls.training.optim import build_optimizer, build_schedule
 
 
 class Toy(nn.Module):
@@ -20,21 +21,25 @@ class Toy(nn.Module):
         self.linear = nn.Linear(3, 2)
         self.norm = nn.LayerNorm(2)
         self.gamma = nn.Parameter(torch.ones(2, 1, 1))
-        self.weight = nn.Parameter(torch.ones(4, 1, 5))
-        self.positions = nn.Parameter(torch.zeros(2, 4, 1, 5))
-        self.spreads = nn.Parameter(torch.zeros(2, 4, 1, 5))
-        self.alias = nn.Module()
-        self.alias.positions = self.positions
+        self.first = DclsConv2d(4, 4, 5, (7, 7), groups=4)
+        self.second = DclsConv2d(4, 4, 5, (7, 7), groups=4)
+        share_positions([self.first, self.second])
+
+
+def by_hand(model: Toy) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
+    """Decayed, not decayed, positions and spreads."""
+    decayed = [model.linear.weight, model.first.weight, model.second.weight]
+    flat = [model.linear.bias, model.norm.weight, model.norm.bias, model.gamma, model.first.bias, model.second.bias]
+    return decayed, flat, [model.first.positions, model.first.spreads]
 
 
 def test_every_parameter_is_in_one_group_with_its_rate_and_decay() -> None:
     model = Toy()
-    groups = {g["name"]: g for g in parameter_groups(model, peak_rate=0.1, weight_decay=0.05, position_rate_factor=5)}
-    members = {name: {id(p) for p in group["params"]} for name, group in groups.items()}
-    assert members["decayed"] == {id(model.linear.weight), id(model.weight)}
-    assert members["positions"] == {id(model.positions), id(model.spreads)}
-    undecayed = (model.linear.bias, model.norm.weight, model.norm.bias, model.gamma)
-    assert members["undecayed"] == {id(p) for p in undecayed}
+    rates = {"peak_rate": 0.1, "weight_decay": 0.05, "position_rate_factor": 5}
+    groups = {g["name"]: g for g in build_optimizer(model, OptimizerConfig(**rates)).param_groups}
+    for name, expected in zip(("decayed", "undecayed", "positions"), by_hand(model), strict=True):
+        assert {id(p) for p in groups[name]["params"]} == {id(p) for p in expected}
+    assert len({id(p) for g in groups.values() for p in g["params"]}) == len(list(model.parameters()))
     assert {n: (g["lr"], g["weight_decay"]) for n, g in groups.items()} == {
         "decayed": (0.1, 0.05),
         "undecayed": (0.1, 0.0),
@@ -63,11 +68,12 @@ def test_adamw_steps_equal_those_of_groups_written_by_hand() -> None:
     ours, theirs = Toy(), Toy()
     theirs.load_state_dict(ours.state_dict())
     optimizer = build_optimizer(ours, config)
+    decayed, flat, moved = by_hand(theirs)
     reference = torch.optim.AdamW(
         [
-            {"params": [theirs.linear.weight, theirs.weight], "lr": 1e-2, "weight_decay": 0.05},
-            {"params": [theirs.linear.bias, theirs.norm.weight, theirs.norm.bias, theirs.gamma], "weight_decay": 0.0},
-            {"params": [theirs.positions, theirs.spreads], "lr": 5e-2, "weight_decay": 0.0},
+            {"params": decayed, "lr": 1e-2, "weight_decay": 0.05},
+            {"params": flat, "weight_decay": 0.0},
+            {"params": moved, "lr": 5e-2, "weight_decay": 0.0},
         ],
         lr=1e-2,
     )
