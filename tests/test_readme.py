@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
+from audio_dcls.dcls.training import dcls_layers
+
+DCLS_GUIDE = Path(__file__).parent.parent / "docs" / "dcls.md"
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -15,6 +20,16 @@ def test_the_python_example_runs() -> None:
     exec(code.group(1), names)
     assert names["kernel"].shape == (96, 1, 23, 23)  # type: ignore[attr-defined]
     assert names["y"].shape == (1, 96, 64, 62)  # type: ignore[attr-defined]
+
+
+def test_the_ten_lines_of_the_dcls_guide_run(capsys: pytest.CaptureFixture[str]) -> None:
+    code = re.search(r"```python\n(.*?)```", DCLS_GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    assert code is not None
+    names: dict[str, object] = {}
+    exec(code.group(1), names)
+    before, after = re.search(r"parameters\s+(\d+) -> (\d+)", capsys.readouterr().out).groups()  # type: ignore[union-attr]
+    assert int(after) <= int(before)
+    assert not list(dcls_layers(names["model"]))  # type: ignore[arg-type]
 
 
 def test_every_file_of_the_tree_is_named() -> None:
