@@ -77,5 +77,5 @@ def tiny_values(tiny_corpus: Path) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _few_threads() -> None:
-    """The suite runs on machines with two cores, sometimes in two processes."""
-    torch.set_num_threads(2)
+    """The suite runs in one process a core: more threads than that would wait for each other."""
+    torch.set_num_threads(1)
