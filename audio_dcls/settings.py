@@ -141,7 +141,7 @@ def parse_overrides(assignments: typing.Iterable[str]) -> dict[str, Any]:
         key, equals, text = assignment.partition("=")
         parts = key.strip().split(".")
         if not equals or not all(parts):
-            raise ConfigError(f"override '{assignment}' must have the form key=value, such as training.epochs=5")
+            raise ConfigError(f"override '{assignment}' must have the form key=value, such as loop.epochs=5")
         try:
             value = yaml.load(text, Loader=_UniqueKeyLoader)
         except yaml.YAMLError as error:

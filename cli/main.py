@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.metadata
 import os
 import sys
@@ -44,17 +45,28 @@ app.add_typer(manifest.app, name="manifest", help="Build and check manifests.")
 app.command(name="demo", help=demo.HELP)(demo.demo)
 
 
+def _print_error(text: str) -> None:
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.echo(" ".join(text.split()), err=True)
+
+
 def run() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
     try:
         app()
     except AudioDclsError as error:
-        typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-        typer.echo(" ".join(str(error).split()), err=True)
+        _print_error(str(error))
+        sys.exit(USER_ERROR)
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        place = f"'{error.filename}': " if error.filename is not None else ""
+        remedy = "check the path, its permissions and the space left, or name another place"
+        _print_error(f"{place}{(error.strerror or 'cannot be used').lower()}; {remedy}")
         sys.exit(USER_ERROR)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)

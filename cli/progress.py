@@ -68,7 +68,7 @@ def show_events(events: Iterable[TrainEvent], study: StudyDir) -> int:
             view.show(event)
     except KeyboardInterrupt:
         view.close()
-        say(f"\nStopped. Go on from the last checkpoint with: audio-dcls train --resume {study.path}")
+        say(f"\nStopped. Go on from the last checkpoint (one an epoch): audio-dcls train --resume {study.path}")
         raise
     finally:
         view.close()

@@ -95,6 +95,7 @@ def prepare_clips(
             listed = sum(clip.split in splits for clip in wanted)
             raise ManifestError(
                 f"no usable clip for `data.{key}` (={list(splits)}) in '{manifest.source}': {listed} listed; "
-                f"its splits are {sorted(manifest.splits())}; reasons are in '{report_path}'"
+                f"its splits are {sorted(manifest.splits())}: name those meant, such as --set data.{key}=[NAME]; "
+                f"why clips cannot be used is in '{report_path}'"
             )
     return TrainingClips(labels=manifest.labels, train=sides["train_splits"], eval=sides["eval_splits"], report=report)

@@ -158,7 +158,7 @@ def measure_study(
         model = freeze(checkpoint.model).to(device)
         predictions = predict(model, _counted(loader, on_progress), device)
         metrics = tagging_metrics(predictions.targets, predictions.scores)
-        table = run.eval_folder / "per_class.csv"
+        table = run.eval_folder / ("per_class.csv" if manifest is None else f"per_class_{Path(manifest).stem}.csv")
         write_per_class(table, metrics, labels)
         measured.append(RunScores(run.seed, checkpoint.path, table, metrics))
     return StudyScores(

@@ -101,6 +101,7 @@ def test_a_study_is_never_overwritten(
         (["train", "tiny.yaml", "--set", "model.name=convnext_tini"], "convnext_tiny"),
         (["train", "tiny.yaml", "--set", "loop.epochs"], "key=value"),
         (["train", "--resume", "nowhere"], "nowhere"),
+        (["train", "tiny.yaml", "--out", "tiny.yaml/x"], "tiny.yaml/x"),
         (["eval", "nowhere"], "nowhere"),
         (["tag", "x.wav", "--checkpoint", "nowhere"], "nowhere"),
     ],
