@@ -4,7 +4,7 @@
 
     STUDY/                   one config, one or more seeds
       config.yaml            the whole config, defaults included
-      clip_report.csv        clips that cannot be used, by name and reason
+      clip_report.csv        every clip, and for those that cannot be used the reason
       seed-0/                one run
         status.json          state, step, epoch, last scores; replaced atomically
         pretrained.json      which weights were loaded, adapted, left random; with model.pretrained
