@@ -82,7 +82,8 @@ def depthwise_conv(
         return result.to(x.dtype)
     if x.device.type == "cpu":
         x = x.contiguous(memory_format=torch.channels_last)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias)):
+    is_recorded = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias))
+    if is_recorded or torch.compiler.is_compiling():
         return _conv_op(x, weight, bias, pads)
     return convolve(x, weight, bias, pads)
 

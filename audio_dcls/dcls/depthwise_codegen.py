@@ -1,16 +1,23 @@
-"""Machine code for the depthwise weight gradient, generated for one map width, kernel width and processor.
+"""Machine code for depthwise convolution, generated for one map width, kernel width and processor: the shared parts.
 
 Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
 
 A vector holds one pixel of as many neighbouring channels as the processor has lanes: in channels_last memory they lie
 side by side. Because widths are known when the code is generated, a row's products are written out one after the other,
-each into the register of its tap, and pairs that would meet padding are never written: no borders, no waste. Per row of
-the input and of the gradient this is `sum over b, v` of `grad[b] x[v]` into tap `j = v - b + padding`.
+each into the register of its sum, and pairs that would meet padding are never written: no borders, no waste.
+
+Convolution and weight gradient differ only in what they hold and what they sum. With v a column of the input, h one of
+what is held (a tap, or a column of the output's gradient) and s of what is summed (a column of the output, or a tap)
+
+    sum[s] += held[h] * x[v],    s = v - h + padding
+
+In bfloat16, processors that multiply pairs hold columns h and h + 1 together and meet columns v and v + 1 of the input.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,33 +26,31 @@ from llvmlite import ir
 Value = Any
 """An LLVM value; llvmlite carries no types a checker could follow."""
 
-_INDEX = ir.IntType(64)
-_FLOAT = ir.FloatType()
+INDEX = ir.IntType(64)
+FLOAT = ir.FloatType()
+HEADER = ("next_task", "next_worker", "num_tasks", "scratch", "worker_bytes")
+"""First fields of every argument block; the first two are counters that the workers share."""
 
-POINTERS = ("x", "grad", "result", "scratch")
-NUMBERS = (
-    "num_batch", "num_group", "x_rows", "grad_rows", "first_tap", "last_tap", "num_tap_rows", "pad_rows",
-    "x_batch_step", "x_row_step", "x_pixel_step", "grad_batch_step", "grad_row_step", "grad_pixel_step",
-    "first_block", "last_block", "num_channels",
-)  # fmt: skip
-"""Arguments of the generated function: addresses, then 64-bit integers. Steps are in elements. A task covers channel
-blocks `first_block .. last_block` and tap rows `first_tap .. last_tap`, and packs `num_group` clips at a time."""
+_QUIET_NAN = 0x7FC0
+_NUM_SPARE_REGISTERS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class KernelShape:
-    """What the code is generated for."""
+class RowShape:
+    """What code is generated for."""
 
     x_width: int
     """Columns of the input."""
-    grad_width: int
-    """Columns of the output's gradient."""
+    out_width: int
+    """Columns of the output."""
     num_taps: int
     """Columns of the kernel."""
     padding: int
     """Zeros left and right of a row of the input."""
     is_bfloat16: bool
-    """Whether input and gradient are bfloat16; float32 else. Sums are float32 always."""
+    """Whether input and output are bfloat16; float32 else. Sums are float32 always."""
+    has_pairs: bool
+    """Whether two neighbouring columns are multiplied in one instruction (bfloat16 only)."""
     num_lanes: int
     """Channels of a vector."""
     num_registers: int
@@ -55,170 +60,255 @@ class KernelShape:
     def num_products(self) -> int:
         """Pairs of columns that meet: vector multiply-adds per row of the code."""
         return sum(
-            0 <= b + j - self.padding < self.x_width for b in range(self.grad_width) for j in range(self.num_taps)
+            0 <= b + j - self.padding < self.x_width for b in range(self.out_width) for j in range(self.num_taps)
         )
 
-
-def generate(shape: KernelShape, name: str) -> str:
-    """LLVM assembly of the function `name(*POINTERS, *NUMBERS)`.
-
-    It adds the gradient into `result`, float32 laid out (channel blocks, I, J, lanes); `scratch` holds
-    `num_group * (x_rows * x_width + grad_rows * grad_width) * num_lanes` floats.
-    """
-    module = ir.Module(name)
-    bytes_type = ir.IntType(8).as_pointer()
-    kinds = [bytes_type] * len(POINTERS) + [_INDEX] * len(NUMBERS)
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), kinds), name)
-    arguments: dict[str, Value] = dict(zip((*POINTERS, *NUMBERS), function.args, strict=True))
-    _Emitter(shape, ir.IRBuilder(function.append_basic_block("entry")), arguments).emit()
-    return str(module)
-
-
-class _Emitter:
-    """Writes one function; `arguments` are its parameters by name."""
-
-    def __init__(self, shape: KernelShape, builder: Any, arguments: dict[str, Value]) -> None:
-        self.shape, self.b, self.arguments = shape, builder, arguments
-        self.vector = ir.VectorType(_FLOAT, shape.num_lanes)
-
-    def emit(self) -> None:
-        b, arg = self.b, self.arguments
-        self.x_base, self.grad_base = arg["x"], arg["grad"]
-        self.scratch = b.bitcast(arg["scratch"], self.vector.as_pointer())
-        self.result = b.bitcast(arg["result"], self.vector.as_pointer())
-        self._loop(arg["first_block"], arg["last_block"], self._emit_block)
-        b.ret_void()
-
-    def _emit_block(self, block: Value) -> None:
-        """All clips of one block of channels, a group at a time."""
-        b, arg = self.b, self.arguments
-        first_channel = b.mul(block, _int(self.shape.num_lanes))
-        lane = ir.Constant(ir.VectorType(_INDEX, self.shape.num_lanes), list(range(self.shape.num_lanes)))
-        mask = b.icmp_unsigned("<", lane, self._splat(b.sub(arg["num_channels"], first_channel)))
-        num_groups = b.udiv(b.add(arg["num_batch"], b.sub(arg["num_group"], _int(1))), arg["num_group"])
-
-        def emit_group(group: Value) -> None:
-            first = b.mul(group, arg["num_group"])
-            count = self._min(arg["num_group"], b.sub(arg["num_batch"], first))
-            x_plane = b.mul(arg["x_rows"], _int(self.shape.x_width))
-            grad_plane = b.mul(arg["grad_rows"], _int(self.shape.grad_width))
-            x_pack = self.scratch
-            grad_pack = b.gep(self.scratch, [b.mul(arg["num_group"], x_plane)])
-            self._emit_pack("x", x_pack, self.shape.x_width, first, count, first_channel, mask)
-            self._emit_pack("grad", grad_pack, self.shape.grad_width, first, count, first_channel, mask)
-            planes = (x_pack, x_plane, grad_pack, grad_plane)
-            self._loop(arg["first_tap"], arg["last_tap"], lambda tap: self._emit_tap_row(block, tap, count, planes))
-
-        self._loop(_int(0), num_groups, emit_group)
-
-    def _emit_pack(
-        self,
-        source: str,
-        target: Value,
-        width: int,
-        first: Value,
-        count: Value,
-        channel: Value,
-        mask: Value,
-    ) -> None:
-        """Copy one block of channels of `count` clips side by side: strides of whole pixels would thrash the cache."""
-        b, arg = self.b, self.arguments
-        base, num_rows = arg[source], arg[f"{source}_rows"]
-
-        def emit_row(clip: Value, row: Value) -> None:
-            offset = b.mul(b.add(first, clip), arg[f"{source}_batch_step"])
-            offset = b.add(b.add(offset, b.mul(row, arg[f"{source}_row_step"])), channel)
-            packed = b.mul(b.add(b.mul(clip, num_rows), row), _int(width))
-
-            def emit_pixel(column: Value) -> None:
-                address = b.add(offset, b.mul(column, arg[f"{source}_pixel_step"]))
-                value = self._load_pixel(base, address, mask)
-                b.store(value, b.gep(target, [b.add(packed, column)]), align=4)
-
-            self._loop(_int(0), _int(width), emit_pixel)
-
-        self._loop(_int(0), count, lambda clip: self._loop(_int(0), num_rows, lambda row: emit_row(clip, row)))
-
-    def _load_pixel(self, base: Value, offset: Value, mask: Value) -> Value:
-        """One vector of channels as float32, zero where the mask is."""
-        b, lanes = self.b, self.shape.num_lanes
-        scalar = ir.IntType(16) if self.shape.is_bfloat16 else _FLOAT
-        vector = ir.VectorType(scalar, lanes)
-        suffix = f"v{lanes}i16" if self.shape.is_bfloat16 else f"v{lanes}f32"
-        bits = ir.VectorType(ir.IntType(1), lanes)
-        kind = ir.FunctionType(vector, [vector.as_pointer(), ir.IntType(32), bits, vector])
-        name = f"llvm.masked.load.{suffix}.p0"
-        load = b.module.globals.get(name) or ir.Function(b.module, kind, name)
-        address = b.gep(b.bitcast(base, scalar.as_pointer()), [offset])
-        zero = ir.Constant(vector, [ir.Constant(scalar, 0)] * lanes)
-        align = ir.Constant(ir.IntType(32), 2 if self.shape.is_bfloat16 else 4)
-        loaded = b.call(load, [b.bitcast(address, vector.as_pointer()), align, mask, zero])
-        if not self.shape.is_bfloat16:
-            return loaded
-        words = ir.VectorType(ir.IntType(32), lanes)
-        return b.bitcast(b.shl(b.zext(loaded, words), ir.Constant(words, [16] * lanes)), self.vector)
-
-    def _emit_tap_row(self, block: Value, tap: Value, count: Value, planes: Sequence[Value]) -> None:
-        """Every tap of one kernel row, as many at a time as registers hold."""
-        b, arg = self.b, self.arguments
-        x_pack, x_plane, grad_pack, grad_plane = planes
-        shift = b.sub(tap, arg["pad_rows"])
-        first = self._max(_int(0), b.neg(shift))
-        last = self._min(arg["grad_rows"], b.sub(arg["x_rows"], shift))
-        row_of_taps = b.mul(b.add(b.mul(block, arg["num_tap_rows"]), tap), _int(self.shape.num_taps))
-        num_sums = self.shape.num_registers - self._tile - 4
-        num_passes = -(-self.shape.num_taps // num_sums)
-        for index in range(num_passes):
-            taps = range(index * self.shape.num_taps // num_passes, (index + 1) * self.shape.num_taps // num_passes)
-            slots = [b.gep(self.result, [b.add(row_of_taps, _int(j))]) for j in taps]
-
-            def emit_row(clip: Value, row: Value, sums: list[Value], taps: range = taps) -> list[Value]:
-                x_row = b.mul(b.add(row, shift), _int(self.shape.x_width))
-                x_row = b.gep(x_pack, [b.add(b.mul(clip, x_plane), x_row)])
-                grad_row = b.mul(row, _int(self.shape.grad_width))
-                grad_row = b.gep(grad_pack, [b.add(b.mul(clip, grad_plane), grad_row)])
-                return self._emit_products(x_row, grad_row, taps, sums)
-
-            def emit_clip(clip: Value, sums: list[Value], emit_row: Callable = emit_row) -> list[Value]:
-                return self._loop_carrying(first, last, sums, lambda row, inner: emit_row(clip, row, inner))
-
-            # Each group of clips is summed from zero: short sums lose fewer bits.
-            zeros: list[Value] = [ir.Constant(self.vector, [0.0] * self.shape.num_lanes)] * len(taps)
-            for value, slot in zip(self._loop_carrying(_int(0), count, zeros, emit_clip), slots, strict=True):
-                b.store(b.fadd(b.load(slot, align=4), value), slot, align=4)
+    @property
+    def unit(self) -> int:
+        """Columns held in one vector."""
+        return 2 if self.has_pairs else 1
 
     @property
-    def _tile(self) -> int:
-        """Gradient columns held in registers while a column of the input is multiplied with each."""
+    def packed_x_width(self) -> int:
+        """Vectors of a packed row of the input: pairs begin one column early."""
+        return self.x_width + self.unit - 1
+
+
+class _BFloat16(ir.Type):
+    """LLVM's `bfloat`, which llvmlite does not name."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat16)
+
+    def __hash__(self) -> int:
+        return hash(_BFloat16)
+
+
+class _VolatileLoad(ir.instructions.LoadInstr):
+    """A load LLVM neither moves nor merges with an equal one.
+
+    Merged loads live too long: the registers run out, sums are spilled, and the code takes twice the time.
+    """
+
+    def descr(self, buf: list[str]) -> None:
+        super().descr(buf)
+        buf[-1] = buf[-1].replace("load ", "load volatile ", 1)
+
+
+class Emitter:
+    """Writes one function `void name(int64_t *arguments)`, which takes tasks off a shared counter until none is left.
+
+    Args:
+        shape: what the code is for.
+        fields: names of the arguments after `HEADER`: addresses and numbers, 64 bits each.
+
+    A subclass writes a task in `emit_task`.
+    """
+
+    def __init__(self, shape: RowShape, fields: Sequence[str]) -> None:
+        self.shape = shape
+        self.fields = (*HEADER, *fields)
+        self.vector = ir.VectorType(FLOAT, shape.num_lanes)
+        self.words = ir.VectorType(ir.IntType(32), shape.num_lanes)
+
+    def generate(self, name: str) -> str:
+        """LLVM assembly of the function."""
+        module = ir.Module(name)
+        kind = ir.FunctionType(ir.VoidType(), [INDEX.as_pointer()])
+        function = ir.Function(module, kind, name)
+        self.b = ir.IRBuilder(function.append_basic_block("entry"))
+        counters = [self.b.gep(function.args[0], [integer(place)]) for place in range(2)]
+        self.arg = {
+            field: self.b.load(self.b.gep(function.args[0], [integer(place)]))
+            for place, field in enumerate(self.fields)
+            if place >= 2
+        }
+        worker = self.b.atomic_rmw("add", counters[1], integer(1), "monotonic")
+        scratch = self.b.add(self.arg["scratch"], self.b.mul(worker, self.arg["worker_bytes"]))
+        self.scratch = self.pointer(scratch, self.vector)
+
+        def next_task(_: Value = None) -> Value:
+            return self.b.atomic_rmw("add", counters[0], integer(1), "monotonic")
+
+        def emit(task: Value) -> Value:
+            self.emit_task(task)
+            return next_task()
+
+        self.loop_while(next_task(), self.arg["num_tasks"], emit)
+        self.b.ret_void()
+        return str(module)
+
+    def emit_task(self, task: Value) -> None:
+        """Write one task."""
+        raise NotImplementedError
+
+    # Blocks of channels ----------------------------------------------------------------------------------------------
+
+    def enter_block(self, block: Value) -> None:
+        """Set `self.channel`, the block's first channel, and `self.mask`, which of its lanes are channels."""
+        b, lanes = self.b, self.shape.num_lanes
+        self.channel = b.mul(block, integer(lanes))
+        lane = ir.Constant(ir.VectorType(INDEX, lanes), list(range(lanes)))
+        left = b.sub(self.arg["num_channels"], self.channel)
+        self.mask = b.icmp_unsigned("<", lane, self._splat(left))
+
+    def pack_row(self, base: Value, pixel_step: Value, target: Value, width: int) -> None:
+        """Copy a row of this block's channels side by side: strides of whole pixels would thrash the cache.
+
+        Pairs hold columns v - 1 and v at place v, so that there is a pair for every place of a tap.
+        """
+        b = self.b
+        none = ir.Constant(self.words, None)
+
+        def emit_pixel(column: Value, carried: list[Value]) -> list[Value]:
+            address = b.add(base, b.mul(b.mul(column, pixel_step), integer(self.element_bytes)))
+            value = self._load_pixel(address)
+            if not self.shape.has_pairs:
+                b.store(value, b.gep(target, [column]), align=4)
+                return carried
+            self.store_pair(carried[0], value, b.gep(target, [column]))
+            return [value]
+
+        last = self.loop_carrying(integer(0), integer(width), [none] if self.shape.has_pairs else [], emit_pixel)
+        if self.shape.has_pairs:
+            self.store_pair(last[0], none, b.gep(target, [integer(width)]))
+
+    @property
+    def element_bytes(self) -> int:
+        """Bytes of one number of the input or output."""
+        return 2 if self.shape.is_bfloat16 else 4
+
+    def load_masked(self, address: Value, scalar: Any) -> Value:
+        """A vector of this block's channels at an address, zero where there is no channel."""
+        b, lanes = self.b, self.shape.num_lanes
+        vector = ir.VectorType(scalar, lanes)
+        is_float = scalar == FLOAT
+        kind = ir.FunctionType(vector, [vector.as_pointer(), ir.IntType(32), self.mask.type, vector])
+        load = self.intrinsic(f"llvm.masked.load.v{lanes}{'f32' if is_float else 'i16'}.p0", kind)
+        align = ir.Constant(ir.IntType(32), 4 if is_float else 2)
+        return b.call(load, [self.pointer(address, vector), align, self.mask, ir.Constant(vector, None)])
+
+    def _load_pixel(self, address: Value) -> Value:
+        """This block's channels of one pixel: float32, or the words of bfloat16 pairs-to-be."""
+        if not self.shape.is_bfloat16:
+            return self.load_masked(address, FLOAT)
+        words = self.b.zext(self.load_masked(address, ir.IntType(16)), self.words)
+        return words if self.shape.has_pairs else self.b.bitcast(self.b.shl(words, self.word(16)), self.vector)
+
+    def store_masked(self, value: Value, address: Value) -> None:
+        """Write a vector of sums to this block's channels of one pixel of the output."""
+        b, lanes = self.b, self.shape.num_lanes
+        scalar, suffix, align = FLOAT, "f32", 4
+        if self.shape.is_bfloat16:
+            scalar, suffix, align = ir.IntType(16), "i16", 2
+            value = b.trunc(self.rounded(value), ir.VectorType(scalar, lanes))
+        vector = ir.VectorType(scalar, lanes)
+        kind = ir.FunctionType(ir.VoidType(), [vector, vector.as_pointer(), ir.IntType(32), self.mask.type])
+        store = self.intrinsic(f"llvm.masked.store.v{lanes}{suffix}.p0", kind)
+        b.call(store, [value, self.pointer(address, vector), ir.Constant(ir.IntType(32), align), self.mask])
+
+    def store_pair(self, first: Value, second: Value, target: Value) -> None:
+        """Write the words of two bfloat16 side by side."""
+        pair = self.b.or_(first, self.b.shl(second, self.word(16)))
+        self.b.store(self.b.bitcast(pair, self.vector), target, align=4)
+
+    def rounded(self, value: Value) -> Value:
+        """float32 -> the words of the nearest bfloat16, ties to even; what is not a number stays so."""
+        b = self.b
+        bits = b.bitcast(value, self.words)
+        odd = b.and_(b.lshr(bits, self.word(16)), self.word(1))
+        nearest = b.lshr(b.add(bits, b.add(odd, self.word(0x7FFF))), self.word(16))
+        return b.select(b.fcmp_unordered("uno", value, value), self.word(_QUIET_NAN), nearest)
+
+    # Products --------------------------------------------------------------------------------------------------------
+
+    def split_sums(self, num_sums: int) -> list[range]:
+        """Sums in as many equal parts as it takes for one to fit the registers beside the smallest tile."""
+        most = self.shape.num_registers - self._min_tile - _NUM_SPARE_REGISTERS
+        num_parts = -(-num_sums // most)
+        edges = [index * num_sums // num_parts for index in range(num_parts + 1)]
+        return [range(start, stop) for start, stop in itertools.pairwise(edges)]
+
+    @property
+    def _min_tile(self) -> int:
         return 4 if self.shape.num_registers >= 32 else 2
 
-    def _emit_products(self, x_row: Value, grad_row: Value, taps: range, sums: list[Value]) -> list[Value]:
-        b, shape, sums = self.b, self.shape, list(sums)
-        for start in range(0, shape.grad_width, self._tile):
-            columns = range(start, min(start + self._tile, shape.grad_width))
-            gradients: dict[int, Value] = {}
-            low = max(0, start + taps.start - shape.padding)
-            high = min(shape.x_width, columns.stop + taps.stop - 1 - shape.padding)
+    def products(
+        self, x_row: Value, held_row: Value, held_places: Sequence[int], which: range, sums: Sequence[Value]
+    ) -> list[Value]:
+        """Add one row's products to the sums `which`; a tile of what is held stays in registers meanwhile.
+
+        Args:
+            x_row: packed row of the input.
+            held_row: packed row of what is held.
+            held_places: where in it each column held is, or pair of them, in order.
+            which: columns of the sums.
+            sums: their values so far.
+        """
+        shape, sums = self.shape, list(sums)
+        unit, first_column = shape.unit, 1 - shape.unit
+        tile = max(self._min_tile, shape.num_registers - len(which) - _NUM_SPARE_REGISTERS)
+        for start in range(0, len(held_places), tile):
+            places = range(start, min(start + tile, len(held_places)))
+            held: dict[int, Value] = {}
+            low = max(first_column, which.start + unit * places.start - shape.padding)
+            high = min(shape.x_width, which.stop + unit * places[-1] - shape.padding)
             for v in range(low, high):
-                pixel = b.load(b.gep(x_row, [_int(v)]), align=4)
-                for column in columns:
-                    j = v - column + shape.padding
-                    if j not in taps:
-                        continue
-                    if column not in gradients:
-                        gradients[column] = b.load(b.gep(grad_row, [_int(column)]), align=4)
-                    product = b.fmul(gradients[column], pixel, flags=("contract",))
-                    sums[j - taps.start] = b.fadd(sums[j - taps.start], product, flags=("contract",))
+                meets = [h for h in places if v - unit * h + shape.padding in which]
+                pixel = self._load_once(x_row, v - first_column) if meets else None
+                for h in meets:
+                    if h not in held:
+                        held[h] = self._load_once(held_row, held_places[h])
+                    place = v - unit * h + shape.padding - which.start
+                    sums[place] = self._multiply_add(sums[place], held[h], pixel)
         return sums
 
-    def _loop(self, start: Value, stop: Value, emit: Callable[[Value], None]) -> None:
+    def _load_once(self, row: Value, place: int) -> Value:
+        load = _VolatileLoad(self.b.block, self.b.gep(row, [integer(place)]), typ=self.vector)
+        load.align = 4
+        self.b._insert(load)
+        return load
+
+    def _multiply_add(self, total: Value, left: Value, right: Value) -> Value:
+        b = self.b
+        if not self.shape.has_pairs:
+            return b.fadd(total, b.fmul(left, right, flags=("contract",)), flags=("contract",))
+        pairs = ir.VectorType(_BFloat16(), 2 * self.shape.num_lanes)
+        kind = ir.FunctionType(self.vector, [self.vector, pairs, pairs])
+        dot = self.intrinsic("llvm.x86.avx512bf16.dpbf16ps.512", kind)
+        return b.call(dot, [total, b.bitcast(left, pairs), b.bitcast(right, pairs)])
+
+    # Pieces ----------------------------------------------------------------------------------------------------------
+
+    def zeros(self, count: int) -> list[Value]:
+        """As many vectors of zeros."""
+        return [ir.Constant(self.vector, None)] * count
+
+    def word(self, value: int) -> Value:
+        """The same 32-bit integer in every lane."""
+        return ir.Constant(self.words, [value] * self.shape.num_lanes)
+
+    def pointer(self, address: Value, kind: Any) -> Value:
+        """An address as a pointer to values of a type."""
+        return self.b.inttoptr(address, kind.as_pointer())
+
+    def intrinsic(self, name: str, kind: Any) -> Value:
+        """One of LLVM's own functions, declared once."""
+        return self.b.module.globals.get(name) or ir.Function(self.b.module, kind, name)
+
+    def loop(self, start: Value, stop: Value, emit: Callable[[Value], None]) -> None:
+        """`for index in start .. stop: emit(index)`."""
+
         def emit_body(index: Value, carried: list[Value]) -> list[Value]:
             emit(index)
             return carried
 
-        self._loop_carrying(start, stop, [], emit_body)
+        self.loop_carrying(start, stop, [], emit_body)
 
-    def _loop_carrying(
+    def loop_carrying(
         self,
         start: Value,
         stop: Value,
@@ -226,17 +316,34 @@ class _Emitter:
         emit: Callable[[Value, list[Value]], list[Value]],
     ) -> list[Value]:
         """`for index in start .. stop: values = emit(index, values)`; returns the last values."""
+
+        def emit_body(index: Value, carried: list[Value]) -> tuple[Value, list[Value]]:
+            results = emit(index, carried)
+            return self.b.add(index, integer(1)), results
+
+        return self._loop(start, stop, values, emit_body)
+
+    def loop_while(self, start: Value, stop: Value, emit: Callable[[Value], Value]) -> None:
+        """`index = start; while index < stop: index = emit(index)`."""
+        self._loop(start, stop, [], lambda index, carried: (emit(index), carried))
+
+    def _loop(
+        self,
+        start: Value,
+        stop: Value,
+        values: list[Value],
+        emit: Callable[[Value, list[Value]], tuple[Value, list[Value]]],
+    ) -> list[Value]:
         b = self.b
         before = b.block
         head, body, after = (b.append_basic_block(part) for part in ("head", "body", "after"))
         b.branch(head)
         b.position_at_end(head)
-        index = b.phi(_INDEX)
+        index = b.phi(INDEX)
         carried = [b.phi(value.type) for value in values]
         b.cbranch(b.icmp_signed("<", index, stop), body, after)
         b.position_at_end(body)
-        results = emit(index, list(carried))
-        following = b.add(index, _int(1))
+        following, results = emit(index, list(carried))
         index.add_incoming(start, before)
         index.add_incoming(following, b.block)
         for phi, value, result in zip(carried, values, results, strict=True):
@@ -246,18 +353,25 @@ class _Emitter:
         b.position_at_end(after)
         return list(carried)
 
-    def _min(self, left: Value, right: Value) -> Value:
+    def min(self, left: Value, right: Value) -> Value:
+        """The smaller of two integers."""
         return self.b.select(self.b.icmp_signed("<", left, right), left, right)
 
-    def _max(self, left: Value, right: Value) -> Value:
+    def max(self, left: Value, right: Value) -> Value:
+        """The larger of two integers."""
         return self.b.select(self.b.icmp_signed(">", left, right), left, right)
 
+    def share(self, total: Value, part: Value, num_parts: Value) -> Value:
+        """Where a part of several equal ones begins: `total * part // num_parts`."""
+        return self.b.udiv(self.b.mul(total, part), num_parts)
+
     def _splat(self, value: Value) -> Value:
-        kind = ir.VectorType(_INDEX, self.shape.num_lanes)
+        kind = ir.VectorType(INDEX, self.shape.num_lanes)
         single = self.b.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.shape.num_lanes), [0] * self.shape.num_lanes)
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.shape.num_lanes), None)
         return self.b.shuffle_vector(single, ir.Constant(kind, ir.Undefined), zeros)
 
 
-def _int(value: int) -> Value:
-    return ir.Constant(_INDEX, value)
+def integer(value: int) -> Value:
+    """A 64-bit constant."""
+    return ir.Constant(INDEX, value)

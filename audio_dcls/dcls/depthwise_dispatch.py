@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import torch
 import torch.nn.functional as F
 
-from audio_dcls.dcls.depthwise_compiled import compiled_covers, weight_gradient_compiled
+from audio_dcls.dcls.depthwise_compiled import compiled_is_worth_it, weight_gradient_compiled
 from audio_dcls.dcls.depthwise_fft import weight_gradient_fft
 from audio_dcls.dcls.depthwise_gemm import weight_gradient_gemm
 from audio_dcls.dcls.depthwise_tuning import fastest_method, triton_is_available
@@ -31,9 +31,6 @@ TORCH_MAX_COLUMNS = 13
 
 COMPILED_MIN_TAPS = 10
 """Smallest kernel, rows times columns, that gains from generated code: with 3 x 3 torch's own is as fast."""
-
-COMPILED_MIN_PRODUCTS = 2**22
-"""Fewest multiply-adds worth generating code for: any method takes less than the tens of milliseconds that takes."""
 
 
 def num_outside_taps(size: int, taps: int, padding: int) -> int:
@@ -64,8 +61,7 @@ def choose_method(x: torch.Tensor, kernel_size: tuple[int, int]) -> Method:
     'fft'
     """
     num_taps = kernel_size[0] * kernel_size[1]
-    is_worth_it = num_taps >= COMPILED_MIN_TAPS and x.numel() * num_taps >= COMPILED_MIN_PRODUCTS
-    if is_worth_it and compiled_covers(x, kernel_size):
+    if num_taps >= COMPILED_MIN_TAPS and compiled_is_worth_it(x, kernel_size):
         return "compiled"
     if num_taps <= TORCH_MAX_TAPS and kernel_size[1] <= TORCH_MAX_COLUMNS:
         return "torch"

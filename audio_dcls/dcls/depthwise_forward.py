@@ -1,4 +1,4 @@
-"""Stride-1 depthwise convolution itself: by torch, by FFT or by Triton, chosen by device, type and shape.
+"""Stride-1 depthwise convolution itself: generated code, torch, FFT or Triton, chosen by device, type and shape.
 
 Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
 """
@@ -12,18 +12,22 @@ from typing import Literal, get_args
 import torch
 import torch.nn.functional as F
 
+from audio_dcls.dcls.depthwise_compiled import compiled_is_worth_it, convolve_compiled
 from audio_dcls.dcls.depthwise_dispatch import num_outside_taps
 from audio_dcls.dcls.depthwise_fft import convolve_fft
 from audio_dcls.dcls.depthwise_tuning import fastest_method, triton_is_available
 from audio_dcls.errors import ArgumentError
 
-ForwardMethod = Literal["torch", "fft", "triton"]
+ForwardMethod = Literal["torch", "compiled", "fft", "triton"]
 
 SAFE_LOW_PRECISION_TAPS = 13
 """Widest kernel, in columns, that a CPU convolves in bfloat16 or float16 whatever the map."""
 
 SAFE_LOW_PRECISION_WIDTH = 28
 """Widest map, in columns, that a CPU convolves in bfloat16 or float16 whatever the kernel; else through float32."""
+
+COMPILED_MIN_TAPS = 25
+"""Smallest kernel, rows times columns, given to generated code: for 3 x 3 torch's own is as fast or faster."""
 
 
 def convolve(
@@ -40,7 +44,7 @@ def convolve(
         weight: kernels, of any floating type.
         bias: one number per channel, or None.
         padding: zeros on each side of each axis, taps, less than the kernel's size.
-        method: the way to compute it; None chooses: torch's own on the CPU, the fastest measured on CUDA.
+        method: the way to compute it; None chooses: by rule on the CPU, the fastest measured on CUDA.
 
     Shape:
         x: (N, C, H, W); weight: (C, 1, I, J); bias: (C,); result: (N, C, A, B), of the type of `x`.
@@ -61,7 +65,10 @@ def convolve(
 def _choose(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, int]
 ) -> ForwardMethod:
-    """Torch's own except on CUDA, where the methods are measured."""
+    """Generated code on the CPU where it applies; on CUDA the methods are measured."""
+    kernel_size = (weight.shape[2], weight.shape[3])
+    if kernel_size[0] * kernel_size[1] >= COMPILED_MIN_TAPS and compiled_is_worth_it(x, kernel_size):
+        return "compiled"
     if not x.is_cuda or x.numel() == 0:
         return "torch"
     names: list[ForwardMethod] = ["torch", "fft"]
@@ -83,6 +90,8 @@ def _compute(
         dtype = torch.float32 if hangs_in_low_precision(x, weight) else x.dtype
         bias = None if bias is None else bias.to(dtype)
         return F.conv2d(x.to(dtype), weight.to(dtype), bias, 1, padding, 1, x.shape[1]).to(x.dtype)
+    if method == "compiled":
+        return convolve_compiled(x, weight, bias, padding)
     if method == "fft":
         return convolve_fft(x, weight, bias, padding)
     if method == "triton":

@@ -1,4 +1,4 @@
-"""The weight gradient by generated code, against torch's own in float64."""
+"""Convolution and weight gradient by generated code, against torch's own in float64."""
 
 from __future__ import annotations
 
@@ -6,13 +6,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from audio_dcls.dcls import depthwise_compiled
+from audio_dcls.dcls import depthwise_compiled, depthwise_threads
 from audio_dcls.dcls.depthwise import DepthwiseConv2d
-from audio_dcls.dcls.depthwise_compiled import compiled_covers, host_vectors, weight_gradient_compiled
+from audio_dcls.dcls.depthwise_compiled import (
+    compiled_covers,
+    convolve_compiled,
+    has_pair_products,
+    host_vectors,
+    weight_gradient_compiled,
+)
 from audio_dcls.dcls.depthwise_dispatch import choose_method
 
 pytest.importorskip("llvmlite")
-from audio_dcls.dcls.depthwise_codegen import KernelShape, generate
+from audio_dcls.dcls.depthwise_codegen import RowShape
+from audio_dcls.dcls.depthwise_codegen_forward import ForwardEmitter
+from audio_dcls.dcls.depthwise_codegen_gradient import GradientEmitter
+from audio_dcls.dcls.depthwise_forward import convolve
 
 # Channels below, at and above a vector's width; kernels wider than the registers; maps smaller than the kernel.
 SHAPES = [
@@ -85,20 +94,102 @@ def test_an_empty_batch_has_a_zero_gradient():
     assert not weight_gradient_compiled(x, x, (3, 3), (1, 1)).any()
 
 
-@pytest.mark.parametrize(("num_lanes", "num_registers"), [(4, 16), (4, 32), (8, 16), (16, 32)])
-def test_every_processors_vectors_compute_the_same(num_lanes, num_registers, monkeypatch):
-    if num_lanes > host_vectors()[0]:
-        pytest.skip("this processor's vectors are narrower")
+PROCESSORS = [(4, 16, False), (4, 32, False), (8, 16, False), (16, 32, False), (16, 32, True)]
+
+
+@pytest.mark.parametrize(("num_lanes", "num_registers", "has_pairs"), PROCESSORS)
+@pytest.mark.parametrize(("shape", "kernel", "padding"), [((2, 19, 4, 14), (3, 23), (1, 11)), *SHAPES[:3]])
+def test_every_processors_vectors_compute_the_same(
+    shape, kernel, padding, num_lanes, num_registers, has_pairs, monkeypatch
+):
+    if num_lanes > host_vectors()[0] or (has_pairs and not has_pair_products()):
+        pytest.skip("this processor has not these instructions")
     monkeypatch.setattr(depthwise_compiled, "host_vectors", lambda: (num_lanes, num_registers))
-    kernel, padding = (3, 23), (1, 11)
-    x, grad = make_pair((2, 19, 4, 14), kernel, padding, torch.bfloat16)
+    monkeypatch.setattr(depthwise_compiled, "has_pair_products", lambda: has_pairs)
+    x, grad = make_pair(shape, kernel, padding, torch.bfloat16)
     assert relative_error(weight_gradient_compiled(x, grad, kernel, padding), x, grad, padding) < 1e-5
+    weight, bias = make_weight(shape[1], kernel)
+    assert forward_error(x, weight, bias, padding) < BFLOAT16_STEP
+    assert forward_error(x.float(), weight, bias, padding) < 1e-5
+
+
+def make_weight(num_channels: int, kernel: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Weights that bfloat16 can hold, and a bias."""
+    generator = torch.Generator().manual_seed(num_channels)
+    weight = torch.randn(num_channels, 1, *kernel, generator=generator).bfloat16().float()
+    return weight, torch.randn(num_channels, generator=generator)
+
+
+def forward_error(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, int]) -> float:
+    """Largest difference from torch's own in float64, over the largest value."""
+    expected_bias = None if bias is None else bias.double()
+    expected = F.conv2d(x.double(), weight.double(), expected_bias, padding=padding, groups=x.shape[1])
+    actual = convolve_compiled(x, weight, bias, padding)
+    assert actual.dtype == x.dtype and actual.shape == expected.shape
+    return float((actual - expected).abs().max() / expected.abs().max())
+
+
+BFLOAT16_STEP = 2**-8
+"""Relative error of one rounding to bfloat16: that of the result; products and sums are float32."""
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize(("shape", "kernel", "padding"), SHAPES)
+def test_convolution_equals_torch(shape, kernel, padding, dtype):
+    x, _ = make_pair(shape, kernel, padding, dtype)
+    weight, bias = make_weight(shape[1], kernel)
+    tolerance = 1e-5 if dtype == torch.float32 else BFLOAT16_STEP
+    assert forward_error(x, weight, bias, padding) < tolerance
+    assert forward_error(x, weight.flip(2, 3), None, padding) < tolerance
+    assert convolve_compiled(x[:0], weight, bias, padding).shape[0] == 0
+
+
+@pytest.mark.parametrize("num_threads", [1, 2, 3])
+def test_threads_and_parts_change_no_bit_of_the_convolution(num_threads, monkeypatch):
+    x, _ = make_pair((5, 40, 12, 11), (9, 7), (4, 3), torch.float32)
+    weight, bias = make_weight(40, (9, 7))
+    before = torch.get_num_threads()
+    expected = convolve_compiled(x, weight, bias, (4, 3))
+    monkeypatch.setattr(depthwise_compiled, "SCRATCH_BYTES", 1)
+    torch.set_num_threads(num_threads)
+    try:
+        assert torch.equal(convolve_compiled(x, weight, bias, (4, 3)), expected)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_without_openmp_a_pool_does_it(monkeypatch):
+    monkeypatch.setattr(depthwise_threads, "_openmp_parallel", lambda: None)
+    x, _ = make_pair((3, 40, 12, 11), (9, 7), (4, 3), torch.float32)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert forward_error(x, *make_weight(40, (9, 7)), (4, 3)) < 1e-5
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_what_is_not_a_number_stays_so_and_infinity_too():
+    x = torch.ones(1, 2, 4, 4, dtype=torch.bfloat16)
+    x[0, 0, 0, 0], x[0, 1, 0, 0] = torch.nan, torch.inf
+    y = convolve_compiled(x, torch.ones(2, 1, 1, 1), None, (0, 0))
+    assert y[0, 0, 0, 0].isnan() and y[0, 1, 0, 0] == torch.inf
+    assert torch.equal(y[0, 0, 1:], x[0, 0, 1:])
 
 
 def test_no_product_with_padding_is_generated():
-    shape = KernelShape(15, 15, 23, 11, False, 16, 32)
+    shape = RowShape(15, 15, 23, 11, False, False, 16, 32)
     assert shape.num_products == sum(15 - abs(lag) for lag in range(-11, 12))
-    assert generate(shape, "gradient").count("fadd contract") == shape.num_products
+    for emitter in (GradientEmitter(shape), ForwardEmitter(shape)):
+        # and one addition, of a group of clips to the sum, for each tap of the gradient
+        assert emitter.generate("code").count("fadd contract") == shape.num_products
+
+
+def test_convolution_chosen_where_it_pays():
+    x, weight, bias = torch.randn(2, 32, 32, 31), *make_weight(32, (23, 23))
+    assert torch.equal(convolve(x, weight, bias, (11, 11)), convolve_compiled(x, weight, bias, (11, 11)))
+    small = weight[:, :, 10:13, 10:13]
+    assert torch.equal(convolve(x, small, bias, (1, 1)), F.conv2d(x, small, bias, padding=1, groups=32))
 
 
 def test_chosen_where_it_pays():
@@ -111,7 +202,7 @@ def test_chosen_where_it_pays():
 
 
 def test_reached_through_the_module(monkeypatch):
-    monkeypatch.setattr("audio_dcls.dcls.depthwise_dispatch.COMPILED_MIN_PRODUCTS", 0)
+    monkeypatch.setattr("audio_dcls.dcls.depthwise_compiled.MIN_PRODUCTS", 0)
     ours = DepthwiseConv2d(20, (9, 7), padding=(4, 3))
     x = torch.randn(2, 20, 12, 11)
     ours(x).square().sum().backward()
