@@ -119,7 +119,7 @@ class Emitter:
         module = ir.Module(name)
         kind = ir.FunctionType(ir.VoidType(), [INDEX.as_pointer()])
         function = ir.Function(module, kind, name)
-        self.b = ir.IRBuilder(function.append_basic_block("entry"))
+        self.b: Any = ir.IRBuilder(function.append_basic_block("entry"))
         counters = [self.b.gep(function.args[0], [integer(place)]) for place in range(2)]
         self.arg = {
             field: self.b.load(self.b.gep(function.args[0], [integer(place)]))
@@ -267,7 +267,7 @@ class Emitter:
         return sums
 
     def _load_once(self, row: Value, place: int) -> Value:
-        load = _VolatileLoad(self.b.block, self.b.gep(row, [integer(place)]), typ=self.vector)
+        load: Any = _VolatileLoad(self.b.block, self.b.gep(row, [integer(place)]), typ=self.vector)
         load.align = 4
         self.b._insert(load)
         return load
