@@ -7,8 +7,9 @@ from audio_dcls.dcls.factor_cache import FactorCache
 from audio_dcls.dcls.freezing import freeze, frozen, unfreeze
 from audio_dcls.dcls.functional import dcls_conv
 from audio_dcls.dcls.history import PositionHistory
-from audio_dcls.dcls.initialisers import fit_kernels, place_grid, place_normal, place_uniform
+from audio_dcls.dcls.initialisers import place_grid, place_normal, place_uniform
 from audio_dcls.dcls.kernel import construct_kernel, discrete_kernel
+from audio_dcls.dcls.kernel_fit import fit_kernels
 from audio_dcls.dcls.schedules import RepulsionSchedule, SpreadSchedule
 from audio_dcls.dcls.swap import SwapPlan, SwapReport, plan_swap
 from audio_dcls.dcls.swap_rule import SwapRule
