@@ -19,6 +19,7 @@ import torch.nn.functional as F
 
 from audio_dcls.dcls.depthwise_dispatch import weight_gradient
 from audio_dcls.dcls.depthwise_forward import convolve, hangs_in_low_precision
+from audio_dcls.dcls.kernel import full_precision
 from audio_dcls.errors import ArgumentError
 
 _OWN_DEVICES = ("cpu", "cuda", "meta")
@@ -77,7 +78,7 @@ def depthwise_conv(
     if not covered or pads is None:
         dtype = torch.float32 if hangs_in_low_precision(x, weight) else x.dtype
         weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
-        with torch.autocast(x.device.type, enabled=False) if dtype != x.dtype else contextlib.nullcontext():
+        with full_precision(x.device) if dtype != x.dtype else contextlib.nullcontext():
             result = F.conv2d(x.to(dtype), weight, bias, stride, padding, dilation, groups)  # pyright: ignore[reportArgumentType]
         return result.to(x.dtype)
     if x.device.type == "cpu":
@@ -161,7 +162,7 @@ def _conv_fake(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None,
 def _weight_gradient_op(
     x: torch.Tensor, grad: torch.Tensor, kernel_size: Sequence[int], padding: Sequence[int]
 ) -> torch.Tensor:
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x.device):
         return weight_gradient(x, grad, (kernel_size[0], kernel_size[1]), (padding[0], padding[1]))
 
 

@@ -16,6 +16,7 @@ from audio_dcls.dcls.depthwise_compiled import compiled_is_worth_it, convolve_co
 from audio_dcls.dcls.depthwise_dispatch import num_outside_taps
 from audio_dcls.dcls.depthwise_fft import convolve_fft
 from audio_dcls.dcls.depthwise_tuning import fastest_method, triton_is_available
+from audio_dcls.dcls.kernel import full_precision
 from audio_dcls.errors import ArgumentError
 
 ForwardMethod = Literal["torch", "compiled", "fft", "triton"]
@@ -58,7 +59,7 @@ def convolve(
     cut_h, cut_w = (num_outside_taps(x.shape[2 + d], weight.shape[2 + d], padding[d]) for d in range(2))
     weight = weight[:, :, cut_h : weight.shape[2] - cut_h, cut_w : weight.shape[3] - cut_w]
     pads = (padding[0] - cut_h, padding[1] - cut_w)
-    with torch.autocast(x.device.type, enabled=False):
+    with full_precision(x.device):
         return _compute(x, weight, bias, pads, method or _choose(x, weight, bias, pads))
 
 

@@ -242,3 +242,9 @@ def test_module_copies_pickles_and_lives_on_meta():
     assert output.shape == (2, 3, 8, 8)
     output.sum().backward()
     assert meta.weight.grad is not None and meta.weight.grad.is_meta
+
+
+def test_on_the_meta_device_without_gradients():
+    layer = DepthwiseConv2d(4, 23, padding=11, device="meta")
+    with torch.no_grad():
+        assert layer(torch.empty(2, 4, 9, 8, device="meta")).shape == (2, 4, 9, 8)
