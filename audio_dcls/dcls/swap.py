@@ -1,12 +1,13 @@
 """Swap convolutions of any model for DCLS: plan -> apply -> report.
 
 A plan says which convolutions become DCLS, why, and which of them share positions and spreads; it can be read before
-anything is changed. Applying it changes the model in place and reports the parameters before and after.
+anything is changed. Applying it changes the model in place and reports the parameters before and after, and what the
+new kernels keep of trained ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,9 +16,10 @@ from torch import nn
 from audio_dcls.dcls.conv import DclsConv, DclsConv1d, DclsConv2d, DclsConv3d, share_positions
 from audio_dcls.dcls.interpolation import find_interpolation
 from audio_dcls.dcls.swap_rule import PLAIN_CONVOLUTIONS, Predicate, SwapRule, find_rule, is_plain
+from audio_dcls.dcls.swap_sharing import SHARINGS, label_groups, sharing_key
+from audio_dcls.dcls.swap_transfer import TRANSFERS, LayerTransfer, transfer_kernels
 from audio_dcls.errors import ArgumentError, ModelError
 
-SHARINGS = ("width", "stage", "none")
 _DCLS_CLASSES: dict[int, type[DclsConv]] = {1: DclsConv1d, 2: DclsConv2d, 3: DclsConv3d}
 
 
@@ -74,24 +76,37 @@ class SwapPlan:
                 groups.setdefault(entry.group, []).append(entry.name)
         return groups
 
-    def apply(self, model: nn.Module) -> SwapReport:
+    def apply(self, model: nn.Module, *, transfer: str = "random") -> SwapReport:
         """Swap the layers in place.
 
         Weights are drawn from normal(0, 0.02), positions from normal(0, 0.5) clamped into the kernel, biases are 0,
-        in the order of the entries and from torch's global generator: seed it for a repeatable model.
+        in the order of the entries and from torch's global generator: seed it for a repeatable model. With `transfer`
+        "fit", what is drawn is then replaced by what comes closest to the convolutions' kernels and by their biases.
+
+        Args:
+            model: the model that was planned for, or another of its form.
+            transfer: "random", as the authors do, or "fit", for a model that has been trained.
 
         Raises:
             ModelError: a layer of the plan is not in the model, or not the convolution it was.
+            ArgumentError: `transfer` is neither, or there are no kernels to fit (the model is on the meta device).
         """
+        if transfer not in TRANSFERS:
+            raise ArgumentError(f"`transfer` (={transfer!r}) must be one of {', '.join(TRANSFERS)}")
         num_parameters_before = count_parameters(model)
         modules = dict(model.named_modules(remove_duplicate=False))
         layers: dict[str, DclsConv] = {}
         for entry in self.entries:
             layers[entry.name] = self._make_layer(entry, _expect_convolution(modules, entry))
-        _replace_modules(model, {id(modules[name]): layer for name, layer in layers.items()})
-        for names in self.groups().values():
+        groups = list(self.groups().values())
+        for names in groups:
             share_positions([layers[name] for name in names])
-        return SwapReport(self, num_parameters_before, count_parameters(model))
+        transfers: tuple[LayerTransfer, ...] = ()
+        if transfer == "fit":
+            groups += [[entry.name] for entry in self.entries if entry.group is None]
+            transfers = transfer_kernels(groups, modules, layers)
+        _replace_modules(model, {id(modules[name]): layer for name, layer in layers.items()})
+        return SwapReport(self, num_parameters_before, count_parameters(model), transfer, transfers)
 
     def _make_layer(self, entry: SwapEntry, old: Any) -> DclsConv:
         layer = _DCLS_CLASSES[len(entry.new_kernel_size)](
@@ -123,11 +138,15 @@ class SwapReport:
         plan: the plan that was applied.
         num_parameters_before: of the whole model, each once.
         num_parameters_after: of the whole model, each once however many layers share it.
+        transfer: "random", or "fit" where kernels were fitted and biases copied.
+        transfers: what each layer kept, in the order of the plan's entries; empty with "random".
     """
 
     plan: SwapPlan
     num_parameters_before: int
     num_parameters_after: int
+    transfer: str = "random"
+    transfers: tuple[LayerTransfer, ...] = ()
 
     def __str__(self) -> str:
         """A line for each layer and one for the model."""
@@ -136,6 +155,8 @@ class SwapReport:
             f"group {entry.group or '-'}  {entry.num_parameters_before} -> {entry.num_parameters_after}"
             for entry in self.plan.entries
         ]
+        for index, kept in enumerate(self.transfers):
+            lines[index] += f"  kernel fitted, error {kept.relative_error:.3f}{', bias copied' if kept.bias else ''}"
         return "\n".join([*lines, f"parameters  {self.num_parameters_before} -> {self.num_parameters_after}"])
 
     def to_json_dict(self) -> dict[str, Any]:
@@ -183,14 +204,14 @@ def plan_swap(
         raise ArgumentError(f"`kernel_count` (={kernel_count}) must be at least 1")
     form, chosen = find_interpolation(interpolation), find_rule(rule)
     entries: list[SwapEntry] = []
-    sharers: dict[object, list[int]] = {}
+    keys: list[Hashable] = []
     num_coordinates: list[int] = []
     for name, conv in _matching(model, chosen):
         new_size = _size_per_axis(dilated_kernel_size, len(conv.kernel_size), name)
         num_elements = conv.out_channels * (conv.in_channels // conv.groups) * kernel_count
         num_biases = 0 if conv.bias is None else conv.out_channels
         num_coordinates.append(num_elements * len(new_size) * (2 if form.has_spreads else 1))
-        sharers.setdefault(_sharing_key(share, name, conv, new_size), []).append(len(entries))
+        keys.append(sharing_key(share, name, conv, new_size))
         entries.append(
             SwapEntry(
                 name=name,
@@ -208,7 +229,7 @@ def plan_swap(
         raise ModelError(
             f"`rule` (={chosen.name!r}) matches no layer of the model; try 'depthwise', 'every' or a predicate"
         )
-    entries = _assign_groups(entries, list(sharers.values()), num_coordinates)
+    entries = _assign_groups(entries, keys, num_coordinates)
     return SwapPlan(chosen.name, kernel_count, form.name, share, tuple(entries))
 
 
@@ -256,41 +277,15 @@ def _new_padding(conv: Any, new_size: tuple[int, ...], name: str) -> tuple[int, 
     return tuple(padding)
 
 
-def _sharing_key(share: str, name: str, conv: Any, new_size: tuple[int, ...]) -> object:
-    if share == "none":
-        return name
-    shape = (conv.out_channels, conv.in_channels // conv.groups, new_size, conv.weight.dtype, conv.weight.device)
-    return (_stage_of(name), shape) if share == "stage" else shape
-
-
-def _stage_of(name: str) -> str:
-    """The shortest leading part of a path that ends in a part with a digit: `stages.2.blocks.0.conv` -> `stages.2`."""
-    parts = name.split(".")
-    for end, part in enumerate(parts, start=1):
-        if any(character.isdigit() for character in part):
-            return ".".join(parts[:end])
-    return ""
-
-
-def _assign_groups(entries: list[SwapEntry], sharers: list[list[int]], num_coordinates: list[int]) -> list[SwapEntry]:
-    """Label the groups A, B, ... and charge positions and spreads to the first layer of each."""
-    labelled = list(entries)
-    num_groups = 0
-    for members in sharers:
-        group = None
-        if len(members) > 1:
-            group, num_groups = _label(num_groups), num_groups + 1
-        for place, index in enumerate(members):
-            extra = num_coordinates[index] if place == 0 else 0
-            total = entries[index].num_parameters_after + extra
-            labelled[index] = replace(entries[index], group=group, num_parameters_after=total)
+def _assign_groups(
+    entries: list[SwapEntry], keys: Sequence[Hashable], num_coordinates: Sequence[int]
+) -> list[SwapEntry]:
+    """Label the groups, and charge positions and spreads to the first layer of each."""
+    labelled = []
+    for index, (entry, group) in enumerate(zip(entries, label_groups(keys), strict=True)):
+        extra = num_coordinates[index] if keys.index(keys[index]) == index else 0
+        labelled.append(replace(entry, group=group, num_parameters_after=entry.num_parameters_after + extra))
     return labelled
-
-
-def _label(index: int) -> str:
-    """A, B, ..., Z, AA, AB, ..."""
-    higher, letter = divmod(index, 26)
-    return (_label(higher - 1) if higher else "") + chr(ord("A") + letter)
 
 
 def _expect_convolution(modules: dict[str, nn.Module], entry: SwapEntry) -> nn.Module:

@@ -152,6 +152,85 @@ def test_bilinear_has_no_spreads() -> None:
     assert report.num_parameters_after == 2 * (4 * 5 + 4) + 2 * 4 * 5
 
 
+@pytest.mark.parametrize("share", ["width", "none"])
+def test_fitted_kernels_keep_the_output_where_there_is_an_element_a_tap(share: str) -> None:
+    torch.manual_seed(0)
+    model = Staged()
+    x = torch.randn(2, 4, 21, 18)
+    trained = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    expected = model(x)
+    report = plan_swap(model, kernel_count=49, share=share).apply(model, transfer="fit")
+    assert max(kept.relative_error for kept in report.transfers) < 1e-3
+    for entry, kept in zip(report.plan.entries, report.transfers, strict=True):
+        layer = model.get_submodule(entry.name)
+        assert kept.name == entry.name and kept.bias == (layer.bias is not None)
+        assert layer.bias is None or torch.equal(layer.bias, trained[f"{entry.name}.bias"])
+        difference = layer.dense_kernel()[:, :, 8:15, 8:15] - trained[f"{entry.name}.weight"]
+        assert difference.norm() < 1e-3 * trained[f"{entry.name}.weight"].norm()
+    torch.testing.assert_close(model(x), expected, rtol=0, atol=2e-3 * expected.abs().max().item())
+
+
+def test_fitting_too_few_elements_is_reported_layer_by_layer_and_beats_random() -> None:
+    torch.manual_seed(0)
+    model = Staged()
+    trained = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    report = plan_swap(model, kernel_count=20).apply(model, transfer="fit")
+    got = json.loads(json.dumps(report.to_json_dict()))
+    assert got["transfer"] == "fit" and [kept["name"] for kept in got["transfers"]] == [
+        e.name for e in report.plan.entries
+    ]
+    for kept, line in zip(report.transfers, str(report).splitlines(), strict=False):
+        layer, kernel = model.get_submodule(kept.name), trained[f"{kept.name}.weight"]
+        grown = torch.nn.functional.pad(kernel, (8,) * 4)
+        error = float(((layer.dense_kernel() - grown).norm() / kernel.norm()).detach())
+        assert error == pytest.approx(kept.relative_error, rel=1e-3) and error < 0.5  # white noise, the hardest to fit
+        assert f"error {kept.relative_error:.3f}" in line and ("bias copied" in line) == kept.bias
+    assert model.stages[0][0].positions is model.stages[1][1].positions  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("conv", "taps"),
+    [
+        (nn.Conv2d(3, 3, 3, padding=3, dilation=3, groups=3, padding_mode="circular"), 9),
+        (nn.Conv2d(2, 4, (3, 5), padding=(1, 2), stride=2), 7),
+        (nn.Conv2d(3, 3, 4, padding=1, bias=False), 6),
+        (nn.Conv2d(3, 3, 5, padding="same"), 8),
+        (nn.Conv2d(3, 3, 4, padding="same"), 7),
+    ],
+    ids=["dilated", "strided", "even", "odd to even", "even to odd"],
+)
+def test_fitted_kernels_stay_where_they_were(conv: nn.Conv2d, taps: int) -> None:
+    torch.manual_seed(0)
+    model, x = nn.Sequential(conv), torch.randn(1, conv.in_channels, 15, 16)
+    expected = model(x)
+    plan_swap(model, "every", dilated_kernel_size=taps, kernel_count=49).apply(model, transfer="fit")
+    torch.testing.assert_close(model(x), expected, rtol=0, atol=1e-3 * expected.abs().max().item())
+
+
+def test_random_is_the_default_and_draws_what_it_drew() -> None:
+    states = []
+    for keywords in ({}, {"transfer": "random"}):
+        torch.manual_seed(3)
+        model = Staged()
+        report = plan_swap(model).apply(model, **keywords)
+        assert report.transfer == "random" and not report.transfers
+        states.append(model.state_dict())
+    assert all(torch.equal(states[0][name], tensor) for name, tensor in states[1].items())
+
+
+def test_a_fit_that_cannot_be_leaves_the_model_as_it_was() -> None:
+    model = nn.Sequential(depthwise(4))
+    with pytest.raises(ArgumentError, match="transfer"):
+        plan_swap(model).apply(model, transfer="copy")
+    with pytest.raises(ArgumentError, match="at most"):
+        plan_swap(model, dilated_kernel_size=5).apply(model, transfer="fit")
+    assert type(model[0]) is nn.Conv2d
+    with torch.device("meta"):
+        empty = nn.Sequential(depthwise(4))
+    with pytest.raises(ArgumentError, match="meta"):
+        plan_swap(empty).apply(empty, transfer="fit")
+
+
 def test_report_is_json_and_a_line_a_layer() -> None:
     model = Staged()
     report = plan_swap(model).apply(model)
