@@ -22,14 +22,15 @@ from audio_dcls.dcls.training import clamp_positions, count_outside
 from audio_dcls.evaluation.metrics import TaggingMetrics, tagging_metrics
 from audio_dcls.evaluation.predict import id_hash, predict
 from audio_dcls.models import build_tagger
-from audio_dcls.models.checkpoint import load_tensors, save_checkpoint
+from audio_dcls.models.checkpoint import save_checkpoint
+from audio_dcls.models.tensor_file import MODEL_FILE, load_tensors
 from audio_dcls.training.clips import TrainingClips
 from audio_dcls.training.config import TrainConfig
 from audio_dcls.training.events import CheckpointWritten, Evaluated, RunFinished, RunStarted, StepDone, TrainEvent
 from audio_dcls.training.optim import build_optimizer, build_schedule
 from audio_dcls.training.prior import set_prior_bias
 from audio_dcls.training.resume import load_training_state, save_training_state
-from audio_dcls.training.run_dir import MODEL_FILE, STATE_FILE, RunDir
+from audio_dcls.training.run_dir import STATE_FILE, RunDir
 from audio_dcls.training.step import StepRunner
 
 PACKAGES = ("audio-dcls", "torch", "timm", "numpy", "soundfile", "soxr", "lightning-fabric")

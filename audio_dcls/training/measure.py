@@ -20,9 +20,10 @@ from audio_dcls.dcls import freeze
 from audio_dcls.errors import EvaluationError
 from audio_dcls.evaluation import SeedSummary, TaggingMetrics, id_hash, predict, summarise, tagging_metrics
 from audio_dcls.labels import LabelSet
-from audio_dcls.models.checkpoint import load_checkpoint, write_atomically
+from audio_dcls.models.checkpoint import load_checkpoint
+from audio_dcls.models.tensor_file import MODEL_FILE, write_atomically
 from audio_dcls.training.clips import load_manifests
-from audio_dcls.training.run_dir import MODEL_FILE, RunDir, StudyDir
+from audio_dcls.training.run_dir import RunDir, StudyDir
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,11 @@ from pathlib import Path
 from typing import Any
 
 from audio_dcls.errors import RunError
-from audio_dcls.models.checkpoint import write_atomically
+from audio_dcls.models.tensor_file import MODEL_FILE, write_atomically
 from audio_dcls.settings import build, dump_yaml, load_yaml
 from audio_dcls.training.config import TrainConfig
 
 CHECKPOINT_PATTERN = re.compile(r"step-(\d+)")
-MODEL_FILE = "model.safetensors"
 STATE_FILE = "state.safetensors"
 
 

@@ -15,7 +15,8 @@ import timm
 import torch
 
 from audio_dcls.errors import CheckpointError, ConfigError, ManifestError
-from audio_dcls.models.checkpoint import load_checkpoint, load_tensors
+from audio_dcls.models.checkpoint import load_checkpoint
+from audio_dcls.models.tensor_file import load_tensors
 from audio_dcls.settings import build, merge
 from audio_dcls.training.clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.training.config import TrainConfig
