@@ -6,6 +6,7 @@ from audio_dcls.models.families import FAMILIES, PAPER_NAMES, find_family, membe
 from audio_dcls.models.pretrained import PretrainedReport, load_pretrained
 from audio_dcls.models.stem import PatchStem
 from audio_dcls.models.tagger import AudioTagger, build_tagger, swap_backbone
+from audio_dcls.models.weights import Weights, read_weights
 
 __all__ = [
     "FAMILIES",
@@ -15,11 +16,13 @@ __all__ = [
     "ModelConfig",
     "PatchStem",
     "PretrainedReport",
+    "Weights",
     "build_backbone",
     "build_tagger",
     "find_family",
     "load_pretrained",
     "member_names",
+    "read_weights",
     "stage_maps",
     "swap_backbone",
 ]

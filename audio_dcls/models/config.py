@@ -35,6 +35,11 @@ class DclsConfig(Settings):
     share: Literal["width", "stage", "none"] = "width"
     """Which layers share positions and spreads: those of the same width, of the same stage, or none."""
 
+    transfer: Literal["random", "fit"] = "random"
+    """What the new kernels hold where `model.pretrained` gives the model trained ones: `random` draws them anew, as the
+    paper does; `fit` places elements so that they come as close as they can to the trained kernels. Weights that are
+    of a swapped model already are taken as they are."""
+
     @pydantic.field_validator("kernel_size")
     @classmethod
     def _check_kernel_size(cls, value: tuple[int, int]) -> tuple[int, int]:
@@ -58,10 +63,13 @@ class ModelConfig(Settings):
     `.fb_in1k` chooses among pretrained weights."""
 
     pretrained: bool = False
-    """Start from ImageNet weights, fetched through timm; by default those trained on ImageNet-1k alone."""
+    """Start from trained weights: ImageNet's, fetched through timm (by default those trained on ImageNet-1k alone), or
+    those of `pretrained_file`."""
 
     pretrained_file: str | None = None
-    """Where `pretrained` is true, a .safetensors or .pth file in timm's or the authors' naming, instead of the hub."""
+    """Where `pretrained` is true, what to read instead of asking the hub: a .safetensors or .pth file in timm's or the
+    authors' naming, or a checkpoint of this program (a `checkpoints/step-*` folder, or the model.safetensors in it).
+    Of a checkpoint, stem and classifier are loaded too; the classifier where it has as many classes."""
 
     drop_path_rate: float = pydantic.Field(default=0.0, ge=0, lt=1)
     """Probability of skipping the last block; grows linearly over depth."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from audio_dcls.dcls.conv import DclsConv
 from audio_dcls.dcls.depthwise import DepthwiseConv2d
-from audio_dcls.dcls.swap import SwapPlan, plan_swap
+from audio_dcls.dcls.swap import SwapPlan, SwapReport, plan_swap
 from audio_dcls.dcls.swap_rule import is_depthwise
 from audio_dcls.errors import ModelError
 from audio_dcls.frontend import FrontendConfig, LogMel, build_frontend
@@ -22,6 +22,7 @@ from audio_dcls.models.config import DclsConfig, ModelConfig
 from audio_dcls.models.families import find_family
 from audio_dcls.models.pretrained import PretrainedReport, load_pretrained
 from audio_dcls.models.stem import PATCH_SIZE
+from audio_dcls.models.weights import check_swap, read_weights
 
 MIN_FAST_TAPS = 7
 TensorMap = Callable[[Tensor], Tensor]
@@ -33,7 +34,7 @@ class AudioTagger(nn.Module):
     Args:
         frontend: waveforms to normalised log-mel spectrograms.
         backbone: a model of `build_backbone`.
-        swap_plan: what was swapped in the backbone, if anything was.
+        swap_report: what was swapped in the backbone, if anything was.
         pretrained_report: where its weights come from, if they were loaded.
 
     Shape:
@@ -50,14 +51,19 @@ class AudioTagger(nn.Module):
         frontend: LogMel,
         backbone: nn.Module,
         *,
-        swap_plan: SwapPlan | None = None,
+        swap_report: SwapReport | None = None,
         pretrained_report: PretrainedReport | None = None,
     ) -> None:
         super().__init__()
         self.frontend = frontend
         self.backbone = backbone
-        self.swap_plan = swap_plan
+        self.swap_report = swap_report
         self.pretrained_report = pretrained_report
+
+    @property
+    def swap_plan(self) -> SwapPlan | None:
+        """What was swapped, and what shares."""
+        return None if self.swap_report is None else self.swap_report.plan
 
     def forward(self, waveforms: Tensor, on_power: TensorMap | None = None, on_mel: TensorMap | None = None) -> Tensor:
         """Logits of waveforms.
@@ -109,11 +115,31 @@ def build_tagger(model: ModelConfig, frontend: FrontendConfig, num_classes: int)
         head_pooling=model.head_pooling,
         overrides=model.overrides,
     )
-    plan = None if model.dcls is None else swap_backbone(backbone, model.dcls)
-    report = load_pretrained(backbone, model.name, weights_file=model.pretrained_file) if model.pretrained else None
+    swap_report, pretrained_report = _start(backbone, model)
     if model.fast_depthwise:
         use_fast_depthwise(backbone)
-    return AudioTagger(build_frontend(frontend), backbone, swap_plan=plan, pretrained_report=report)
+    return AudioTagger(build_frontend(frontend), backbone, swap_report=swap_report, pretrained_report=pretrained_report)
+
+
+def _start(backbone: nn.Module, model: ModelConfig) -> tuple[SwapReport | None, PretrainedReport | None]:
+    """Swap a backbone and give it trained weights, in the order that `model.dcls.transfer` asks for."""
+    dcls = model.dcls
+    if not model.pretrained:
+        return (None if dcls is None else swap_backbone(backbone, _at_random(dcls))), None
+    weights = read_weights(model.name, model.pretrained_file)
+    check_swap(weights, dcls)
+    if dcls is None:
+        return None, load_pretrained(backbone, model.name, weights)
+    if dcls.transfer == "random" or weights.dcls is not None:
+        swap_report = swap_backbone(backbone, _at_random(dcls))
+        return swap_report, load_pretrained(backbone, model.name, weights)
+    loaded = load_pretrained(backbone, model.name, weights)
+    swap_report = swap_backbone(backbone, dcls)
+    return swap_report, loaded.after_swap(swap_report, backbone.state_dict())
+
+
+def _at_random(dcls: DclsConfig) -> DclsConfig:
+    return dcls.model_copy(update={"transfer": "random"})
 
 
 def _check_map_size(model: ModelConfig, frontend: FrontendConfig) -> None:
@@ -126,8 +152,8 @@ def _check_map_size(model: ModelConfig, frontend: FrontendConfig) -> None:
         )
 
 
-def swap_backbone(backbone: nn.Module, dcls: DclsConfig) -> SwapPlan:
-    """Swap a backbone's convolutions for DCLS in place, and return the plan that was applied."""
+def swap_backbone(backbone: nn.Module, dcls: DclsConfig) -> SwapReport:
+    """Swap a backbone's convolutions for DCLS in place, and report it."""
     plan = plan_swap(
         backbone,
         dcls.rule,
@@ -136,12 +162,12 @@ def swap_backbone(backbone: nn.Module, dcls: DclsConfig) -> SwapPlan:
         interpolation=dcls.interpolation,
         share=dcls.share,
     )
-    plan.apply(backbone)
+    report = plan.apply(backbone, transfer=dcls.transfer)
     for module in backbone.modules():
         # timm's reparameterisation adds an identity of this size to the kernel, once that is dense again
         if isinstance(module, RepConditionalPosEnc) and isinstance(module.pos_enc, DclsConv):
             module.spatial_shape = (module.pos_enc.dilated_kernel_size[0], module.pos_enc.dilated_kernel_size[1])
-    return plan
+    return report
 
 
 def use_fast_depthwise(backbone: nn.Module) -> None:

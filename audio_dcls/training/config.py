@@ -53,7 +53,7 @@ class LoopConfig(Settings):
     """bf16 is autocast; frontend, DCLS kernel construction and loss stay in float32."""
     prior_bias: bool = False
     """Start the classifier's bias at each class's log-odds in the training split (Lin et al., 2017, section 3.3): few
-    clips then go into learning that most classes are rare."""
+    clips then go into learning that most classes are rare. A classifier that was loaded keeps its own."""
     evaluate_every_epochs: Annotated[int, pydantic.Field(ge=0)] = 1
     """Epochs between evaluations; 0: only after the last epoch."""
     checkpoint_every_epochs: Annotated[int, pydantic.Field(ge=1)] = 1
@@ -94,6 +94,11 @@ class TrainConfig(Settings):
         if self.augment.mixup_alpha > 0:
             batch = (self.loop.effective_batch, self.loop.per_device_batch)
             check_mixup_groups(*batch, self.augment.mixup_group_clips)
+        if self.model.dcls is not None and self.model.dcls.transfer == "fit" and not self.model.pretrained:
+            raise ValueError(
+                "`model.dcls.transfer` (='fit') must have trained kernels to fit: set model.pretrained=true, and "
+                "model.pretrained_file for weights of your own"
+            )
         if len(set(self.seeds)) != len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"`seeds` (={list(self.seeds)}) must be distinct and not negative")
         return self

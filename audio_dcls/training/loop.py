@@ -57,7 +57,8 @@ class Trainer:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             model = build_tagger(model_config, config.frontend, len(clips.labels))
-        if loop.prior_bias:
+        trained = model.pretrained_report
+        if loop.prior_bias and not (trained is not None and trained.has_classifier):
             set_prior_bias(model.backbone, [clip.labels for clip in clips.train], len(clips.labels))
         self.train_set = self._dataset(clips.train, augmented=True)
         self.eval_set = self._dataset(clips.eval, augmented=False)

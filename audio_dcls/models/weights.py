@@ -1,0 +1,149 @@
+"""Weights a backbone can start from: timm's from the hub or a file, or a model trained by this program."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+
+import timm
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from audio_dcls.errors import CheckpointError, ConfigError, PretrainedError
+from audio_dcls.models.config import DclsConfig, ModelConfig
+from audio_dcls.models.families import find_family
+from audio_dcls.models.tensor_file import MODEL_FILE, is_ours, load_tensors
+from audio_dcls.settings import build
+
+_IMAGENET_1K_TAG = re.compile(r"(?!.*_(ft|dist)_)[a-z0-9]+_(e\d+_r\d+_)?in1k")
+_BACKBONE = "backbone."
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A backbone's state and where it comes from.
+
+    Attributes:
+        source: name of the weights, or the file they were read from.
+        state: entries under timm's names.
+        is_tagger: whether they are of a model trained by this program, with its stem and classifier; others are timm's.
+        dcls: the swap of that model, if it was swapped.
+    """
+
+    source: str
+    state: Mapping[str, Tensor]
+    is_tagger: bool = False
+    dcls: DclsConfig | None = None
+
+
+def read_weights(name: str, weights_file: str | Path | None = None) -> Weights:
+    """Get the weights `pretrained` stands for.
+
+    Args:
+        name: name of the model; without a tag, the weights trained on ImageNet-1k alone are taken where timm has them.
+        weights_file: instead of asking the hub, a .safetensors or .pth file in timm's or the authors' naming, or a
+            checkpoint of this program: its folder, or the model.safetensors in it.
+
+    Raises:
+        PretrainedError: the weights cannot be had, or are of another model.
+    """
+    if weights_file is not None:
+        path = Path(weights_file)
+        path = path / MODEL_FILE if path.is_dir() else path
+        if is_ours(path):
+            return _read_tagger(name, path)
+    full_name = choose_weights(name)
+    return Weights(full_name if weights_file is None else str(weights_file), _read_timm(full_name, weights_file))
+
+
+def choose_weights(name: str) -> str:
+    """The full name of the weights `pretrained` stands for.
+
+    Args:
+        name: timm's name; with a tag it is kept.
+
+    >>> choose_weights("convnext_tiny"), choose_weights("convnext_tiny.in12k")
+    ('convnext_tiny.fb_in1k', 'convnext_tiny.in12k')
+    """
+    if "." in name:
+        return name
+    tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{name}.*")]
+    imagenet_1k = [tag for tag in tags if _IMAGENET_1K_TAG.fullmatch(tag)]
+    default = timm.get_pretrained_cfg(name)
+    tag = imagenet_1k[0] if imagenet_1k else (default.tag if default is not None else None)
+    return f"{name}.{tag}" if tag else name
+
+
+def _read_tagger(name: str, path: Path) -> Weights:
+    """Weights of a checkpoint of ours."""
+    try:
+        tensors, info = load_tensors(path)
+        if info.get("kind") != "tagger":
+            raise CheckpointError(f"'{path}' holds '{info.get('kind')}', not a model; give the {MODEL_FILE} beside it")
+        config = build(ModelConfig, info["model"], f"checkpoint '{path}'")
+    except (CheckpointError, ConfigError) as error:
+        raise PretrainedError(f"`model.pretrained_file` (={str(path)!r}): {error}") from error
+    if config.name.partition(".")[0] != name.partition(".")[0]:
+        raise PretrainedError(
+            f"`model.pretrained_file` (={str(path)!r}) holds a {config.name}, but `model.name` is {name!r}; "
+            "name weights of the same model"
+        )
+    state = {key.removeprefix(_BACKBONE): value for key, value in tensors.items() if key.startswith(_BACKBONE)}
+    return Weights(str(path), state, is_tagger=True, dcls=config.dcls)
+
+
+def _read_timm(full_name: str, weights_file: str | Path | None) -> Mapping[str, Tensor]:
+    """State of timm's own, unadapted model with the weights in it."""
+    find_family(full_name)
+    overlay = None if weights_file is None else {"file": str(weights_file)}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = timm.create_model(full_name, pretrained=True, pretrained_cfg_overlay=overlay)
+    except (KeyError, OSError, RuntimeError, SafetensorError, UnpicklingError, ValueError) as error:
+        raise PretrainedError(_describe_failure(full_name, weights_file, error)) from error
+    return model.state_dict()
+
+
+def _describe_failure(full_name: str, weights_file: str | Path | None, error: Exception) -> str:
+    detail = " ".join(str(error).split())
+    if weights_file is not None and ".SIG" in detail:
+        return (
+            f"`model.pretrained_file` (={str(weights_file)!r}) holds DCLS kernels in the authors' layout, which cannot "
+            "be read here; name weights of the plain model, or a checkpoint of this program"
+        )
+    detail = detail[:200] or type(error).__name__
+    if weights_file is not None:
+        return (
+            f"`model.pretrained_file` (={str(weights_file)!r}) does not hold readable weights of '{full_name}': "
+            f"{detail}; give a .safetensors or .pth file of this model, or set model.pretrained=false"
+        )
+    return (
+        f"`model.pretrained` (=true): the weights of '{full_name}' cannot be fetched from the hub: {detail}; "
+        "connect to the network, or name a downloaded file in model.pretrained_file, or set model.pretrained=false"
+    )
+
+
+def check_swap(weights: Weights, wanted: DclsConfig | None) -> None:
+    """Refuse the weights of a swapped model for a backbone that is not swapped alike.
+
+    Raises:
+        PretrainedError: they differ.
+    """
+    if weights.dcls is None:
+        return
+    if wanted is None:
+        raise PretrainedError(
+            f"`model.pretrained_file` (={weights.source!r}) holds a model with DCLS, but `model.dcls` is null; "
+            "set model.dcls as it was, or name weights of a plain model"
+        )
+    for field in ("rule", "kernel_size", "kernel_count", "interpolation", "share"):
+        theirs, ours = getattr(weights.dcls, field), getattr(wanted, field)
+        if theirs != ours:
+            raise PretrainedError(
+                f"`model.dcls.{field}` (={ours!r}) must be {theirs!r}, as in the weights '{weights.source}'; "
+                "or name weights of a plain model"
+            )
