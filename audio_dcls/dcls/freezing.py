@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from audio_dcls.dcls.conv import DclsConv
 from audio_dcls.dcls.conv_transpose import DclsConvTranspose
 from audio_dcls.dcls.depthwise import DepthwiseConv2d
+from audio_dcls.errors import ModelError
 
-_ORIGINAL = "dcls_original"
+_ORIGINAL, _FUSED = "dcls_original", "dcls_fused"
 _PLAIN_CLASSES = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _TRANSPOSED_CLASSES = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
 
@@ -51,7 +52,16 @@ def unfreeze(model: nn.Module) -> nn.Module:
 
     Args:
         model: a frozen model, changed in place; what was changed in its frozen kernels is lost.
+
+    Raises:
+        ModelError: a frozen layer was fused with others; the model stays as it is.
     """
+    fused = [name for name, module in model.named_modules() if getattr(module, _FUSED, False)]
+    if fused:
+        raise ModelError(
+            f"{len(fused)} layers (the first is '{fused[0]}') hold DCLS kernels fused with what was around them, which "
+            "cannot be taken apart; build or load the model again, or unfreeze a copy made before fusing"
+        )
 
     def restore(module: nn.Module) -> nn.Module:
         original: DclsConv | None = getattr(module, _ORIGINAL, None)
@@ -61,6 +71,23 @@ def unfreeze(model: nn.Module) -> nn.Module:
         return original.to(weight.device, weight.dtype).train(module.training)
 
     return _replace(model, restore)
+
+
+def holds_frozen(module: nn.Module) -> bool:
+    """Whether a module is, or has in it, a frozen layer or what one was fused into."""
+    return any(hasattr(part, _ORIGINAL) or hasattr(part, _FUSED) for part in module.modules())
+
+
+def mark_fused(conv: nn.Module, was_frozen: bool = True) -> None:
+    """Say that a convolution holds what was fused, so that `unfreeze` refuses; it forgets its DCLS layer, if any.
+
+    Args:
+        conv: the fused convolution.
+        was_frozen: whether a frozen layer is part of it; if not, there is nothing to say.
+    """
+    conv.__dict__.pop(_ORIGINAL, None)
+    if was_frozen:
+        conv.__dict__[_FUSED] = True
 
 
 @contextmanager

@@ -12,12 +12,11 @@ import numpy as np
 import torch
 
 from audio_dcls.data.decode import fit_length, read_clip, sound_duration_s
-from audio_dcls.dcls import freeze
 from audio_dcls.errors import ArgumentError
 from audio_dcls.inference.results import Tag, TagResult
 from audio_dcls.inference.windows import window_starts
 from audio_dcls.labels import LabelSet
-from audio_dcls.models import AudioTagger
+from audio_dcls.models import AudioTagger, prepare_for_inference
 from audio_dcls.models.checkpoint import load_checkpoint
 
 WINDOWS_PER_BATCH = 8
@@ -27,7 +26,7 @@ class Tagger:
     """A trained model with its labels.
 
     Args:
-        model: the tagger; its DCLS kernels are built once and frozen.
+        model: the tagger; put into its inference form (`prepare_for_inference`).
         labels: the classes, in the order of the model's logits.
         sample_rate_hz: rate the model hears at.
         window_samples: length of the clips it was trained on.
@@ -50,7 +49,7 @@ class Tagger:
     ) -> None:
         self.device = torch.device(device)
         self.labels = labels
-        self.model = freeze(model.eval()).to(self.device)
+        self.model = prepare_for_inference(model).to(self.device)
         self.sample_rate_hz = sample_rate_hz
         self.window_samples = window_samples
 

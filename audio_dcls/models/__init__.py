@@ -3,6 +3,7 @@
 from audio_dcls.models.backbones import build_backbone, stage_maps
 from audio_dcls.models.config import DclsConfig, ModelConfig
 from audio_dcls.models.families import FAMILIES, PAPER_NAMES, find_family, member_names
+from audio_dcls.models.fusing import prepare_for_inference
 from audio_dcls.models.pretrained import PretrainedReport, load_pretrained
 from audio_dcls.models.stem import PatchStem
 from audio_dcls.models.tagger import AudioTagger, build_tagger, swap_backbone
@@ -22,6 +23,7 @@ __all__ = [
     "find_family",
     "load_pretrained",
     "member_names",
+    "prepare_for_inference",
     "read_weights",
     "stage_maps",
     "swap_backbone",

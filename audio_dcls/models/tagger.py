@@ -8,10 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from timm.models.fastvit import RepConditionalPosEnc
 from torch import Tensor, nn
 
-from audio_dcls.dcls.conv import DclsConv
 from audio_dcls.dcls.depthwise import DepthwiseConv2d
 from audio_dcls.dcls.swap import SwapPlan, SwapReport, plan_swap
 from audio_dcls.dcls.swap_rule import is_depthwise
@@ -20,6 +18,7 @@ from audio_dcls.frontend import FrontendConfig, LogMel, build_frontend
 from audio_dcls.models.backbones import build_backbone
 from audio_dcls.models.config import DclsConfig, ModelConfig
 from audio_dcls.models.families import find_family
+from audio_dcls.models.fusing import make_fusable
 from audio_dcls.models.pretrained import PretrainedReport, load_pretrained
 from audio_dcls.models.stem import PATCH_SIZE
 from audio_dcls.models.weights import check_swap, read_weights
@@ -163,10 +162,7 @@ def swap_backbone(backbone: nn.Module, dcls: DclsConfig) -> SwapReport:
         share=dcls.share,
     )
     report = plan.apply(backbone, transfer=dcls.transfer)
-    for module in backbone.modules():
-        # timm's reparameterisation adds an identity of this size to the kernel, once that is dense again
-        if isinstance(module, RepConditionalPosEnc) and isinstance(module.pos_enc, DclsConv):
-            module.spatial_shape = (module.pos_enc.dilated_kernel_size[0], module.pos_enc.dilated_kernel_size[1])
+    make_fusable(backbone)
     return report
 
 

@@ -6,7 +6,6 @@ import copy
 
 import pytest
 import torch
-from timm.utils.model import reparameterize_model
 
 from audio_dcls.dcls.depthwise import DepthwiseConv2d
 from audio_dcls.dcls.swap import count_parameters
@@ -136,19 +135,6 @@ def test_fast_depthwise_changes_neither_names_nor_results() -> None:
 def test_small_depthwise_kernels_stay_torch_own() -> None:
     tagger = build_tagger(SMALL_FASTVIT, FrontendConfig(), 3)
     assert not any(isinstance(m, DepthwiseConv2d) for m in tagger.modules())
-
-
-def test_fastvit_reparameterises_after_its_kernels_are_dense() -> None:
-    tagger = build_tagger(SMALL_FASTVIT, FrontendConfig(), 3).eval()
-    position_encoding = tagger.backbone.get_submodule("stages.3.pos_emb")
-    assert position_encoding.spatial_shape == (9, 9)
-    layer = position_encoding.pos_enc
-    dense = torch.nn.Conv2d(64, 64, 9, padding=4, groups=64)
-    dense.load_state_dict({"weight": layer.dense_kernel().detach(), "bias": layer.bias.detach()})
-    position_encoding.pos_enc = dense
-    clips = torch.randn(1, 64_000)
-    with torch.no_grad():
-        torch.testing.assert_close(reparameterize_model(tagger)(clips), tagger(clips), atol=1e-5, rtol=1e-4)
 
 
 def test_clips_too_short_for_convnext_are_refused() -> None:
