@@ -10,7 +10,7 @@ import sys
 import typer
 
 from audio_dcls.errors import AudioDclsError
-from audio_dcls_cli import demo, evaluate, manifest, models, tag, train
+from audio_dcls_cli import bench, demo, evaluate, manifest, models, tag, train
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -43,6 +43,7 @@ app.command(name="tag", help=tag.HELP)(tag.tag)
 app.add_typer(models.app, name="models", help="Look at the models.")
 app.add_typer(manifest.app, name="manifest", help="Build and check manifests.")
 app.command(name="demo", help=demo.HELP)(demo.demo)
+app.command(name="bench", help=bench.HELP)(bench.bench)
 
 
 def _print_error(text: str) -> None:

@@ -1,0 +1,54 @@
+"""The machine a benchmark ran on, and how fast its matrix products are."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from audio_dcls.benchmarking.timing import time_interleaved
+
+PEAK_SIZE = {"cpu": 2048, "cuda": 8192}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Processor, accelerator, threads and versions."""
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "timm", "llvmlite")}
+    machine: dict[str, Any] = {
+        "processor": _processor_name(),
+        "architecture": platform.machine(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+    if device.type == "cuda":
+        machine["accelerator"] = torch.cuda.get_device_name(device)
+    return machine
+
+
+def _processor_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def measure_peaks(device: torch.device, precisions: Sequence[str], num_rounds: int) -> dict[str, float]:
+    """Speed of a large square matrix product in each precision, in thousand millions of operations a second.
+
+    Shape:
+        (S, S) times (S, S), S = 2048 on a CPU and 8192 on CUDA.
+    """
+    size = PEAK_SIZE.get(device.type, PEAK_SIZE["cpu"])
+    factors = {name: torch.randn(size, size).to(device, DTYPES[name]) for name in precisions}
+    calls = {name: (lambda a=factor: a @ a) for name, factor in factors.items()}
+    times_ms = time_interleaved(calls, num_rounds, device, num_warmups=3)
+    return {name: 2 * size**3 / (1e6 * min(values)) for name, values in times_ms.items()}

@@ -1,0 +1,164 @@
+"""What a benchmark found: times, ratios and the machine, as values that turn to JSON."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Measurements of one thing that was compared.
+
+    Attributes:
+        name: "dcls", "7x7", "stock" or "authors", and the precision, such as "dcls fp32".
+        values: one for each round, in the case's unit.
+        gflops: thousand millions of operations of one call, multiplications and additions counted apart; None unknown.
+    """
+
+    name: str
+    values: tuple[float, ...]
+    gflops: float | None = None
+
+    @property
+    def median(self) -> float:
+        """Middle of the rounds."""
+        return statistics.median(self.values)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """A quarter of the rounds lie below the first, a quarter above the second.
+
+        >>> Contender("a", (1.0, 2.0, 3.0, 4.0, 5.0)).quartiles
+        (2.0, 4.0)
+        """
+        if len(self.values) == 1:
+            return self.values[0], self.values[0]
+        first, _, third = statistics.quantiles(self.values, n=4, method="inclusive")
+        return first, third
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as much one contender took as another, of medians; the spread is that of single rounds.
+
+    Attributes:
+        numerator, denominator: names of contenders.
+        median: median of the one over median of the other.
+        low, high: quartiles of the ratios of single rounds.
+    """
+
+    numerator: str
+    denominator: str
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, numerator: Contender, denominator: Contender) -> Ratio:
+        """The ratio of two contenders of a case.
+
+        >>> Ratio.of(Contender("a", (2.0, 4.0, 6.0)), Contender("b", (1.0, 1.0, 2.0))).median
+        4.0
+        """
+        rounds = tuple(a / b for a, b in zip(numerator.values, denominator.values, strict=True))
+        low, high = Contender("", rounds).quartiles
+        return cls(numerator.name, denominator.name, numerator.median / denominator.median, low, high)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Contenders measured in turns under the same circumstances.
+
+    Attributes:
+        suite: "construction", "weight-gradient", "layer", "train", "inference" or "memory".
+        subject: the model or the layer.
+        batch: clips.
+        unit: of the values: "ms" or "MiB".
+        contenders: what was measured.
+        ratios: of pairs of them.
+        notes: facts a reader needs, such as a peer that could not be had.
+    """
+
+    suite: str
+    subject: str
+    batch: int
+    unit: Literal["ms", "MiB"]
+    contenders: tuple[Contender, ...]
+    ratios: tuple[Ratio, ...]
+    notes: tuple[str, ...] = ()
+
+    def ratio(self, numerator: str, denominator: str) -> Ratio | None:
+        """The ratio of two contenders by name, if it was measured."""
+        for ratio in self.ratios:
+            if (ratio.numerator, ratio.denominator) == (numerator, denominator):
+                return ratio
+        return None
+
+    def contender(self, name: str) -> Contender | None:
+        """A contender by name, if it was measured."""
+        return next((one for one in self.contenders if one.name == name), None)
+
+
+@dataclass(frozen=True)
+class BenchReport:
+    """A run of benchmarks.
+
+    Attributes:
+        machine: processor or accelerator, threads, versions.
+        settings: what was asked for.
+        peaks_gflops: measured speed of large matrix products by precision, in thousand millions of operations a second.
+        cases: the measurements.
+    """
+
+    machine: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    peaks_gflops: Mapping[str, float]
+    cases: tuple[Case, ...] = field(default=())
+
+    def share_of_peak(self, contender: Contender) -> float | None:
+        """A contender's operations a second over those of large matrix products in its precision; None unknown.
+
+        The operations are nominal: products with padding are counted, as papers do.
+        """
+        peak = self.peaks_gflops.get(contender.name.split()[-1])
+        if contender.gflops is None or peak is None:
+            return None
+        return 1000 * contender.gflops / contender.median / peak
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """The report as plain values, medians, quartiles and shares of the peak with it."""
+        report = asdict(self)
+        for case, plain in zip(self.cases, report["cases"], strict=True):
+            for contender, values in zip(case.contenders, plain["contenders"], strict=True):
+                values |= {"median": contender.median, "quartiles": contender.quartiles}
+                values |= {"share_of_peak": self.share_of_peak(contender)}
+        return report
+
+    def save(self, path: str | Path) -> None:
+        """Write the report as JSON."""
+        Path(path).write_text(json.dumps(self.to_json_dict(), indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | Path) -> BenchReport:
+        """Read a report that `save` wrote."""
+        plain = json.loads(Path(path).read_text(encoding="utf-8"))
+        cases = tuple(_case(values) for values in plain["cases"])
+        return cls(plain["machine"], plain["settings"], plain["peaks_gflops"], cases)
+
+
+def _case(values: Mapping[str, Any]) -> Case:
+    contenders = [Contender(c["name"], tuple(c["values"]), c["gflops"]) for c in values["contenders"]]
+    ratios = [Ratio(**ratio) for ratio in values["ratios"]]
+    rest = {key: values[key] for key in ("suite", "subject", "batch", "unit")}
+    return Case(**rest, contenders=tuple(contenders), ratios=tuple(ratios), notes=tuple(values["notes"]))
+
+
+def ratios_of(contenders: Sequence[Contender], pairs: Sequence[tuple[str, str]]) -> tuple[Ratio, ...]:
+    """Ratios of those pairs (numerator, denominator) of which both were measured."""
+    known = {contender.name: contender for contender in contenders}
+    return tuple(Ratio.of(known[a], known[b]) for a, b in pairs if a in known and b in known)
