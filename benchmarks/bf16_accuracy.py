@@ -1,8 +1,8 @@
 """Claim: a trained tagger says the same in bfloat16: its top tags and its mAP do not change beyond noise.
 
 For each seed of a trained study, scores the evaluation split with the model prepared for inference, in float32 and in
-bfloat16 (whole backbone, frontend in float32), and reports mAP of both, their difference with its bootstrap interval over
-clips, how many of the top five tags agree, and how far scores move. Prints one JSON object:
+bfloat16 (whole backbone, frontend in float32). Reports mAP of both, their difference with its bootstrap interval over
+clips, how many of the top five tags agree, and how far scores move, in one JSON object:
 
     audio-dcls train && python benchmarks/bf16_accuracy.py > benchmarks/results/bf16_accuracy.json
 """
