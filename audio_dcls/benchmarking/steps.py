@@ -39,7 +39,8 @@ def make_train_step(peer: str, model_name: str, batch: int, precision: str, devi
 def make_inference(peer: str, model_name: str, batch: int, precision: str, device: torch.device) -> Callable[[], None]:
     """A forward pass as each is used: ours prepared for inference, timm's reparameterised, the authors' as shipped.
 
-    A further peer, "frozen", is the authors' with its kernels built once into torch's own convolutions. In bf16 the whole model and its input are bfloat16.
+    A further peer, "frozen", is the authors' with its kernels built once into torch's own convolutions. In bf16 the
+    whole model and its input are bfloat16.
     """
     dtype = DTYPES[precision]
     model: nn.Module = build_peer("dcls" if peer == "frozen" else peer, model_name).eval()
