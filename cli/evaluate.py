@@ -13,7 +13,7 @@ HELP = "Measure runs: mAP, AUC and d' per seed, with mean and standard deviation
 def evaluate(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[RUN_OR_STUDY]...", help="Study or seed-N folders.", show_default=False),
+        typer.Argument(metavar="RUN_OR_STUDY", help="Studies, or single seed-N folders.", show_default=False),
     ] = None,
     mean_ap: Annotated[bool, typer.Option("--mAP", help="Print mAP per seed and its mean (the default).")] = True,
     manifest: Annotated[
@@ -32,7 +32,7 @@ def evaluate(
     """Evaluate the newest checkpoint of every run named."""
     import json
 
-    from audio_dcls.training.find_run import find_runs, latest_study
+    from audio_dcls.training.find_run import expand_cases, find_runs, latest_study
     from audio_dcls.training.measure import measure_study
     from audio_dcls_cli.progress import clip_progress, say
     from audio_dcls_cli.tables import score_table
@@ -43,7 +43,7 @@ def evaluate(
         if not json_:
             say(f"Latest study: [bold]{latest.path}[/]")
     documents = []
-    for path in paths:
+    for path in [folder for path in paths for folder in expand_cases(path)]:
         study, runs = find_runs(path)
         with clip_progress(f"Evaluating {path}", None, quiet=json_) as advance:
             scores = measure_study(

@@ -26,6 +26,7 @@ from audio_dcls.models.tensor_file import write_atomically
 from audio_dcls.settings import build, dump_yaml, load_yaml
 from audio_dcls.training.clips import TrainingClips
 from audio_dcls.training.events import RunStopped, TrainEvent
+from audio_dcls.training.find_run import PLAN_FILE
 from audio_dcls.training.interruption import StopRequest
 from audio_dcls.training.locks import try_lock, wait_for_lock
 from audio_dcls.training.run_dir import RunDir, StudyDir
@@ -82,7 +83,7 @@ class CaseStudyDir:
     @property
     def plan_path(self) -> Path:
         """The plan, as YAML."""
-        return self.path / "study.yaml"
+        return self.path / PLAN_FILE
 
     @property
     def report_path(self) -> Path:

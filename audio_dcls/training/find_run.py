@@ -8,6 +8,24 @@ from audio_dcls.errors import RunError
 from audio_dcls.models.tensor_file import MODEL_FILE
 from audio_dcls.training.run_dir import RunDir, StudyDir
 
+PLAN_FILE = "study.yaml"
+
+
+def expand_cases(path: str | Path) -> list[Path]:
+    """The folders to evaluate for a path: of a study of several cases, every case that is trained; else the path itself.
+
+    Raises:
+        RunError: it is a study of several cases of which none is trained.
+    """
+    path = Path(path)
+    if not (path / PLAN_FILE).is_file():
+        return [path]
+    folders = sorted(config.parent for config in path.glob("*/config.yaml"))
+    cases = [folder for folder in folders if any(run.checkpoints() for run in StudyDir(folder).runs())]
+    if not cases:
+        raise RunError(f"study '{path}' has no trained run yet; go on with: audio-dcls study --resume {path}")
+    return cases
+
 
 def find_runs(path: str | Path) -> tuple[StudyDir, list[RunDir]]:
     """Read a path as a study or as one run of it.
@@ -16,6 +34,9 @@ def find_runs(path: str | Path) -> tuple[StudyDir, list[RunDir]]:
         RunError: it is neither, or has no run yet.
     """
     path = Path(path)
+    if (path / PLAN_FILE).is_file():
+        cases = ", ".join(str(case) for case in expand_cases(path))
+        raise RunError(f"'{path}' is a study of several cases; name one of them: {cases}")
     if not path.is_dir():
         raise RunError(f"'{path}' is not a folder; give a study folder, or one of its seed-N folders")
     if (path / "config.yaml").is_file():
@@ -29,12 +50,13 @@ def find_runs(path: str | Path) -> tuple[StudyDir, list[RunDir]]:
 
 
 def latest_study(root: str | Path = "runs") -> StudyDir:
-    """The study under `root` whose runs were written to last.
+    """The study under `root`, or case of a study of several, whose runs were written to last.
 
     Raises:
         RunError: there is none.
     """
-    studies = [StudyDir(p.parent) for p in Path(root).glob("*/config.yaml")]
+    configs = [*Path(root).glob("*/config.yaml"), *(p.parent / "config.yaml" for p in Path(root).glob("*/*/seed-*"))]
+    studies = [StudyDir(config.parent) for config in dict.fromkeys(configs) if config.is_file()]
     studies = [study for study in studies if any(run.checkpoints() for run in study.runs())]
     if not studies:
         raise RunError(f"no trained study under '{root}/'; train one with: audio-dcls train, or name a folder")

@@ -11,7 +11,7 @@ import pytest
 
 from audio_dcls.errors import RunError
 from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.find_run import find_model, find_runs, latest_study
+from audio_dcls.training.find_run import expand_cases, find_model, find_runs, latest_study
 from audio_dcls.training.run_dir import MODEL_FILE, STATE_FILE, RunDir, StudyDir
 
 
@@ -90,3 +90,22 @@ def test_the_latest_study_is_the_one_written_to_last(tmp_path: Path) -> None:
         os.utime(study.run(0).path / "status.json", (then, then))
     make_study(tmp_path / "newest-but-untrained")
     assert latest_study(tmp_path).path.name == "new"
+
+
+def test_a_study_of_cases_stands_for_its_trained_cases(tmp_path: Path) -> None:
+    folder = tmp_path / "duel"
+    plain, swapped, begun = (make_study(folder / name) for name in ("plain", "swapped", "untrained"))
+    (folder / "study.yaml").write_text("name: duel\n")
+    for study in (plain, swapped):
+        write_checkpoint(study.run(0), 1)
+    assert expand_cases(folder) == [plain.path, swapped.path]
+    assert expand_cases(begun.path) == [begun.path]
+    assert latest_study(tmp_path).path in (plain.path, swapped.path)
+    with pytest.raises(RunError, match=r"several cases; name one of them: \S*plain, \S*swapped"):
+        find_model(folder)
+
+
+def test_a_study_of_cases_without_a_run_says_how_to_begin(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text("name: duel\n")
+    with pytest.raises(RunError, match="audio-dcls study --resume"):
+        expand_cases(tmp_path)
