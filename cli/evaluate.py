@@ -43,7 +43,7 @@ def evaluate(
         if not json_:
             say(f"Latest study: [bold]{latest.path}[/]")
     documents = []
-    for path in [folder for path in paths for folder in expand_cases(path)]:
+    for path in (folder for given in paths for folder in expand_cases(given)):
         study, runs = find_runs(path)
         with clip_progress(f"Evaluating {path}", None, quiet=json_) as advance:
             scores = measure_study(

@@ -12,7 +12,7 @@ PLAN_FILE = "study.yaml"
 
 
 def expand_cases(path: str | Path) -> list[Path]:
-    """The folders to evaluate for a path: of a study of several cases, every case that is trained; else the path itself.
+    """The folders to evaluate for a path: every trained case of a study of several cases, or else the path itself.
 
     Raises:
         RunError: it is a study of several cases of which none is trained.
