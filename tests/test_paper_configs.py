@@ -44,7 +44,7 @@ RECIPE: dict[str, Any] = {
 
 DCLS = {
     "rule": "paper", "kernel_size": (23, 23), "kernel_count": 26, "interpolation": "gauss", "clamping": "never",
-    "share": "width", "transfer": "random", "weight_std": 0.02,
+    "share": "width", "transfer": "random", "weight_std": 0.02, "position_std": 0.5,
 }  # fmt: skip
 OWN: dict[str, dict[str, Any]] = {
     "convnext_tiny": {"optimizer": "adamw", "pretrained": True, "layer_scale_init": 1e-6},

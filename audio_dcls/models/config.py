@@ -40,6 +40,9 @@ class DclsConfig(Settings):
     that of a 7x7 one drawn with 0.02; where no norm follows the convolution (ConvFormer) and training is short, 0.05
     makes them alike."""
 
+    position_std: float = pydantic.Field(default=0.5, gt=0, allow_inf_nan=False)
+    """Standard deviation of the elements' positions at a random start, in taps from the centre; 0.5 in the paper."""
+
     transfer: Literal["random", "fit"] = "random"
     """What the new kernels hold where `model.pretrained` gives the model trained ones: `random` draws them anew, as the
     paper does; `fit` places elements so that they come as close as they can to the trained kernels. Weights that are

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from audio_dcls.dcls.conv import WEIGHT_STD
+from audio_dcls.dcls.conv import POSITION_STD, WEIGHT_STD
 from audio_dcls.dcls.depthwise import DepthwiseConv2d
 from audio_dcls.dcls.swap import SwapPlan, SwapReport, plan_swap
 from audio_dcls.dcls.swap_rule import is_depthwise
@@ -172,11 +172,21 @@ def swap_backbone(backbone: nn.Module, dcls: DclsConfig) -> SwapReport:
     )
     report = plan.apply(backbone, transfer=dcls.transfer)
     if dcls.transfer == "random":
-        with torch.no_grad():
-            for layer in dcls_layers(backbone).values():
-                layer.weight.mul_(dcls.weight_std / WEIGHT_STD)
+        _widen_start(backbone, dcls)
     make_fusable(backbone)
     return report
+
+
+def _widen_start(backbone: nn.Module, dcls: DclsConfig) -> None:
+    """Scale the first weights and positions to the deviations asked for; each shared position once."""
+    placed: set[int] = set()
+    with torch.no_grad():
+        for layer in dcls_layers(backbone).values():
+            layer.weight.mul_(dcls.weight_std / WEIGHT_STD)
+            if id(layer.positions) not in placed:
+                placed.add(id(layer.positions))
+                for coordinates, taps in zip(layer.positions, layer.learned_size, strict=True):
+                    coordinates.mul_(dcls.position_std / POSITION_STD).clamp_(-(taps // 2), taps // 2)
 
 
 def use_fast_depthwise(backbone: nn.Module) -> None:

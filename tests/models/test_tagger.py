@@ -163,3 +163,15 @@ def test_weight_std_scales_the_elements_and_nothing_else() -> None:
     for narrow, wide in zip(*layers, strict=True):
         torch.testing.assert_close(wide.weight, 2.5 * narrow.weight)
         assert torch.equal(wide.positions, narrow.positions)
+
+
+@pytest.mark.parametrize("share", ["width", "none"])
+def test_position_std_spreads_the_elements_of_every_kernel_once(share: str) -> None:
+    layers = []
+    for position_std in (0.5, 2.0):
+        torch.manual_seed(0)
+        config = ModelConfig(name="convnext_atto", dcls=DclsConfig(position_std=position_std, share=share))
+        layers.append(list(dcls_layers(build_tagger(config, FrontendConfig(), 5)).values()))
+    for narrow, wide in zip(*layers, strict=True):
+        torch.testing.assert_close(wide.positions, 4 * narrow.positions)
+        assert torch.equal(wide.weight, narrow.weight)
