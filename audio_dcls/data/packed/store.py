@@ -1,0 +1,207 @@
+"""A folder at any address fsspec knows: on this machine, s3://, gs://, memory:// and others.
+
+A file appears whole or not at all. Here it is written beside its place, flushed to disk and renamed; object stores have
+no renaming, and there a file appears when its upload ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec.core
+
+from audio_dcls.errors import ManifestError
+
+PART_SUFFIX = ".part"
+
+
+class Store:
+    """Files under one address.
+
+    Args:
+        address: a folder's path, or an address such as `s3://bucket/pack`.
+
+    Raises:
+        ManifestError: the address is of a kind that is not known, or whose package is not installed.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     store = Store(folder)
+    ...     store.write("a/b.txt", b"hello")
+    ...     store.read("a/b.txt"), store.size("a/b.txt"), store.names()
+    (b'hello', 5, ['a/b.txt'])
+    """
+
+    def __init__(self, address: str | Path) -> None:
+        self.address = str(address).rstrip("/")
+        self.is_local = is_local(self.address)
+        self.folder = _local_path(self.address)
+        if not self.is_local:
+            self._remote()
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file, None if there is none."""
+        if self.is_local:
+            path = self.folder / name
+            return path.stat().st_size if path.is_file() else None
+        files, root = self._remote()
+        try:
+            details = files.info(f"{root}/{name}")
+        except FileNotFoundError:
+            return None
+        return int(details["size"]) if details["type"] == "file" else None
+
+    def read(self, name: str) -> bytes:
+        """A file's content.
+
+        Raises:
+            ManifestError: there is no such file, or it cannot be read.
+        """
+        with self._naming(name):
+            if self.is_local:
+                return (self.folder / name).read_bytes()
+            files, root = self._remote()
+            return files.cat_file(f"{root}/{name}")
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file at once.
+
+        Raises:
+            ManifestError: it cannot be written.
+        """
+        with self.writing(name) as path:
+            path.write_bytes(content)
+
+    @contextlib.contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """A file on this machine to be written; at the end of the body it becomes `name`, whole.
+
+        Raises:
+            ManifestError: it cannot be written.
+        """
+        with self._naming(name):
+            if self.is_local:
+                path = self.folder / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                # One name for every attempt: what a killed one left is written over.
+                part = path.with_name(f".{path.name}{PART_SUFFIX}")
+                yield part
+                _flush(part)
+                part.replace(path)
+                _flush(path.parent)
+                return
+            with tempfile.TemporaryDirectory() as folder:
+                part = Path(folder) / "file"
+                yield part
+                files, root = self._remote()
+                files.makedirs(f"{root}/{name}".rpartition("/")[0], exist_ok=True)
+                files.put_file(str(part), f"{root}/{name}")
+
+    def remove(self, name: str) -> None:
+        """Delete a file, if there is one."""
+        if self.size(name) is None:
+            return
+        with self._naming(name):
+            if self.is_local:
+                (self.folder / name).unlink()
+            else:
+                files, root = self._remote()
+                files.rm_file(f"{root}/{name}")
+
+    def fetch(self, name: str, path: Path) -> None:
+        """Copy a file to `path` on this machine.
+
+        Raises:
+            ManifestError: there is no such file, or it cannot be read.
+        """
+        with self._naming(name):
+            files, root = self._remote()
+            files.get_file(f"{root}/{name}", str(path))
+
+    def opened(self, name: str) -> IO[bytes]:
+        """An open file, read from any place; the caller closes it."""
+        with self._naming(name):
+            if self.is_local:
+                return (self.folder / name).open("rb")
+            files, root = self._remote()
+            return files.open(f"{root}/{name}", "rb")
+
+    def names(self) -> list[str]:
+        """Every file under the address, sorted, less those that begin with a dot."""
+        if self.is_local:
+            paths = (path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file())
+            found = [path.as_posix() for path in paths]
+        else:
+            files, root = self._remote()
+            try:
+                listed = files.find(root)
+            except FileNotFoundError:
+                listed = []
+            found = [name.lstrip("/").removeprefix(root.lstrip("/")).lstrip("/") for name in listed]
+        return sorted(name for name in found if not name.rpartition("/")[2].startswith("."))
+
+    def _remote(self) -> tuple[Any, str]:
+        """The file system and the folder in it: looked up each time, as connections do not survive a fork."""
+        try:
+            files, root = fsspec.core.url_to_fs(self.address)
+        except (ImportError, ValueError) as error:
+            raise ManifestError(
+                f"'{self.address}' cannot be opened: {error}; install what is missing, for example "
+                "`pip install 'audio-dcls[s3]'`, or check the address"
+            ) from error
+        return files, root.rstrip("/")
+
+    def _naming(self, name: str) -> _Naming:
+        return _Naming(f"{self.address}/{name}")
+
+
+class _Naming:
+    """Context in which what the disk or the network says becomes an error that names the file."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        if isinstance(error, FileNotFoundError):
+            raise ManifestError(f"'{self.place}' does not exist; check the address") from error
+        if isinstance(error, OSError):
+            detail = error.strerror or str(error) or type(error).__name__
+            raise ManifestError(
+                f"'{self.place}' cannot be read or written: {detail}; check access and the space left"
+            ) from error
+
+
+def is_local(address: str | Path) -> bool:
+    """Whether an address is a path on this machine.
+
+    >>> is_local("packs/audioset"), is_local("file:///data"), is_local("s3://bucket/pack"), is_local("memory://pack")
+    (True, True, False, False)
+    """
+    protocol, separator, _ = str(address).partition("://")
+    return not separator or protocol in ("file", "local")
+
+
+def _local_path(address: str) -> Path:
+    for protocol in ("file://", "local://"):
+        address = address.removeprefix(protocol)
+    return Path(address)
+
+
+def _flush(path: Path) -> None:
+    """Have the system write a file, or the names in a folder, to disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
