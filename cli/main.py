@@ -10,7 +10,7 @@ import sys
 import typer
 
 from audio_dcls.errors import AudioDclsError
-from audio_dcls_cli import bench, demo, evaluate, manifest, models, study, tag, train
+from audio_dcls_cli import bench, demo, evaluate, manifest, models, pack, study, tag, train
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -43,6 +43,7 @@ app.command(name="eval", help=evaluate.HELP)(evaluate.evaluate)
 app.command(name="tag", help=tag.HELP)(tag.tag)
 app.add_typer(models.app, name="models", help="Look at the models.")
 app.add_typer(manifest.app, name="manifest", help="Build and check manifests.")
+app.add_typer(pack.app, name="pack", help=pack.HELP)
 app.command(name="demo", help=demo.HELP)(demo.demo)
 app.command(name="bench", help=bench.HELP)(bench.bench)
 
