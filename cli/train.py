@@ -175,7 +175,8 @@ def _prepare(settings: TrainConfig, study: StudyDir) -> TrainingClips:
         with clip_progress("Synthesising the demo corpus", total) as advance:
             manifest = load_manifests(data, on_progress=advance)
     names = data.split_names(manifest.splits(), manifest.source)
-    wanted = sum(clip.split in (*names.train, *names.eval) for clip in manifest.clips)
+    wanted_splits = {*names.train, *names.eval, *data.validation_splits}
+    wanted = sum(count for split, count in manifest.splits().items() if split in wanted_splits)
     with clip_progress("Checking clips", wanted) as advance:
         return prepare_clips(
             data,

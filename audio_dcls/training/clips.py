@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from audio_dcls.data.augment import build_waveform_augment
 from audio_dcls.data.check import ClipReport, check_clips
+from audio_dcls.data.clip_table import ClipTable
 from audio_dcls.data.clips import ClipDataset
 from audio_dcls.data.config import DataConfig
 from audio_dcls.data.demo import write_demo_corpus
@@ -20,13 +23,13 @@ from audio_dcls.training.config import TrainConfig
 
 @dataclass(frozen=True)
 class TrainingClips:
-    """Usable clips of each side, and the classes they are labelled with."""
+    """Usable clips of each side, and the classes they are labelled with; millions are not made into objects."""
 
     labels: LabelSet
-    train: Sequence[Clip]
-    eval: Sequence[Clip]
+    train: ClipTable
+    eval: ClipTable
     report: ClipReport
-    validation: Sequence[Clip] = ()
+    validation: ClipTable = field(default_factory=lambda: ClipTable.from_clips(()))
     """Clips that a best checkpoint is picked by; none where the config names no such split."""
 
 
@@ -89,7 +92,7 @@ def prepare_clips(
         if both:
             raise ConfigError(f"splits {sorted(both)} are both in `data.{first}` and `data.{second}`: leave one out")
     wanted_splits = set().union(*sides.values())
-    wanted = [clip for clip in manifest.clips if clip.split in wanted_splits]
+    wanted = of_splits(manifest.table, wanted_splits)
     previous = ClipReport.from_csv(report_path) if report_path.is_file() else None
     report = check_clips(
         wanted,
@@ -101,9 +104,9 @@ def prepare_clips(
     report.to_csv(report_path)
     usable = {}
     for key, splits in sides.items():
-        usable[key] = [clip for clip in report.usable if clip.split in splits]
+        usable[key] = of_splits(as_table(report.usable), splits)
         if splits and not usable[key]:
-            listed = sum(clip.split in splits for clip in wanted)
+            listed = len(of_splits(wanted, splits))
             by_fold = config.fold is not None and key != "validation_splits"
             key, form = ("data.fold", "NUMBER") if by_fold else (f"data.{key}", "[NAME]")
             raise ManifestError(
@@ -118,6 +121,17 @@ def prepare_clips(
         report=report,
         validation=usable["validation_splits"],
     )
+
+
+def of_splits(table: ClipTable, names: Iterable[str]) -> ClipTable:
+    """The clips of the named splits, in the table's order; none for a split it does not have."""
+    codes = [table.split_names.index(name) for name in names if name in table.split_names]
+    return table.take(np.isin(table.split_codes, codes))
+
+
+def as_table(clips: Sequence[Clip]) -> ClipTable:
+    """Clips as columns; a table as it is."""
+    return clips if isinstance(clips, ClipTable) else ClipTable.from_clips(clips)
 
 
 def build_dataset(

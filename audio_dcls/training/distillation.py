@@ -77,6 +77,6 @@ def build_distillation(config: TrainConfig, clips: TrainingClips, loss: Loss) ->
     asked = config.distillation
     if asked is None:
         return None
-    teacher = load_teacher(asked.file, [clip.id for clip in clips.train], len(clips.labels))
+    teacher = load_teacher(asked.file, clips.train.ids.to_list(), len(clips.labels))
     numbers = {"weight": asked.weight, "temperature": asked.temperature}
     return Distillation(teacher, **numbers, activation=config.loss.activation, loss=loss)

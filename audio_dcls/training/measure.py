@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from audio_dcls.data.check import ClipReport, check_clips
+from audio_dcls.data.clip_table import ClipTable
 from audio_dcls.data.clips import Batch
 from audio_dcls.data.loader import eval_loader
 from audio_dcls.data.manifest import Clip, Manifest
@@ -26,7 +27,7 @@ from audio_dcls.evaluation import SeedSummary, TaggingMetrics, id_hash, predict,
 from audio_dcls.labels import LabelSet
 from audio_dcls.models.checkpoint import load_checkpoint
 from audio_dcls.models.tensor_file import MODEL_FILE, write_atomically
-from audio_dcls.training.clips import build_dataset, load_manifests
+from audio_dcls.training.clips import build_dataset, load_manifests, of_splits
 from audio_dcls.training.run_dir import RunDir, StudyDir
 
 
@@ -188,9 +189,9 @@ def write_per_class(path: Path, metrics: TaggingMetrics, labels: LabelSet) -> No
     write_atomically(path, buffer.getvalue().encode())
 
 
-def _listed_clips(manifest: Manifest, splits: tuple[str, ...]) -> list[Clip]:
-    listed = [clip for clip in manifest.clips if clip.split in splits]
-    if not listed:
+def _listed_clips(manifest: Manifest, splits: tuple[str, ...]) -> ClipTable:
+    listed = of_splits(manifest.table, splits)
+    if not len(listed):
         raise EvaluationError(
             f"manifest '{manifest.source}' has no clip of split {list(splits)}; its splits are "
             f"{sorted(manifest.splits())}: name one by --split"

@@ -8,15 +8,19 @@ import numpy as np
 import torch
 from torch import nn
 
+from audio_dcls.data.clip_table import ClipTable
 from audio_dcls.errors import ModelError
 from audio_dcls.models.activation import Activation
 
+Labels = ClipTable | Iterable[Sequence[int]]
+"""Clips, or the class indices of each."""
 
-def class_log_odds(labels: Iterable[Sequence[int]], num_classes: int) -> np.ndarray:
+
+def class_log_odds(labels: Labels, num_classes: int) -> np.ndarray:
     """Log-odds of each class, with half a clip added on both sides so that an empty class stays finite.
 
     Args:
-        labels: class indices of each clip.
+        labels: clips, or the class indices of each.
         num_classes: C.
 
     Returns:
@@ -25,18 +29,15 @@ def class_log_odds(labels: Iterable[Sequence[int]], num_classes: int) -> np.ndar
     >>> class_log_odds([(0,), (0,), (1,)], 2).round(3).tolist()
     [0.511, -0.511]
     """
-    counts, num_clips = np.zeros(num_classes), 0
-    for clip_labels in labels:
-        counts[list(clip_labels)] += 1
-        num_clips += 1
+    counts, num_clips = _count(labels, num_classes)
     return np.log((counts + 0.5) / (num_clips - counts + 0.5))
 
 
-def class_log_frequencies(labels: Iterable[Sequence[int]], num_classes: int) -> np.ndarray:
+def class_log_frequencies(labels: Labels, num_classes: int) -> np.ndarray:
     """Logarithm of each class's share of the labels, with half a label added to every class.
 
     Args:
-        labels: class indices of each clip.
+        labels: clips, or the class indices of each.
         num_classes: C.
 
     Returns:
@@ -45,15 +46,13 @@ def class_log_frequencies(labels: Iterable[Sequence[int]], num_classes: int) -> 
     >>> class_log_frequencies([(0,), (0,), (1,)], 2).round(3).tolist()
     [-0.47, -0.981]
     """
-    counts = np.full(num_classes, 0.5)
-    for clip_labels in labels:
-        counts[list(clip_labels)] += 1
+    counts = _count(labels, num_classes)[0] + 0.5
     return np.log(counts / counts.sum())
 
 
 def set_prior_bias(
     backbone: nn.Module,
-    labels: Iterable[Sequence[int]],
+    labels: Labels,
     num_classes: int,
     activation: Activation = "sigmoid",
     keep: Sequence[int] = (),
@@ -62,7 +61,7 @@ def set_prior_bias(
 
     Args:
         backbone: ends in a linear layer.
-        labels: class indices of each clip.
+        labels: clips, or the class indices of each.
         num_classes: C.
         activation: `class_log_odds` for a sigmoid, `class_log_frequencies` for a softmax.
         keep: classes whose bias stays.
@@ -80,3 +79,14 @@ def set_prior_bias(
         bias = torch.from_numpy(prior(labels, num_classes)).to(layers[-1].bias)
         bias[list(keep)] = layers[-1].bias[list(keep)]
         layers[-1].bias.copy_(bias)
+
+
+def _count(labels: Labels, num_classes: int) -> tuple[np.ndarray, int]:
+    """Clips of each class (C,) float64, and of all."""
+    if isinstance(labels, ClipTable):
+        return np.bincount(labels.label_indices, minlength=num_classes).astype(np.float64), len(labels)
+    counts, num_clips = np.zeros(num_classes), 0
+    for clip_labels in labels:
+        counts[list(clip_labels)] += 1
+        num_clips += 1
+    return counts, num_clips

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from audio_dcls.errors import ManifestError
@@ -37,9 +38,8 @@ def build_start(config: TrainConfig, seed: int, clips: TrainingClips, *, is_begu
         model = build_tagger(model_config, config.frontend, len(clips.labels), clips.labels)
     trained = model.pretrained_report
     if config.loop.prior_bias and not (trained is not None and trained.has_classifier):
-        labels = [clip.labels for clip in clips.train]
         kept = [] if trained is None else [clips.labels.index(label) for label in trained.kept_classes]
-        set_prior_bias(model.backbone, labels, len(clips.labels), config.loss.activation, kept)
+        set_prior_bias(model.backbone, clips.train, len(clips.labels), config.loss.activation, kept)
     if config.optimizer.freeze_backbone_epochs is not None and trained is not None:
         check_freezable(trained)
     return model
@@ -68,11 +68,12 @@ def check_one_label(clips: TrainingClips) -> None:
     Raises:
         ManifestError: one has none, or several.
     """
-    for clip in clips.train:
-        if len(clip.labels) != 1:
-            names = [clips.labels.names[index] for index in clip.labels]
-            raise ManifestError(
-                f"`loss.name` (='cross_entropy') needs clips with exactly one label, but clip '{clip.id}' "
-                f"('{clip.path}') has {len(names)}: {', '.join(names) or 'none'}; leave it out of the manifest, or set "
-                "loss.name=bce"
-            )
+    wrong = np.flatnonzero(clips.train.label_counts() != 1)
+    if len(wrong):
+        clip = clips.train[int(wrong[0])]
+        names = [clips.labels.names[index] for index in clip.labels]
+        raise ManifestError(
+            f"`loss.name` (='cross_entropy') needs clips with exactly one label, but clip '{clip.id}' "
+            f"('{clip.path}') has {len(names)}: {', '.join(names) or 'none'}; leave it out of the manifest, or set "
+            "loss.name=bce"
+        )
