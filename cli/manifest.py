@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audio_dcls_cli import manifest_import
+from audio_dcls_cli import manifest_import, manifest_index, manifest_stats
 
 if TYPE_CHECKING:
     from audio_dcls.labels import LabelSet
@@ -102,6 +102,8 @@ def audioset(
 
 
 manifest_import.register(app)
+manifest_index.register(app)
+manifest_stats.register(app)
 
 
 @app.command()

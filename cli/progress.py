@@ -109,6 +109,9 @@ class _TrainingView:
         match event:
             case events.RunStarted():
                 self._open(event)
+            case events.NormalisationFarOff():
+                say(f"[yellow]  {event}.[/] Measure them by `audio-dcls manifest frontend-stats` and include the file")
+                say("  it writes in the config; keep them where the starting weights were trained with them.")
             case events.StepDone():
                 self._advance(event)
             case events.StepSkipped():

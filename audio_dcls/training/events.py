@@ -32,6 +32,37 @@ class RunStarted:
 
 
 @dataclass(frozen=True)
+class NormalisationFarOff:
+    """The mean or standard deviation of the config does not fit the training clips; training goes on."""
+
+    num_clips: int
+    """Training clips that were measured."""
+    mean_db: float
+    std_db: float
+    """Of those clips' spectrograms."""
+    configured_mean_db: float
+    configured_std_db: float
+    """What the config has them normalised by."""
+    shift: float
+    """Mean of what the model is given; 0 would be right."""
+    factor: float
+    """Standard deviation of what the model is given; 1 would be right."""
+    max_shift: float
+    """Absolute shift beyond which this is said."""
+    max_factor: float
+    """Factor, or one over it, beyond which this is said."""
+
+    def __str__(self) -> str:
+        return (
+            f"the spectrograms of {self.num_clips} training clips have a mean of {self.mean_db:.1f} dB and a standard "
+            f"deviation of {self.std_db:.1f} dB; the config normalises by `frontend.mean_db` "
+            f"(={self.configured_mean_db:g}) and `frontend.std_db` (={self.configured_std_db:g}), so the model sees a "
+            f"mean of {self.shift:.2f} and a deviation of {self.factor:.2f}. Said beyond ±{self.max_shift:g}, and "
+            f"beyond a factor of {self.max_factor:g}"
+        )
+
+
+@dataclass(frozen=True)
 class StepDone:
     """One optimiser step."""
 
@@ -108,5 +139,13 @@ class RunFinished:
 
 
 TrainEvent = (
-    RunStarted | StepDone | StepSkipped | Evaluated | CheckpointWritten | CheckpointDamaged | RunStopped | RunFinished
+    RunStarted
+    | NormalisationFarOff
+    | StepDone
+    | StepSkipped
+    | Evaluated
+    | CheckpointWritten
+    | CheckpointDamaged
+    | RunStopped
+    | RunFinished
 )
