@@ -20,8 +20,8 @@ FOUND_SOMETHING = 1
 FAULTS_SHOWN = 20
 HELP = (
     "Pack clips in Parquet shards, here or on an object store.\n\n"
-    "`audio-dcls pack MANIFEST OUT` packs: it is short for `pack write MANIFEST OUT`, whose options `pack write --help` "
-    "explains. Repeated after an interruption, it goes on.\n\n"
+    "`audio-dcls pack MANIFEST OUT` packs: it is short for `pack write MANIFEST OUT`, whose options "
+    "`pack write --help` explains. Repeated after an interruption, it goes on.\n\n"
     "A pack is a manifest: `data.manifests=[OUT]`, `manifest check OUT` and `eval --manifest OUT` take it."
 )
 

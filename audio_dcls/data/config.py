@@ -40,6 +40,14 @@ class DataConfig(Settings):
     """Processes that decode and perturb clips; 0 does it in the training process."""
     cache: Literal["none", "memory"] = "none"
     """`memory` keeps decoded waveforms in RAM (1.3 MB a clip of 10 s): for small data."""
+    order: Literal["random", "shards"] = "random"
+    """`random` shuffles all clips uniformly, as in the paper. `shards` shuffles files, then clips within a buffer, so
+    that few files are read at a time: for packs on object stores or slow disks."""
+    shuffle_buffer: Annotated[int, pydantic.Field(ge=1)] = 4000
+    """Clips that are mixed with each other; used with `order: shards`."""
+    shard_cache_gb: Annotated[float, pydantic.Field(gt=0)] = 50.0
+    """Most 10^9 bytes that the shards of each remote pack take on this machine; the shards not used for longest go
+    first."""
 
     @pydantic.model_validator(mode="after")
     def _check_fold(self) -> DataConfig:

@@ -9,11 +9,15 @@ from __future__ import annotations
 import hashlib
 import operator
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch.utils.data
 
 from audio_dcls.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from audio_dcls.data.shard_order import ShardOrder
 
 
 def counted_rng(seed: int, *counters: int, stream: str) -> np.random.Generator:
@@ -72,9 +76,11 @@ class StepBatchSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
         num_steps: steps to yield.
         rank: this process, 0 to num_ranks - 1.
         num_ranks: number of processes.
+        order: the shuffle of each epoch, for as many clips; None is `epoch_permutation`, uniform.
 
     Raises:
-        ArgumentError: a number is out of range, does not divide, or a batch needs more clips than there are.
+        ArgumentError: a number is out of range, does not divide, a batch needs more clips than there are, or the order
+            is for another number of clips.
 
     >>> [len(micro) for micro in StepBatchSampler(10, 4, 2, seed=0, first_step=0, num_steps=2)]
     [2, 2, 2, 2]
@@ -90,6 +96,8 @@ class StepBatchSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
         num_steps: int,
         rank: int = 0,
         num_ranks: int = 1,
+        *,
+        order: ShardOrder | None = None,
     ) -> None:
         for name, value, low in (
             ("num_clips", num_clips, 1),
@@ -112,6 +120,11 @@ class StepBatchSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
             raise ArgumentError(
                 f"`batch_size` (={batch_size}) must be at most the number of training clips (={num_clips}); lower it"
             )
+        if order is not None and len(order.shards) != num_clips:
+            raise ArgumentError(
+                f"`order` is for {len(order.shards)} clips, `num_clips` is {num_clips}; make both from the same clips"
+            )
+        self.order = order
         self.num_clips = num_clips
         self.batch_size = batch_size
         self.micro_batch_size = micro_batch_size
@@ -138,12 +151,24 @@ class StepBatchSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
     def __len__(self) -> int:
         return self.num_steps * self.micro_batches_per_step
 
+    def permutation(self, epoch: int) -> np.ndarray:
+        """The order of one epoch's clips, (num_clips,) int64."""
+        if self.order is not None:
+            return self.order.permutation(self.seed, epoch)
+        return epoch_permutation(self.num_clips, self.seed, epoch)
+
+    def global_batch(self, step: int) -> list[tuple[int, int]]:
+        """(epoch, clip index) of every clip of a step, over all ranks."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        indices = self.permutation(epoch)[place * self.batch_size : (place + 1) * self.batch_size]
+        return [(epoch, index) for index in indices.tolist()]
+
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         order_epoch, order = -1, np.empty(0, dtype=np.int64)
         for step in range(self.first_step, self.first_step + self.num_steps):
             epoch, step_in_epoch = divmod(step, self.steps_per_epoch)
             if epoch != order_epoch:
-                order_epoch, order = epoch, epoch_permutation(self.num_clips, self.seed, epoch)
+                order_epoch, order = epoch, self.permutation(epoch)
             for micro_batch in range(self.micro_batches_per_step):
                 start = step_in_epoch * self.batch_size + self.micro_batch_start(micro_batch)
                 yield [(epoch, index) for index in order[start : start + self.micro_batch_size].tolist()]

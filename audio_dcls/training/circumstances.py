@@ -12,6 +12,7 @@ from audio_dcls.training.config import TrainConfig
 CIRCUMSTANCES = (
     "data.cache",
     "data.num_workers",
+    "data.shard_cache_gb",
     "loop.accelerator",
     "loop.checkpoint_every_epochs",
     "loop.checkpoint_every_minutes",

@@ -11,7 +11,7 @@ import torch
 
 from audio_dcls.data.clips import ClipDataset
 from audio_dcls.data.loader import eval_loader, train_loader
-from audio_dcls.data.sampler import StepBatchSampler, epoch_permutation
+from audio_dcls.data.sampler import StepBatchSampler
 from audio_dcls.dcls.training import clamp_positions, count_outside
 from audio_dcls.errors import RunError
 from audio_dcls.evaluation.metrics import TaggingMetrics, tagging_metrics
@@ -21,6 +21,7 @@ from audio_dcls.training import events
 from audio_dcls.training.averaging import WeightAverage
 from audio_dcls.training.batch_layout import build_layout, find_per_device_batch
 from audio_dcls.training.checkpointing import CheckpointClock, restore, write_best, write_checkpoint
+from audio_dcls.training.clip_order import build_order
 from audio_dcls.training.clips import TrainingClips, build_dataset
 from audio_dcls.training.config import TrainConfig
 from audio_dcls.training.distillation import build_distillation
@@ -30,6 +31,7 @@ from audio_dcls.training.gathering import gather_items, gather_predictions, peak
 from audio_dcls.training.interruption import StopRequest
 from audio_dcls.training.logbook import Logbook
 from audio_dcls.training.losses import build_loss
+from audio_dcls.training.normalisation import examine_normalisation
 from audio_dcls.training.optim import build_optimizer, build_schedule
 from audio_dcls.training.run_dir import RunDir
 from audio_dcls.training.start import build_start
@@ -63,6 +65,7 @@ class Trainer:
         loop = config.loop
         model = build_start(config, seed, clips, is_begun=bool(run_dir.checkpoints()))
         self.train_set = build_dataset(config, clips.train, len(clips.labels), augment_seed=seed)
+        self.order = build_order(config.data, self.train_set.clips)
         self.eval_set = build_dataset(config, clips.eval, len(clips.labels))
         self.watched_set = self.eval_set
         if clips.validation:
@@ -107,6 +110,9 @@ class Trainer:
             RunError: a loss or gradient was not finite, or a checkpoint cannot be written.
         """
         yield self._started()
+        far_off = self._far_off_normalisation()
+        if far_off is not None:
+            yield far_off
         for message in self.damages:
             yield events.CheckpointDamaged(message)
         report = self.raw_model.pretrained_report
@@ -186,6 +192,11 @@ class Trainer:
             teacher_coverage=None if self.distillation is None else self.distillation.teacher.coverage,
         )
 
+    def _far_off_normalisation(self) -> events.NormalisationFarOff | None:
+        """Said once a study: at the beginning of its first run, by the first process."""
+        is_first = self.first_step == 0 and self.seed == self.config.seeds[0] and self.fabric.is_global_zero
+        return examine_normalisation(self.config, self.clips, self.fabric.device) if is_first else None
+
     def _average(self, model: Any) -> WeightAverage | None:
         if self.config.averaging is None:
             return None
@@ -217,6 +228,7 @@ class Trainer:
             num_steps=num_steps,
             rank=self.fabric.global_rank,
             num_ranks=self.fabric.world_size,
+            order=self.order,
         )
 
     def _train_batches(self) -> Any:
@@ -268,18 +280,14 @@ class Trainer:
         """Name the clips of a step that went wrong; stop the run where the config says so."""
         self.num_skipped += 1
         book.status(skipped_steps=self.num_skipped)
-        epoch, place = divmod(step, self.steps_per_epoch)
-        batch = self.config.loop.effective_batch
-        order = epoch_permutation(len(self.train_set), self.seed, epoch)[place * batch : (place + 1) * batch]
-        rank, num_ranks = self.fabric.global_rank, self.fabric.world_size
-        own = [(epoch, int(index)) for index in order[rank::num_ranks]]
+        own = self.sampler.global_batch(step)[self.fabric.global_rank :: self.fabric.world_size]
         examined = examine_clips(self.raw_model, self.train_set, own, self.fabric.device, self.runner.loss)
         clips = gather_items(self.fabric, examined)
         found = [clip for clip in clips if clip["finding"] is not None]
         path = self.run_dir.nonfinite_path(step + 1)
         if self.fabric.is_global_zero:
             name = str(path.relative_to(self.run_dir.path))
-            document = {"step": step + 1, "epoch": epoch, "found": found, "clips": clips}
+            document = {"step": step + 1, "epoch": step // self.steps_per_epoch, "found": found, "clips": clips}
             self.run_dir.write_json(name, document)
         book.note({"step": step + 1, "nonfinite": [clip["id"] for clip in found]})
         if self.config.loop.nonfinite == "skip":

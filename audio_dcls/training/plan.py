@@ -13,6 +13,7 @@ from audio_dcls.data.sampler import StepBatchSampler
 from audio_dcls.errors import ManifestError
 from audio_dcls.models import build_tagger
 from audio_dcls.training.batch_layout import BatchLayout, build_layout, find_per_device_batch
+from audio_dcls.training.clip_order import build_order
 from audio_dcls.training.clips import build_dataset, load_manifests
 from audio_dcls.training.config import TrainConfig
 
@@ -79,6 +80,7 @@ def plan_run(config: TrainConfig, fabric: Any) -> RunPlan:
     if config.loop.per_device_batch == "auto":
         found = find_per_device_batch(fabric, model.to(fabric.device), config, num_classes)
     layout = build_layout(config, fabric.world_size, found)
+    dataset = build_dataset(config, train, num_classes, augment_seed=config.seeds[0])
     sampler = StepBatchSampler(
         len(train),
         batch_size=config.loop.effective_batch,
@@ -88,8 +90,8 @@ def plan_run(config: TrainConfig, fabric: Any) -> RunPlan:
         num_steps=1,
         rank=fabric.global_rank,
         num_ranks=fabric.world_size,
+        order=build_order(config.data, dataset.clips),
     )
-    dataset = build_dataset(config, train, num_classes, augment_seed=config.seeds[0])
     batch = next(iter(train_loader(dataset, sampler, num_workers=config.data.num_workers)))
     return RunPlan(
         num_train_clips=len(train),

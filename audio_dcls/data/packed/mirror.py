@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,6 +176,19 @@ class Mirror:
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / f"{name.replace('/', '-')}.lock"):
             yield
+
+
+def mirrors_of(paths: Iterable[str], folder: Path) -> list[Mirror]:
+    """The mirrors that hold any of the files, each once.
+
+    Args:
+        paths: files, relative to `folder` unless absolute.
+        folder: where they are.
+    """
+    # Two million clips lie in a few thousand files, and those in a few folders.
+    folders = [folder / name for name in dict.fromkeys(os.path.dirname(path) for path in dict.fromkeys(paths))]
+    ancestors = dict.fromkeys(ancestor for own in folders for ancestor in (own, *own.parents))
+    return [mirror for ancestor in ancestors if (mirror := Mirror.of(ancestor)) is not None]
 
 
 def _beside(path: Path, suffix: str) -> Path:
