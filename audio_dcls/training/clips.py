@@ -16,6 +16,7 @@ from audio_dcls.data.clips import ClipDataset
 from audio_dcls.data.config import DataConfig
 from audio_dcls.data.demo import write_demo_corpus
 from audio_dcls.data.manifest import Clip, Manifest
+from audio_dcls.data.packed.mirror import shard_cache
 from audio_dcls.errors import ConfigError, ManifestError
 from audio_dcls.labels import LabelSet
 from audio_dcls.training.config import TrainConfig
@@ -60,7 +61,8 @@ def load_manifests(config: DataConfig, on_progress: Callable[[int], None] | None
             "--set data.manifests=[audioset.csv]; `audio-dcls manifest --help` says how one is built from a dataset"
         )
     labels = LabelSet.audioset() if config.labels == "audioset" else LabelSet.from_csv(config.labels)
-    manifests = [Manifest.load(path, labels) for path in config.manifests]
+    with shard_cache(config.shard_cache_gb):
+        manifests = [Manifest.load(path, labels) for path in config.manifests]
     return manifests[0] if len(manifests) == 1 else Manifest.concatenate(manifests)
 
 

@@ -6,13 +6,18 @@ T samples.
 from __future__ import annotations
 
 import hashlib
+import io
+from pathlib import Path
 from typing import NamedTuple
+
+import soundfile
 
 from audio_dcls.data.clip_table import Clip
 from audio_dcls.data.packed.codec import Codec, encode, stored_rate_hz
 from audio_dcls.data.packed.index import LeftOut
 from audio_dcls.data.packed.plan import PackSettings
-from audio_dcls.data.sources import read_clip_audio, read_stored_bytes
+from audio_dcls.data.sources import read_clip_audio, stored_sound
+from audio_dcls.data.stored_sound import EncodedSound, PcmSound
 from audio_dcls.errors import AudioFileError
 
 
@@ -56,11 +61,30 @@ def encode_clip(clip: Clip, settings: PackSettings) -> PackedClip | LeftOut:
 
 
 def _keep_source(clip: Clip, settings: PackSettings) -> PackedClip:
-    content, name = read_stored_bytes(clip)
+    content, name = _stored_bytes(clip)
     digest = hashlib.sha256(content)
     _compare(clip, digest.hexdigest())
     read_clip_audio(clip, sample_rate_hz=settings.sample_rate_hz, end_s=clip.end_s)  # raises where it cannot be used
     return PackedClip(clip, content, name, digest.digest(), clip.start_s, clip.end_s)
+
+
+def _stored_bytes(clip: Clip) -> tuple[bytes, str]:
+    """The file a clip's sound is stored as, and a name for it."""
+    stored = stored_sound(clip)
+    if isinstance(stored, EncodedSound):
+        return stored.content, clip.id
+    if isinstance(stored, PcmSound):
+        stream = io.BytesIO()
+        subtype = "PCM_16" if stored.samples.dtype.kind == "i" else "FLOAT"
+        soundfile.write(stream, stored.samples, stored.sample_rate_hz, format="WAV", subtype=subtype)
+        return stream.getvalue(), f"{clip.id}.wav"
+    try:
+        return stored.read_bytes(), stored.name
+    except FileNotFoundError as error:
+        message = f"'{stored}' does not exist; check the path, or remove the clip"
+        raise AudioFileError(message, reason="missing") from error
+    except OSError as error:
+        raise _unreadable(stored, error) from error
 
 
 def _check_content(clip: Clip) -> None:
@@ -71,9 +95,12 @@ def _check_content(clip: Clip) -> None:
         with clip.path.open("rb") as stream:
             _compare(clip, hashlib.file_digest(stream, "sha256").hexdigest())
     except OSError as error:
-        raise AudioFileError(
-            f"'{clip.path}' cannot be read ({error.strerror}); check its disk and permissions", reason="unreadable"
-        ) from error
+        raise _unreadable(clip.path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> AudioFileError:
+    message = f"'{path}' cannot be read ({error.strerror or error}); check its disk and permissions"
+    return AudioFileError(message, reason="unreadable")
 
 
 def _compare(clip: Clip, found: str) -> None:
