@@ -1,0 +1,46 @@
+"""Training on a pack, in the order of its shards: stopped and gone on with, it ends with the same weights."""
+
+from __future__ import annotations
+
+import fsspec
+import pytest
+
+from audio_dcls.data.config import DataConfig
+from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.packed import Codec, PackSettings, pack
+from audio_dcls.data.packed.mirror import shard_cache
+from audio_dcls.data.shard_order import ShardOrder
+from audio_dcls.errors import ConfigError
+from audio_dcls.labels import LabelSet
+from audio_dcls.training.clip_order import build_order
+from audio_dcls.training.clips import load_manifests
+
+
+@pytest.fixture
+def remote(tiny_corpus, tmp_path, monkeypatch):
+    """The tiny corpus on an object store in memory."""
+    monkeypatch.setenv("AUDIO_DCLS_CACHE", str(tmp_path / "cache"))
+    address = f"memory://{tmp_path.name}"
+    manifest = Manifest.load(tiny_corpus / "manifest.csv", LabelSet.from_csv(tiny_corpus / "labels.csv"))
+    pack(manifest, address, PackSettings(Codec.flac, sample_rate_hz=16_000, rows_per_shard=4))
+    yield address
+    files, root = fsspec.core.url_to_fs(address)
+    files.rm(root, recursive=True)
+
+
+def test_the_order_a_config_names(remote, tiny_corpus):
+    config = DataConfig(manifests=(remote,), labels=str(tiny_corpus / "labels.csv"), order="shards", shuffle_buffer=3)
+    clips = load_manifests(config).table
+    order = build_order(config, clips)
+    assert isinstance(order, ShardOrder)
+    assert (len(set(order.shards.tolist())), order.buffer_clips) == (9, 3)
+    random = config.model_copy(update={"order": "random"})
+    assert build_order(random, clips) is None
+
+
+def test_a_uniform_shuffle_of_more_than_the_cache_holds_is_refused(remote, tiny_corpus):
+    config = DataConfig(manifests=(remote,), labels=str(tiny_corpus / "labels.csv"), shard_cache_gb=4e-4)
+    with pytest.raises(ConfigError, match=r"data\.order=shards"):
+        build_order(config, load_manifests(config).table)
+    with shard_cache(1.0):
+        assert build_order(config, Manifest.load(remote, LabelSet.from_csv(config.labels)).table) is None
