@@ -198,8 +198,8 @@ def tables(contenders: dict[str, Contender], gpu_rates: Sequence[int]) -> str:
     """The results as Markdown."""
     ours = [name for name in contenders if not name.endswith(MEL) and not name.startswith("librosa")]
     lines = [
-        "| source | ms a clip (quartiles) | clips/s a core | librosa of wav + mel ÷ ours | librosa of flac + mel ÷ ours "
-        "| the first, our mel counted too |",
+        "| source | ms a clip (quartiles) | clips/s a core | librosa wav + mel ÷ ours | librosa flac + mel ÷ ours "
+        "| librosa wav + mel ÷ ours + mel |",
         "|---|---|---|---|---|---|",
     ]
     for name in ours:
