@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fsspec
 import pytest
+import torch
 
 from audio_dcls.data.config import DataConfig
 from audio_dcls.data.manifest import Manifest
@@ -12,8 +13,15 @@ from audio_dcls.data.packed.mirror import shard_cache
 from audio_dcls.data.shard_order import ShardOrder
 from audio_dcls.errors import ConfigError
 from audio_dcls.labels import LabelSet
+from audio_dcls.models.tensor_file import load_tensors
+from audio_dcls.settings import build, merge
+from audio_dcls.training.circumstances import with_circumstances
 from audio_dcls.training.clip_order import build_order
-from audio_dcls.training.clips import load_manifests
+from audio_dcls.training.clips import load_manifests, prepare_clips
+from audio_dcls.training.config import TrainConfig
+from audio_dcls.training.events import CheckpointWritten
+from audio_dcls.training.run_dir import MODEL_FILE, StudyDir
+from audio_dcls.training.study import train_study
 
 
 @pytest.fixture
@@ -44,3 +52,25 @@ def test_a_uniform_shuffle_of_more_than_the_cache_holds_is_refused(remote, tiny_
         build_order(config, load_manifests(config).table)
     with shard_cache(1.0):
         assert build_order(config, Manifest.load(remote, LabelSet.from_csv(config.labels)).table) is None
+
+
+def test_a_streamed_run_cut_in_an_epoch_goes_on_with_the_same_bits(remote, tiny_values, tmp_path, monkeypatch):
+    changes = {
+        "data": {"manifests": [remote], "order": "shards", "shuffle_buffer": 6},
+        "loop": {"epochs": 2, "checkpoint_every_steps": 2},
+    }
+    config = build(TrainConfig, merge(tiny_values, changes), "test")
+    ends = []
+    for name, cut_after in (("whole", None), ("cut", 2)):
+        monkeypatch.setenv("AUDIO_DCLS_CACHE", str(tmp_path / f"cache-{name}"))
+        study = StudyDir(tmp_path / name)
+        study.create(config)
+        clips = prepare_clips(config.data, load_manifests(config.data), study.report_path, sample_rate_hz=32_000)
+        assert len(clips.train) == 24
+        for event in train_study(config, study, clips):
+            if isinstance(event, CheckpointWritten) and event.step == cut_after:
+                break
+        workers = with_circumstances(config, ["data.num_workers=2", "data.shard_cache_gb=1.5"])
+        list(train_study(workers, study, clips))
+        ends.append(load_tensors(study.run(0).newest_checkpoint() / MODEL_FILE)[0])
+    assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])
