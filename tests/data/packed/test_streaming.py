@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 import torch
 
 from audio_dcls.data.clips import ClipDataset
+from audio_dcls.data.fetch_ahead import build_fetch_ahead
 from audio_dcls.data.loader import train_loader
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.packed import Codec, PackSettings, pack, read_row, shard_cache, verify_pack
@@ -196,3 +199,18 @@ def test_the_limit_reaches_spawned_processes(remote, corpus):
     with ProcessPoolExecutor(1, mp_context=context) as processes:
         mirror = processes.submit(Mirror.of, manifest.table.folder).result(timeout=60)
     assert mirror is not None and mirror.limit_gb == 12.5
+
+
+def test_shards_are_fetched_before_they_are_needed(remote, corpus):
+    manifest = Manifest.load(remote, corpus.labels).split("train")
+    order = ShardOrder(shards_of(manifest.table), buffer_clips=1)
+    ahead = pickle.loads(pickle.dumps(build_fetch_ahead(order, manifest.table, seed=1)))
+    walk = order.permutation(1, 0)
+    ahead(0, int(walk[0]))
+    coming = [f"train-{shard:05d}-of-00004.parquet" for shard in dict.fromkeys(order.shards[walk].tolist())][1:]
+    deadline_s = time.monotonic() + 20
+    while cached(manifest) != sorted(coming) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert cached(manifest) == sorted(coming)
+    assert build_fetch_ahead(None, manifest.table, seed=1) is None
+    assert build_fetch_ahead(order, corpus.split("train").table, seed=1) is None

@@ -1,0 +1,67 @@
+"""Packs on an S3 server of this machine, through s3fs."""
+
+from __future__ import annotations
+
+import pytest
+
+from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.packed import Codec, PackSettings, pack, read_row, verify_pack
+from audio_dcls.data.packed.store import Store
+from audio_dcls.errors import ManifestError
+
+SETTINGS = PackSettings(Codec.flac, sample_rate_hz=8000, rows_per_shard=6)
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    """Address of the server."""
+    pytest.importorskip("s3fs")
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def address(endpoint, monkeypatch, tmp_path):
+    """A new bucket, reached as users reach theirs: by boto's environment variables."""
+    import s3fs
+
+    monkeypatch.setenv("AUDIO_DCLS_CACHE", str(tmp_path / "cache"))
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": endpoint,
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    bucket = tmp_path.name.replace("_", "-").lower()[:60]
+    s3fs.S3FileSystem().mkdir(bucket)
+    yield f"s3://{bucket}/packs/made"
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_a_pack_on_s3(address, corpus, packs):
+    result = pack(corpus, address, SETTINGS, num_workers=2)
+    assert result.info.num_rows == 28
+    assert verify_pack(address).faults == ()
+    store, local = Store(address), packs(Codec.flac)
+    assert store.names() == Store(local).names()
+    for name in store.names():
+        assert store.read(name) == (local / name).read_bytes()
+    manifest = Manifest.load(address, corpus.labels)
+    clip = manifest.clips[27]
+    assert read_row(clip.path, clip.row) is not None
+    assert [path.name for path in (manifest.table.folder / "data").glob("*.parquet")] == [clip.path.name]
+    store.remove("data/train-00001-of-00004.parquet")
+    assert pack(corpus, address, SETTINGS).num_shards_kept == 4
+    assert verify_pack(address).faults == ()
+
+
+def test_mistakes_on_s3(address, corpus):
+    with pytest.raises(ManifestError, match="neither a pack nor Parquet"):
+        Manifest.load(address, corpus.labels)
+    with pytest.raises(ManifestError, match=r"pack\.json' does not exist"):
+        verify_pack(address)
