@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from audio_dcls.data.clips import ClipDataset
+from audio_dcls.data.fetch_ahead import build_fetch_ahead
 from audio_dcls.data.loader import eval_loader, train_loader
 from audio_dcls.data.sampler import StepBatchSampler
 from audio_dcls.dcls.training import clamp_positions, count_outside
@@ -66,6 +67,7 @@ class Trainer:
         model = build_start(config, seed, clips, is_begun=bool(run_dir.checkpoints()))
         self.train_set = build_dataset(config, clips.train, len(clips.labels), augment_seed=seed)
         self.order = build_order(config.data, self.train_set.clips)
+        self.train_set.before_item = build_fetch_ahead(self.order, self.train_set.clips, seed)
         self.eval_set = build_dataset(config, clips.eval, len(clips.labels))
         self.watched_set = self.eval_set
         if clips.validation:
