@@ -46,7 +46,7 @@ class AudioFileError(AudioDclsError):
 
     Args:
         message: full sentence naming the file.
-        reason: short stable code for reports: `missing`, `empty`, `unreadable`, `too_short`, `silent`,
+        reason: short stable code for reports: `missing`, `empty`, `unreadable`, `blank`, `too_short`, `silent`,
             `not_finite`, `out_of_range` or `changed`.
     """
 

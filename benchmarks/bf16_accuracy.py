@@ -37,8 +37,7 @@ BATCH = 8
 def predict_run(run: RunDir, study: StudyDir) -> dict[str, Predictions]:
     """Scores of the study's evaluation clips in both precisions."""
     config = study.config()
-    rate_hz = config.frontend.sample_rate_hz
-    clips = prepare_clips(config.data, load_manifests(config.data), study.report_path, sample_rate_hz=rate_hz).eval
+    clips = prepare_clips(config.data, load_manifests(config.data), study.report_path).eval
     predictions = {}
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         loaded = load_checkpoint(run.newest_checkpoint() / MODEL_FILE)

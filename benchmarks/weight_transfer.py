@@ -53,8 +53,8 @@ def make_trainer(values: dict[str, Any], folder: Path, seed: int) -> Trainer:
 
 def find_clips(config: TrainConfig, folder: Path) -> TrainingClips:
     """Usable clips; the demo corpus is synthesised if it is not there."""
-    manifest, rate_hz = load_manifests(config.data), config.frontend.sample_rate_hz
-    return prepare_clips(config.data, manifest, folder / "clip_report.csv", sample_rate_hz=rate_hz)
+    manifest = load_manifests(config.data)
+    return prepare_clips(config.data, manifest, folder / "clip_report.csv")
 
 
 def train_twin(values: dict[str, Any], folder: Path, seed: int) -> tuple[float, Path]:

@@ -43,6 +43,7 @@ def evaluate(
         if not json_:
             say(f"Latest study: [bold]{latest.path}[/]")
     documents = []
+    hashes: dict[str, list[str]] = {}
     for path in (folder for given in paths for folder in expand_cases(given)):
         study, runs = find_runs(path)
         with clip_progress(f"Evaluating {path}", None, quiet=json_) as advance:
@@ -55,9 +56,13 @@ def evaluate(
                 save_logits=save_logits,
                 on_progress=advance,
             )
+        hashes.setdefault(scores.id_hash, []).append(str(path))
         if json_:
             documents.append(scores.to_json_dict())
         else:
             score_table(scores)
+    if len(hashes) > 1 and not json_:
+        sets = "; ".join(f"{clips}: {', '.join(paths)}" for clips, paths in hashes.items())
+        say(f"[yellow]These are measured on different clips, and their scores cannot be compared:[/] {sets}")
     if json_:
         typer.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=2))

@@ -187,16 +187,14 @@ def _prepare(plan: StudyPlan, study: CaseStudyDir) -> TrainingClips:
     from audio_dcls.training.locks import wait_for_lock
     from audio_dcls_cli.progress import clip_progress, say
 
-    data, frontend = plan.shared.data, plan.shared.frontend
+    data = plan.shared.data
     with wait_for_lock(study.lock_path, lambda: say("Waiting for another process, which is preparing the clips.")):
         total = data.demo_train_clips + data.demo_eval_clips if data.demo_folder is not None else None
         with clip_progress("Synthesising the demo corpus", total, quiet=total is None) as advance:
             manifest = load_manifests(data, on_progress=advance)
         study.write_labels(manifest.labels)
         with clip_progress("Checking clips", len(manifest.clips)) as advance:
-            return prepare_clips(
-                data, manifest, study.report_path, sample_rate_hz=frontend.sample_rate_hz, on_progress=advance
-            )
+            return prepare_clips(data, manifest, study.report_path, on_progress=advance)
 
 
 @app.command("table", help="Print and write what a study has come to: mAP over seeds, costs, speed, what is missing.")

@@ -43,6 +43,8 @@ def score_table(scores: StudyScores) -> None:
         f"clips {scores.num_evaluated} of {scores.num_listed} (coverage {scores.coverage:.1%}), "
         f"classes {len(scores.labels) - len(scores.left_out)} of {len(scores.labels)}, clip ids {scores.id_hash}"
     )
+    for note in scores.notes:
+        out.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
     if scores.left_out:
         named = ", ".join(scores.left_out[:MAX_CLASSES_NAMED])
         more = (

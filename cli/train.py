@@ -178,10 +178,4 @@ def _prepare(settings: TrainConfig, study: StudyDir) -> TrainingClips:
     wanted_splits = {*names.train, *names.eval, *data.validation_splits}
     wanted = sum(count for split, count in manifest.splits().items() if split in wanted_splits)
     with clip_progress("Checking clips", wanted) as advance:
-        return prepare_clips(
-            data,
-            manifest,
-            study.report_path,
-            sample_rate_hz=settings.frontend.sample_rate_hz,
-            on_progress=advance,
-        )
+        return prepare_clips(data, manifest, study.report_path, on_progress=advance)

@@ -1,227 +1,172 @@
 """Which clips of a manifest can be used, and why the others cannot.
 
-Every clip is decoded as training would decode it, by threads: libsndfile, soxr and the numpy work between them release
-Python's lock, and threads need no start-up. A file that has not changed since a previous report is not decoded again.
+Every clip is decoded as training would decode it, by threads: libsndfile and the numpy work around it release Python's
+lock, and threads need no start-up. A file that has not changed since a previous report is not decoded again.
+
+T samples.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-import itertools
-import os
-import sys
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from audio_dcls.data.check_journal import CheckJournal
+from audio_dcls.data.clip_report import ClipProblem, ClipReport, ClipWarning, Coverage
 from audio_dcls.data.clip_table import Clip, ClipTable
-from audio_dcls.data.csv_file import read_csv, write_csv
-from audio_dcls.data.decode import read_clip
+from audio_dcls.data.decode import check_waveform, decode_mono
+from audio_dcls.data.known_outcomes import KnownOutcomes, sound_keys
+from audio_dcls.data.outcome_table import CONTENT_BYTES, NO_FILE, USABLE, Outcome, OutcomeBuilder
 from audio_dcls.data.parallel import map_in_batches
-from audio_dcls.errors import ArgumentError, AudioFileError, ManifestError
+from audio_dcls.data.sources import stored_sound
+from audio_dcls.data.stored_sound import EncodedSound, PcmSound
+from audio_dcls.errors import ArgumentError, AudioFileError
 
-USABLE = ""
-NO_FILE = -1
-COLUMNS = ("id", "path", "start_s", "end_s", "split", "sha256", "reason", "message", "num_bytes", "modified_ns")
+__all__ = ["ClipProblem", "ClipReport", "ClipWarning", "Coverage", "check_clips"]
 
-
-@dataclass(frozen=True, slots=True)
-class ClipProblem:
-    """A clip that cannot be used."""
-
-    id: str
-    path: Path
-    split: str
-    reason: str
-    """`missing`, `empty`, `unreadable`, `out_of_range`, `not_finite`, `too_short`, `silent` or `changed`."""
-    message: str
-    """One sentence that names the file and the remedy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """How much of a split can be used."""
-
-    num_listed: int
-    num_usable: int
-
-    @property
-    def fraction(self) -> float:
-        """Usable clips over listed ones, 0 to 1."""
-        return self.num_usable / self.num_listed
-
-
-class Outcome(NamedTuple):
-    """What was found out about a clip, and the state its file was in."""
-
-    reason: str
-    """Empty for a clip that can be used."""
-    message: str
-    num_bytes: int
-    """Size of the file, -1 if there is none."""
-    modified_ns: int
-    """Time of the file's last change, -1 if there is none."""
-
-
-@dataclass(frozen=True)
-class ClipReport:
-    """The outcome of a check, clip by clip, in the order they were given."""
-
-    clips: Sequence[Clip]
-    outcomes: Sequence[Outcome]
-
-    @functools.cached_property
-    def usable(self) -> Sequence[Clip]:
-        """Clips that can be used."""
-        mask = [outcome.reason == USABLE for outcome in self.outcomes]
-        if isinstance(self.clips, ClipTable):
-            return self.clips.take(np.array(mask, dtype=bool))
-        return list(itertools.compress(self.clips, mask))
-
-    @functools.cached_property
-    def problems(self) -> list[ClipProblem]:
-        """Clips that cannot be used, each with its reason."""
-        return [
-            ClipProblem(clip.id, clip.path, clip.split, outcome.reason, outcome.message)
-            for clip, outcome in zip(self.clips, self.outcomes, strict=True)
-            if outcome.reason != USABLE
-        ]
-
-    def coverage(self) -> dict[str, Coverage]:
-        """How much of each split can be used, in order of first appearance."""
-        listed, usable = _count_splits(self.clips), _count_splits(self.usable)
-        return {split: Coverage(count, usable.get(split, 0)) for split, count in listed.items()}
-
-    def to_csv(self, path: str | Path) -> None:
-        """Write one row a clip, usable or not.
-
-        Raises:
-            ManifestError: the file cannot be written.
-        """
-        rows = [
-            (clip.id, _key(clip)[0], clip.start_s, clip.end_s, clip.split, clip.sha256, *outcome)
-            for clip, outcome in zip(self.clips, self.outcomes, strict=True)
-        ]
-        columns = zip(*rows, strict=True) if rows else ((),) * len(COLUMNS)
-        write_csv(Path(path), dict(zip(COLUMNS, columns, strict=True)))
-
-    @classmethod
-    def from_csv(cls, path: str | Path) -> ClipReport:
-        """Read what `to_csv` wrote. A report holds no labels: its clips have none.
-
-        Raises:
-            ManifestError: the file is missing, or is not a report.
-        """
-        path = Path(path)
-        clips: list[Clip] = []
-        outcomes: list[Outcome] = []
-        for numbers, columns in read_csv(path):
-            for number, row in zip(numbers.tolist(), zip(*columns, strict=True), strict=True):
-                if number == 1 and row == COLUMNS:
-                    continue
-                clip, outcome = _parse_row(path, number, row)
-                clips.append(clip)
-                outcomes.append(outcome)
-        return cls(clips, outcomes)
-
-
-def _parse_row(path: Path, number: int, row: tuple[str, ...]) -> tuple[Clip, Outcome]:
-    try:
-        id_, file, start, end, split, sha256, reason, message, num_bytes, modified_ns = row
-        start_s, end_s = (float(cell) if cell else None for cell in (start, end))
-        outcome = Outcome(sys.intern(reason), message, int(num_bytes), int(modified_ns))
-    except ValueError as error:
-        raise ManifestError(
-            f"'{path}', row {number}, is not a row of a clip report; delete the file, or name another"
-        ) from error
-    return Clip(id_, Path(file), start_s, end_s, (), split, sha256 or None), outcome
+FULL_SCALE = 0.9999
+"""Samples from here on count as clipped; the largest of 16 bits is 0.99997."""
+KEYS_AT_ONCE = 65_536
 
 
 def check_clips(
     clips: Sequence[Clip],
     *,
-    sample_rate_hz: int = 32_000,
     num_workers: int = 0,
-    previous: ClipReport | None = None,
+    previous: Sequence[ClipReport] = (),
+    trust_packs: bool = False,
+    journal: CheckJournal | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> ClipReport:
-    """Decode every clip and report which can be used.
+    """Decode every clip and report which can be used; clips are not compared with each other (`audit_clips` does).
 
     Args:
         clips: clips to check.
-        sample_rate_hz: rate they will be used at.
         num_workers: threads that decode; 0 decodes in this one. The result does not depend on it.
-        previous: an older report; where a clip's file has the size and time of change it had then, its outcome is kept.
+        previous: older reports, oldest first; where a clip's file has the size and time of change it had then, its
+            outcome is kept.
+        trust_packs: whether rows of packed shards, each decoded when it was packed, count as usable unread.
+        journal: told of every clip that was read.
         on_progress: called with the number of clips done since the last call.
 
     Raises:
         ArgumentError: `num_workers` is negative.
+        ManifestError: the journal cannot be written.
     """
     if num_workers < 0:
         raise ArgumentError(f"`num_workers` (={num_workers}) must be at least 0; 0 decodes in the calling thread")
-    known = {} if previous is None else _outcomes_by_clip(previous)
-    examine = functools.partial(_examine, sample_rate_hz=sample_rate_hz, known=known)
-    outcomes: list[Outcome] = []
-    for batch in map_in_batches(examine, clips, num_workers):
-        outcomes.extend(batch)
-        if on_progress is not None:
-            on_progress(len(batch))
-    return ClipReport(clips, outcomes)
+    table = clips if isinstance(clips, ClipTable) else ClipTable.from_clips(clips)
+    known = KnownOutcomes(previous)
+    examine = functools.partial(_examine, known=known, trust_packs=trust_packs)
+    found = OutcomeBuilder()
+    keyed = zip(table, _keys(table, bool(previous)), strict=True)
+    try:
+        for batch in map_in_batches(examine, keyed, num_workers):
+            found.extend(examined.outcome for examined in batch)
+            if journal is not None:
+                for examined in batch:
+                    if examined.is_fresh:
+                        journal.add(examined.clip, examined.outcome)
+            if on_progress is not None:
+                on_progress(len(batch))
+    finally:
+        if journal is not None:
+            journal.flush()
+    return ClipReport(table, found.table())
 
 
-_Key = tuple[str, float | None, float | None, str | None]
+class _Examined(NamedTuple):
+    clip: Clip
+    outcome: Outcome
+    is_fresh: bool
+    """Whether the sound was read."""
 
 
-def _key(clip: Clip) -> _Key:
-    """What makes two clips the same sound."""
-    return os.path.abspath(clip.path), clip.start_s, clip.end_s, clip.sha256
+def _keys(table: ClipTable, needed: bool) -> np.ndarray:
+    """Keys of all clips; zeros where nothing is known that they could find."""
+    if not needed:
+        return np.zeros(len(table), dtype=np.uint64)
+    firsts = range(0, len(table), KEYS_AT_ONCE)
+    parts = [sound_keys(table.take(np.arange(first, min(first + KEYS_AT_ONCE, len(table))))) for first in firsts]
+    return np.concatenate([np.zeros(0, dtype=np.uint64), *parts])
 
 
-def _outcomes_by_clip(report: ClipReport) -> dict[_Key, Outcome]:
-    return {_key(clip): outcome for clip, outcome in zip(report.clips, report.outcomes, strict=True)}
-
-
-def _examine(clip: Clip, *, sample_rate_hz: int, known: dict[_Key, Outcome]) -> Outcome:
+def _examine(keyed: tuple[Clip, np.uint64], *, known: KnownOutcomes, trust_packs: bool) -> _Examined:
+    clip, key = keyed
+    if trust_packs and clip.row is not None and _is_packed(clip.path):
+        return _Examined(clip, Outcome(USABLE, "", NO_FILE, NO_FILE), False)
     try:
         status = clip.path.stat()
         num_bytes, modified_ns = status.st_size, status.st_mtime_ns
-    except (OSError, ValueError):  # `read_clip` says what is wrong
+    except (OSError, ValueError):  # reading it says what is wrong
         num_bytes, modified_ns = NO_FILE, NO_FILE
-    before = known.get(_key(clip)) if known else None
-    if before is not None and num_bytes != NO_FILE and before[2:] == (num_bytes, modified_ns):
-        return before
+    before = known.find(key, num_bytes, modified_ns)
+    if before is not None:
+        return _Examined(clip, before, False)
     try:
-        if clip.sha256 is not None:
-            _check_content(clip.path, clip.sha256)
-        read_clip(clip.path, sample_rate_hz=sample_rate_hz, start_s=clip.start_s, end_s=clip.end_s)
+        outcome = _measure(clip, num_bytes, modified_ns)
     except AudioFileError as error:
-        return Outcome(error.reason, str(error), num_bytes, modified_ns)
-    return Outcome(USABLE, "", num_bytes, modified_ns)
+        outcome = Outcome(error.reason, str(error), num_bytes, modified_ns)
+    return _Examined(clip, outcome, True)
 
 
-def _check_content(path: Path, sha256: str) -> None:
-    """Refuse a file that is not the one listed; one that is not there is left to `read_clip`."""
-    if not path.is_file():
+def _is_packed(path: Path) -> bool:
+    from audio_dcls.data.packed.reader import is_packed  # pyarrow is for packs alone
+
+    return is_packed(path)
+
+
+def _measure(clip: Clip, num_bytes: int, modified_ns: int) -> Outcome:
+    """Decode a clip.
+
+    Raises:
+        AudioFileError: it cannot be used.
+    """
+    if clip.sha256 is not None:
+        _check_content(clip, clip.sha256)
+    waveform, rate_hz = decode_mono(stored_sound(clip), start_s=clip.start_s, end_s=clip.end_s)
+    check_waveform(waveform, rate_hz, clip.path)
+    num_clipped = np.count_nonzero(waveform >= FULL_SCALE) + np.count_nonzero(waveform <= -FULL_SCALE)
+    digest = hashlib.blake2b(rate_hz.to_bytes(4, "little"), digest_size=CONTENT_BYTES, usedforsecurity=False)
+    digest.update(np.ascontiguousarray(waveform))
+    return Outcome(
+        USABLE,
+        "",
+        num_bytes,
+        modified_ns,
+        duration_s=len(waveform) / rate_hz,
+        clipped_share=float(num_clipped / len(waveform)),
+        content=digest.digest(),
+    )
+
+
+def _check_content(clip: Clip, sha256: str) -> None:
+    """Refuse a sound that is not the one listed; one that is not there is left to the decoder."""
+    sound = stored_sound(clip)
+    if isinstance(sound, EncodedSound):
+        found = hashlib.sha256(sound.content).hexdigest()
+    elif isinstance(sound, PcmSound):
+        found = hashlib.sha256(np.ascontiguousarray(sound.samples)).hexdigest()
+    elif clip.path.is_file():
+        found = _file_digest(clip.path)
+    else:
         return
-    try:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise AudioFileError(f"'{path}' cannot be read ({error.strerror}); mend it", reason="unreadable") from error
     if found != sha256:
         raise AudioFileError(
-            f"'{path}' has the SHA-256 {found[:12]}..., listed is {sha256[:12]}...; "
+            f"'{clip.path}' has the SHA-256 {found[:12]}..., listed is {sha256[:12]}...; "
             "fetch the file again, or clear the cell to accept it",
             reason="changed",
         )
 
 
-def _count_splits(clips: Sequence[Clip]) -> dict[str, int]:
-    if isinstance(clips, ClipTable):
-        return clips.split_sizes()
-    return dict(Counter(clip.split for clip in clips))
+def _file_digest(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise AudioFileError(f"'{path}' cannot be read ({error.strerror}); mend it", reason="unreadable") from error

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
+from audio_dcls.data.clip_kinds import Duplicates
 from audio_dcls.data.folds import SplitNames, fold_name, hold_out
 from audio_dcls.settings import Settings
 
@@ -36,6 +37,9 @@ class DataConfig(Settings):
     """Clips synthesised to measure on; used with `demo_folder`."""
     demo_seed: Annotated[int, pydantic.Field(ge=0)] = 0
     """Seed of the demo corpus; the runs' own seeds do not change it."""
+    duplicates: Duplicates = "keep"
+    """The same sound twice in what is trained on, or in what is measured on: `keep` both, or `drop` the later clip. A
+    training clip whose sound is also measured on is left out either way."""
     num_workers: Annotated[int, pydantic.Field(ge=0)] = 4
     """Processes that decode and perturb clips; 0 does it in the training process."""
     cache: Literal["none", "memory"] = "none"

@@ -8,12 +8,15 @@ under the ROC curve. Sensitivity index: d' = sqrt(2) * probit(AUC) (Gemmeke et a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from audio_dcls.data.clip_set import id_hash
 from audio_dcls.errors import EvaluationError
 
 
@@ -42,6 +45,8 @@ class TaggingMetrics:
     """Indices of classes with no positive, or no negative, clip."""
     accuracy: float | None = None
     """Share of clips whose best-scored class is their label, 0 to 1; None unless every clip has exactly one label."""
+    clip_id_hash: str | None = None
+    """`id_hash` of the clips: two scores of the same hash are of the same clips. None where no ids were given."""
 
     def scores(self) -> dict[str, float]:
         """The scores over all classes under their names in logs, tables and JSON; accuracy where there is one."""
@@ -53,8 +58,12 @@ class TaggingMetrics:
         }
         return scores if self.accuracy is None else scores | {"accuracy": self.accuracy}
 
+    def clip_set(self) -> dict[str, Any]:
+        """Which clips were measured, under their names in logs and JSON: how many, and the hash of their ids."""
+        return {"num_clips": self.num_clips, "clip_id_hash": self.clip_id_hash}
 
-def tagging_metrics(targets: np.ndarray, scores: np.ndarray) -> TaggingMetrics:
+
+def tagging_metrics(targets: np.ndarray, scores: np.ndarray, clip_ids: Sequence[str] | None = None) -> TaggingMetrics:
     """Compute every score.
 
     A class without a positive clip has no average precision, and one without a negative clip is ranked perfectly by
@@ -63,16 +72,18 @@ def tagging_metrics(targets: np.ndarray, scores: np.ndarray) -> TaggingMetrics:
     Args:
         targets: (N, C), 0 or 1.
         scores: (N, C), finite; any monotone score ranks alike.
+        clip_ids: (N,) names of the clips, each once.
 
     Raises:
-        EvaluationError: shapes differ, values are not finite or not 0/1, or no class can be scored.
+        EvaluationError: shapes differ, values are not finite or not 0/1, a clip is named twice, or no class can be
+            scored.
 
     >>> m = tagging_metrics(np.array([[1, 0], [0, 0], [1, 0]]), np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]]))
     >>> round(m.mean_average_precision, 4), m.left_out
     (0.8333, (1,))
     """
     targets, scores = np.asarray(targets), np.asarray(scores, dtype=np.float64)
-    _check(targets, scores)
+    _check(targets, scores, clip_ids)
     num_clips, num_classes = targets.shape
     num_positives = targets.sum(axis=0).astype(np.int64)
     average_precision = np.full(num_classes, np.nan)
@@ -102,6 +113,7 @@ def tagging_metrics(targets: np.ndarray, scores: np.ndarray) -> TaggingMetrics:
         num_positives=num_positives,
         left_out=tuple(int(c) for c in np.setdiff1d(np.arange(num_classes), counted)),
         accuracy=_accuracy(targets, scores),
+        clip_id_hash=None if clip_ids is None else id_hash(clip_ids),
     )
 
 
@@ -129,9 +141,13 @@ def d_prime_from_auc(auc: np.ndarray, num_positives: np.ndarray, num_negatives: 
     return np.sqrt(2.0) * norm.ppf(np.clip(auc, half_step, 1.0 - half_step))
 
 
-def _check(targets: np.ndarray, scores: np.ndarray) -> None:
+def _check(targets: np.ndarray, scores: np.ndarray, clip_ids: Sequence[str] | None) -> None:
     if targets.ndim != 2 or targets.shape != scores.shape:
         raise EvaluationError(f"targets {targets.shape} and scores {scores.shape} must have one shape (clips, classes)")
+    if clip_ids is not None and not len(targets) == len(clip_ids) == len(set(clip_ids)):
+        raise EvaluationError(
+            f"`clip_ids` names {len(set(clip_ids))} clips, and there are scores of {len(targets)}; name each clip once"
+        )
     if not np.isin(targets, (0, 1)).all():
         raise EvaluationError("targets must hold only 0 and 1")
     if not np.isfinite(scores).all():

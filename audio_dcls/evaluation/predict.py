@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -81,14 +80,3 @@ def predict(
         raise ValueError("the evaluation loader yielded a clip twice")
     rank = np.argsort(order)
     return Predictions(order[rank], np.concatenate(scores)[rank], np.concatenate(targets)[rank], tuple(problems))
-
-
-def id_hash(clip_ids: Iterable[str]) -> str:
-    """Fingerprint of a set of clips: equal for the same ids in any order.
-
-    Two scores with the same hash were measured on the same clips.
-
-    >>> id_hash(["b", "a"]) == id_hash(["a", "b"])
-    True
-    """
-    return hashlib.sha256("\n".join(sorted(clip_ids)).encode()).hexdigest()[:16]

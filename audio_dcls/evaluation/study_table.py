@@ -38,6 +38,8 @@ class CaseFacts:
     num_macs: int | None = None
     """Multiplications (each with its addition) of one clip's forward pass."""
     speed: Speed | None = None
+    clip_hashes: Mapping[int, str] = field(default_factory=dict)
+    """`id_hash` of the clips each seed's score is of; a seed whose run does not say is left out."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,9 @@ def build_table(
                 missing_seeds=tuple(seed for seed in seeds if seed not in case.scores),
             )
         )
-    return StudyTable(name, tuple(seeds), tuple(rows), tuple(missing), machine, (*_notes(rows), *notes))
+    return StudyTable(
+        name, tuple(seeds), tuple(rows), tuple(missing), machine, (*_notes(rows), *_clip_notes(cases), *notes)
+    )
 
 
 def compare(scores: Mapping[int, float], baseline: Mapping[int, float], name: str) -> PairedDifference | None:
@@ -216,6 +220,20 @@ def _notes(rows: Sequence[CaseRow]) -> list[str]:
     return notes
 
 
+def _clip_notes(cases: Sequence[CaseFacts]) -> list[str]:
+    """Which clips the scores are of, and whether they are the same for all."""
+    runs_of: dict[str, list[str]] = {}
+    for case in cases:
+        for seed in sorted(case.clip_hashes.keys() & case.scores.keys()):
+            runs_of.setdefault(case.clip_hashes[seed], []).append(f"{case.name} seed {seed}")
+    if not runs_of:
+        return []
+    if len(runs_of) == 1:
+        return [f"Every score is of the same clips (id hash {next(iter(runs_of))})."]
+    named = "; ".join(f"{clips}: {', '.join(runs)}" for clips, runs in runs_of.items())
+    return [f"The scores are of different clips, by the hash of their ids, and cannot be compared: {named}."]
+
+
 def _row_values(row: CaseRow) -> dict[str, Any]:
     facts, difference = row.facts, row.difference
     values: dict[str, Any] = {
@@ -223,6 +241,7 @@ def _row_values(row: CaseRow) -> dict[str, Any]:
         "baseline": facts.baseline,
         "mAP": None,
         "mAP_by_seed": {str(seed): facts.scores[seed] for seed in sorted(facts.scores)},
+        "clip_id_hash_by_seed": {str(seed): facts.clip_hashes[seed] for seed in sorted(facts.clip_hashes)},
         "missing_seeds": list(row.missing_seeds),
         "num_parameters": facts.num_parameters,
         "num_macs": facts.num_macs,

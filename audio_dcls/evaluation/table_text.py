@@ -137,7 +137,16 @@ def to_csv(table: StudyTable) -> str:
     """One line a case, for programs: fractions and counts in full, empty where unknown."""
     seeds = table.seeds
     names = [
-        *("case", "baseline", "num_seeds", "mAP_mean", "mAP_std", *(f"mAP_seed_{s}" for s in seeds), "missing_seeds"),
+        *(
+            "case",
+            "baseline",
+            "num_seeds",
+            "mAP_mean",
+            "mAP_std",
+            *(f"mAP_seed_{s}" for s in seeds),
+            "missing_seeds",
+            "clip_id_hash",
+        ),
         *("num_parameters", "num_macs", "inference_clips_per_s", "train_clips_per_s"),
         *("difference_mean", "difference_low", "difference_high", "p_value", *(f"difference_seed_{s}" for s in seeds)),
     ]
@@ -160,6 +169,7 @@ def _csv_values(row: CaseRow, seeds: tuple[int, ...]) -> list[object]:
         None if summary is None or math.isnan(summary.std) else summary.std,
         *(facts.scores.get(seed) for seed in seeds),
         ";".join(map(str, row.missing_seeds)),
+        ";".join(sorted(set(facts.clip_hashes.values()))),
         facts.num_parameters,
         facts.num_macs,
         None if facts.speed is None else facts.speed.inference,

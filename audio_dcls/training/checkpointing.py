@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
+from audio_dcls.data.clip_set import id_hash
 from audio_dcls.errors import CheckpointError, RunError
 from audio_dcls.evaluation.metrics import TaggingMetrics
-from audio_dcls.evaluation.predict import id_hash
 from audio_dcls.models.checkpoint import save_checkpoint
 from audio_dcls.models.tensor_file import MODEL_FILE, load_tensors, save_tensors
 from audio_dcls.training.averaging import WeightAverage
@@ -128,7 +128,7 @@ def _save_model(
 ) -> None:
     info = {
         **place,
-        "metrics": None if metrics is None else metrics.scores(),
+        "metrics": None if metrics is None else metrics.scores() | metrics.clip_set(),
         "activation": config.loss.activation,
         "eval_id_hash": id_hash(clip.id for clip in clips.eval),
         "config": config.model_dump(mode="json"),

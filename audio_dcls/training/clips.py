@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
+from audio_dcls.data.audit import audit_clips
+from audio_dcls.data.audit_rules import AuditRules
 from audio_dcls.data.augment import build_waveform_augment
-from audio_dcls.data.check import ClipReport, check_clips
+from audio_dcls.data.clip_report import ClipReport
 from audio_dcls.data.clip_table import ClipTable
 from audio_dcls.data.clips import ClipDataset
 from audio_dcls.data.config import DataConfig
 from audio_dcls.data.demo import write_demo_corpus
+from audio_dcls.data.folds import SplitNames
 from audio_dcls.data.manifest import Clip, Manifest
 from audio_dcls.data.packed.mirror import shard_cache
 from audio_dcls.errors import ConfigError, ManifestError
@@ -71,16 +74,17 @@ def prepare_clips(
     manifest: Manifest,
     report_path: Path,
     *,
-    sample_rate_hz: int,
     on_progress: Callable[[int], None] | None = None,
 ) -> TrainingClips:
     """Check every clip of the train, validation and eval splits, write the report, and keep the usable ones.
 
+    A clip of a pack was decoded when it was packed, and is not read again. A training clip whose sound is also in a
+    split measured on is left out.
+
     Args:
         config: names the splits.
         manifest: all rows.
-        report_path: CSV to write; if it is there already, files unchanged since are not read again.
-        sample_rate_hz: rate the clips will be used at.
+        report_path: CSV to write; if it is there already, or was begun, files unchanged since are not read again.
         on_progress: called with the number of clips checked since the last call.
 
     Raises:
@@ -95,15 +99,14 @@ def prepare_clips(
             raise ConfigError(f"splits {sorted(both)} are both in `data.{first}` and `data.{second}`: leave one out")
     wanted_splits = set().union(*sides.values())
     wanted = of_splits(manifest.table, wanted_splits)
-    previous = ClipReport.from_csv(report_path) if report_path.is_file() else None
-    report = check_clips(
+    report = audit_clips(
         wanted,
-        sample_rate_hz=sample_rate_hz,
+        report_path,
+        rules=audit_rules(config, names),
         num_workers=config.num_workers,
-        previous=previous,
+        trust_packs=True,
         on_progress=on_progress,
     )
-    report.to_csv(report_path)
     usable = {}
     for key, splits in sides.items():
         usable[key] = of_splits(as_table(report.usable), splits)
@@ -123,6 +126,11 @@ def prepare_clips(
         report=report,
         validation=usable["validation_splits"],
     )
+
+
+def audit_rules(config: DataConfig, names: SplitNames) -> AuditRules:
+    """What counts as wrong: of the same sound on two sides, the clip that is measured on stays."""
+    return AuditRules(duplicates=config.duplicates, sides=(names.eval, config.validation_splits, names.train))
 
 
 def of_splits(table: ClipTable, names: Iterable[str]) -> ClipTable:

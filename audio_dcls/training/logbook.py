@@ -46,21 +46,23 @@ class Logbook:
     def __exit__(self, *_: Any) -> None:
         self.stack.close()
 
-    def record(self, group: str, values: Mapping[str, float], step: int, epoch: float) -> None:
-        """Log figures of one step under `group`: "train" or "eval"."""
+    def record(
+        self, group: str, values: Mapping[str, float], step: int, epoch: float, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        """Log figures of one step under `group`: "train" or "eval"; `facts` go beside those of "eval" in the file."""
         if not self.is_first:
             return
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
         line = {"step": step, "epoch": epoch}
-        self.run_dir.append_metrics(line | ({"eval": finite} if group == "eval" else finite))
+        self.run_dir.append_metrics(line | ({"eval": {**finite, **(facts or {})}} if group == "eval" else finite))
         for sink in self.sinks:
             sink({f"{group}/{name}": value for name, value in values.items()}, step)
 
     def record_scores(self, metrics: TaggingMetrics, step: int, epoch: float) -> None:
         """Log an evaluation."""
-        scores = metrics.scores()
-        self.record("eval", scores, step, epoch)
-        self.status(last_evaluation={"step": step, **scores})
+        scores, clips = metrics.scores(), metrics.clip_set()
+        self.record("eval", scores, step, epoch, clips)
+        self.status(last_evaluation={"step": step, **scores, **clips})
 
     def note(self, record: Mapping[str, Any]) -> None:
         """Append a line to metrics.jsonl; it must hold `step`."""

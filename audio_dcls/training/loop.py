@@ -172,7 +172,8 @@ class Trainer:
             activation=self.config.loss.activation,
         )
         predictions = gather_predictions(fabric, predictions)
-        return tagging_metrics(predictions.targets, predictions.scores)
+        clip_ids = dataset.clips.ids.take(predictions.indices).to_list()
+        return tagging_metrics(predictions.targets, predictions.scores, clip_ids)
 
     @property
     def measured_model(self) -> Any:

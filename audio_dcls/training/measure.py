@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from audio_dcls.data.check import ClipReport, check_clips
+from audio_dcls.data.audit_rules import AuditRules, judge
+from audio_dcls.data.check import check_clips
+from audio_dcls.data.check_journal import CheckJournal, known_reports
 from audio_dcls.data.clip_table import ClipTable
 from audio_dcls.data.clips import Batch
 from audio_dcls.data.loader import eval_loader
@@ -39,6 +41,8 @@ class RunScores:
     checkpoint: Path
     per_class_path: Path
     metrics: TaggingMetrics
+    trained_hash: str | None = None
+    """`id_hash` of the clips the checkpoint was measured on while training; None where it does not say."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,16 @@ class StudyScores:
         """Names of the classes left out of every mean."""
         return tuple(self.labels.names[c] for c in self.runs[0].metrics.left_out)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader who compares these scores with those of the training has to know."""
+        return tuple(
+            f"seed {run.seed} was measured on other clips while training (id hash {run.trained_hash}, here "
+            f"{run.metrics.clip_id_hash}): the two scores cannot be compared"
+            for run in self.runs
+            if run.trained_hash not in (None, run.metrics.clip_id_hash)
+        )
+
     def summary(self) -> dict[str, SeedSummary]:
         """Mean and standard deviation over seeds of each score."""
         names = self.runs[0].metrics.scores()
@@ -78,6 +92,7 @@ class StudyScores:
             "clip_id_hash": self.id_hash,
             "num_classes": len(self.labels),
             "classes_left_out": list(self.left_out),
+            "notes": list(self.notes),
             "summary": {
                 name: {"mean": s.mean, "std": None if math.isnan(s.std) else s.std, "num_seeds": s.num_seeds}
                 for name, s in self.summary().items()
@@ -87,6 +102,7 @@ class StudyScores:
                     "seed": run.seed,
                     "checkpoint": str(run.checkpoint),
                     "per_class_csv": str(run.per_class_path),
+                    "clip_id_hash": run.metrics.clip_id_hash,
                     **run.metrics.scores(),
                 }
                 for run in self.runs
@@ -135,9 +151,13 @@ def measure_study(
         )
     listed = _listed_clips(rows, splits or config.data.measured_splits())
     report_path = study.report_path if manifest is None else study.path / f"clip_report_{Path(manifest).stem}.csv"
-    previous = ClipReport.from_csv(report_path) if report_path.is_file() else None
-    rate_hz = config.frontend.sample_rate_hz
-    report = check_clips(listed, sample_rate_hz=rate_hz, num_workers=config.data.num_workers, previous=previous)
+    found = check_clips(
+        listed,
+        num_workers=config.data.num_workers,
+        previous=known_reports(report_path, CheckJournal(report_path)),
+        trust_packs=True,
+    )
+    report = judge(found, AuditRules(duplicates=config.data.duplicates, sides=(listed.split_names,)))
     if manifest is not None:
         report.to_csv(report_path)
     if not report.usable:
@@ -160,10 +180,11 @@ def measure_study(
                 activation=checkpoint.activation,
                 on_logits=None if sink is None else functools.partial(_store, sink, report.usable),
             )
-        metrics = tagging_metrics(predictions.targets, predictions.scores)
+        clip_ids = dataset.clips.ids.take(predictions.indices).to_list()
+        metrics = tagging_metrics(predictions.targets, predictions.scores, clip_ids)
         table = run.eval_folder / ("per_class.csv" if manifest is None else f"per_class_{Path(manifest).stem}.csv")
         write_per_class(table, metrics, labels)
-        measured.append(RunScores(run.seed, checkpoint.path, table, metrics))
+        measured.append(RunScores(run.seed, checkpoint.path, table, metrics, _trained_hash(checkpoint.info)))
     return StudyScores(
         study=study.path,
         labels=labels,
@@ -197,6 +218,11 @@ def _listed_clips(manifest: Manifest, splits: tuple[str, ...]) -> ClipTable:
             f"{sorted(manifest.splits())}: name one by --split"
         )
     return listed
+
+
+def _trained_hash(info: dict[str, Any]) -> str | None:
+    """Of the checkpoint's last evaluation, which a checkpoint between two evaluations does not have."""
+    return (info.get("metrics") or {}).get("clip_id_hash")
 
 
 def _store(writer: TeacherWriter, clips: Sequence[Clip], indices: np.ndarray, logits: np.ndarray) -> None:

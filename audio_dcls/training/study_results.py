@@ -44,11 +44,15 @@ def study_table(
         tell(f"counting {name}")
         costs[name] = count_costs(case.config, num_classes)
     speeds, machine = ({}, None) if speed is None else measure_speed(plan, num_classes, speed, tell)
-    scores = {name: _scores(study, plan, name) for name in plan.cases}
+    found = {name: _scores(study, plan, name) for name in plan.cases}
+    scores = {name: {seed: score for seed, (score, _) in found[name].items()} for name in plan.cases}
+    hashes = {name: {s: clips for s, (_, clips) in found[name].items() if clips is not None} for name in plan.cases}
     cases = []
     for name, case in plan.cases.items():
         num_parameters, num_macs = costs[name]
-        cases.append(CaseFacts(name, case.baseline, scores[name], num_parameters, num_macs, speeds.get(name)))
+        cases.append(
+            CaseFacts(name, case.baseline, scores[name], num_parameters, num_macs, speeds.get(name), hashes[name])
+        )
     missing = [
         MissingRun(case, seed, study.state(case, seed), command_for(study, case, seed))
         for case, seed in plan.runs()
@@ -82,15 +86,16 @@ def write_table(table: StudyTable, folder: Path) -> list[Path]:
     return [folder / name for name in texts]
 
 
-def _scores(study: CaseStudyDir, plan: StudyPlan, case: str) -> dict[int, float]:
-    """mAP of the runs that are done, by seed."""
+def _scores(study: CaseStudyDir, plan: StudyPlan, case: str) -> dict[int, tuple[float, str | None]]:
+    """mAP of the runs that are done, and the hash of the clips it is of, by seed."""
     scores = {}
     for seed in plan.seeds:
         path = study.run(case, seed).path / "status.json"
         try:
             status: dict[str, Any] = study.run(case, seed).status()
             if status.get("state") == "done":
-                scores[seed] = float(status["last_evaluation"]["mAP"])
+                evaluation = status["last_evaluation"]
+                scores[seed] = float(evaluation["mAP"]), evaluation.get("clip_id_hash")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             remedy = f"delete the folder of that run and train it again: {command_for(study, case, seed)}"
             raise RunError(f"'{path}' does not say the run's last mAP as it should; {remedy}") from error

@@ -144,7 +144,7 @@ def test_manifest_of_found_and_missing(tmp_path, num_workers):
         (audio / "-_1234567_9.wav", 0.0, 10.0),
         (audio / "abcdefghijk.flac", 5.5, 15.5),
     ]
-    report = check_clips(manifest.clips, sample_rate_hz=32000)
+    report = check_clips(manifest.clips)
     assert [(problem.id, problem.reason) for problem in report.problems] == [("-_1234567_9_0", "missing")]
     part, _ = decode_mono(rows[2][0], start_s=5.5, end_s=15.5)
     assert len(part) == 80000
@@ -188,5 +188,5 @@ def test_an_unreadable_file_is_left_to_the_check(tmp_path):
     (tmp_path / "abcdefghijk.wav").write_text("404")
     (tmp_path / "--PJHxphWEs.m4a").write_bytes(b"\0\0\0\x20ftypM4A ")
     result = import_audioset([(write_list(tmp_path), "eval")], [tmp_path], LABELS)
-    report = check_clips(result.manifest.clips, sample_rate_hz=32000)
+    report = check_clips(result.manifest.clips)
     assert [problem.reason for problem in report.problems] == ["unreadable", "missing", "unreadable"]

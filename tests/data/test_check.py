@@ -54,7 +54,7 @@ def clips(tmp_path) -> list[Clip]:
 
 @pytest.mark.parametrize("num_workers", [0, 1, 3])
 def test_every_fault_is_found_by_reason_and_nothing_else(clips, num_workers):
-    report = check_clips(clips, sample_rate_hz=32000, num_workers=num_workers)
+    report = check_clips(clips, num_workers=num_workers)
     assert {problem.id.partition("-")[0]: problem.reason for problem in report.problems} == REASONS
     assert [problem.id for problem in report.problems] == [clip.id for clip in clips if "good" not in clip.id]
     assert list(report.usable) == [clip for clip in clips if "good" in clip.id]
@@ -64,12 +64,12 @@ def test_every_fault_is_found_by_reason_and_nothing_else(clips, num_workers):
 
 
 def test_report_does_not_depend_on_the_number_of_workers(clips):
-    reports = [check_clips(clips * 5, sample_rate_hz=16000, num_workers=n) for n in (0, 4)]
+    reports = [check_clips(clips * 5, num_workers=n) for n in (0, 4)]
     assert reports[0] == reports[1]
 
 
 def test_coverage_of_each_split(clips):
-    coverage = check_clips(clips, sample_rate_hz=32000).coverage()
+    coverage = check_clips(clips).coverage()
     assert coverage == {"eval": Coverage(9, 0), "train": Coverage(18, 18)}
     assert coverage["eval"].fraction == 0.0
     assert coverage["train"].fraction == 1.0
@@ -77,32 +77,32 @@ def test_coverage_of_each_split(clips):
 
 def test_progress_counts_every_clip(clips):
     counts: list[int] = []
-    check_clips(clips * 3, sample_rate_hz=32000, num_workers=2, on_progress=counts.append)
+    check_clips(clips * 3, num_workers=2, on_progress=counts.append)
     assert sum(counts) == len(clips) * 3
     assert len(counts) > 1
 
 
 def test_columns_stay_columns(clips):
     table = Manifest(clips=clips, labels=LabelSet.audioset(), source="memory").clips
-    report = check_clips(table, sample_rate_hz=32000)
+    report = check_clips(table)
     assert isinstance(report.usable, ClipTable)
     assert list(report.usable) == [clip for clip in clips if "good" in clip.id]
-    assert report.coverage() == check_clips(clips, sample_rate_hz=32000).coverage()
+    assert report.coverage() == check_clips(clips).coverage()
 
 
 def test_no_clips():
-    report = check_clips([], sample_rate_hz=32000)
+    report = check_clips([])
     assert (list(report.usable), report.problems, report.coverage()) == ([], [], {})
 
 
 def test_written_and_read(clips, tmp_path):
-    report = check_clips(clips, sample_rate_hz=32000)
+    report = check_clips(clips)
     report.to_csv(tmp_path / "out" / "report.csv")
     again = ClipReport.from_csv(tmp_path / "out" / "report.csv")
     assert again.problems == report.problems
     assert again.outcomes == report.outcomes
     assert again.coverage() == report.coverage()
-    check_clips([], sample_rate_hz=32000).to_csv(tmp_path / "empty.csv")
+    check_clips([]).to_csv(tmp_path / "empty.csv")
     assert ClipReport.from_csv(tmp_path / "empty.csv").problems == []
 
 
@@ -120,10 +120,10 @@ def count_reads(monkeypatch) -> list[Path]:
 
 
 def test_unchanged_files_are_not_decoded_again(clips, tmp_path, monkeypatch):
-    report = check_clips(clips, sample_rate_hz=32000)
+    report = check_clips(clips)
     report.to_csv(tmp_path / "report.csv")
     paths = count_reads(monkeypatch)
-    again = check_clips(clips, sample_rate_hz=32000, previous=ClipReport.from_csv(tmp_path / "report.csv"))
+    again = check_clips(clips, previous=[ClipReport.from_csv(tmp_path / "report.csv")])
     assert again == report
     assert paths == [clip.path for clip in clips if "missing" in clip.id]
 
@@ -132,14 +132,14 @@ def test_what_changed_is_decoded_again(clips, tmp_path, monkeypatch):
     good, other = (clip for clip in clips if clip.id in ("good-1", "good-2"))
     missing = next(clip for clip in clips if "missing" in clip.id)
     silent = next(clip for clip in clips if "silent" in clip.id)
-    report = check_clips(clips, sample_rate_hz=32000)
+    report = check_clips(clips)
     good.path.write_bytes(other.path.read_bytes())
     os.utime(other.path, ns=(1, 1))
     soundfile.write(missing.path, np.sin(np.arange(8000.0)), 8000)
     soundfile.write(silent.path, np.sin(np.arange(8000.0)), 8000)
     paths = count_reads(monkeypatch)
     longer = Clip(silent.id, silent.path, 0.5, None, (), "train")
-    again = check_clips([*clips, longer], sample_rate_hz=32000, previous=report)
+    again = check_clips([*clips, longer], previous=[report])
     assert set(paths) == {other.path, missing.path, silent.path}  # good is refused by its digest
     assert len(paths) == 4
     assert {problem.id: problem.reason for problem in again.problems}["good-1"] == "changed"
@@ -157,7 +157,7 @@ def test_what_is_no_report_is_named(tmp_path, content):
 
 def test_negative_workers():
     with pytest.raises(ArgumentError, match="num_workers"):
-        check_clips([], sample_rate_hz=32000, num_workers=-1)
+        check_clips([], num_workers=-1)
 
 
 @pytest.mark.parametrize("num_threads", [0, 1, 5])

@@ -50,7 +50,7 @@ def test_every_row_becomes_a_clip_of_one_class_and_one_fold(dataset: Path) -> No
     clip = clips["1-100038-A-14"]
     assert (clip.path, clip.start_s, clip.end_s) == (dataset / "audio" / "1-100038-A-14.wav", None, None)
     assert [labels.ids[label] for label in clip.labels] == ["chirping_birds"]
-    assert len(check_clips(result.manifest.clips, sample_rate_hz=32000).usable) == 6
+    assert len(check_clips(result.manifest.clips).usable) == 6
 
 
 def test_esc10_keeps_its_rows_and_closes_the_classes_up(dataset: Path) -> None:
@@ -65,7 +65,7 @@ def test_missing_and_unlisted_files_are_counted(dataset: Path, make_sounds: Call
     make_sounds(dataset / "audio", "mine.wav", "._1-100032-A-0.wav")
     result = import_esc50(dataset)
     assert (result.num_found, result.num_missing, result.num_unlisted) == (5, 1, 1)
-    problems = check_clips(result.manifest.clips, sample_rate_hz=32000).problems
+    problems = check_clips(result.manifest.clips).problems
     assert [(problem.id, problem.reason) for problem in problems] == [("5-9032-A-0", "missing")]
 
 

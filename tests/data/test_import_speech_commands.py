@@ -37,7 +37,7 @@ def test_lists_make_the_splits_and_folders_the_classes(dataset: Path) -> None:
     assert by_id["yes/01d22d03_nohash_0"].split == "eval"
     assert by_id["cat/0a7c2a8d_nohash_0"].split == "val"
     assert [result.manifest.labels.ids[i] for i in by_id["up/1bb574f9_nohash_0"].labels] == ["up"]
-    assert len(check_clips(result.manifest.clips, sample_rate_hz=32000).usable) == 14
+    assert len(check_clips(result.manifest.clips).usable) == 14
 
 
 def test_ten_commands_and_unknown(dataset: Path) -> None:

@@ -88,7 +88,7 @@ def run(values: dict[str, Any], folder: Path, stop_at: int | None = None) -> Pat
     config, study, stop = build(TrainConfig, values, "test"), StudyDir(folder), StopRequest()
     if not (folder / "config.yaml").exists():
         study.create(config)
-    clips = prepare_clips(config.data, load_manifests(config.data), study.report_path, sample_rate_hz=32_000)
+    clips = prepare_clips(config.data, load_manifests(config.data), study.report_path)
     for event in train_study(config, study, clips, stop=stop):
         if stop_at is not None and getattr(event, "step", 0) == stop_at:
             stop.name = "SIGTERM"

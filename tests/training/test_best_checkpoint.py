@@ -23,7 +23,7 @@ from audio_dcls.training.study import train_study
 def train(values: dict[str, Any], folder: Path) -> tuple[StudyDir, list[TrainEvent]]:
     config, study = build(TrainConfig, values, "test"), StudyDir(folder)
     study.create(config)
-    clips = prepare_clips(config.data, load_manifests(config.data), study.report_path, sample_rate_hz=32_000)
+    clips = prepare_clips(config.data, load_manifests(config.data), study.report_path)
     return study, list(train_study(config, study, clips))
 
 

@@ -56,7 +56,7 @@ def write_study(folder: Path, **cases: dict[str, Any]) -> Path:
 def prepared(plan: StudyPlan, study: CaseStudyDir) -> Any:
     study.create(plan)
     data = plan.shared.data
-    clips = prepare_clips(data, load_manifests(data), study.report_path, sample_rate_hz=32_000)
+    clips = prepare_clips(data, load_manifests(data), study.report_path)
     study.write_labels(clips.labels)
     return clips
 

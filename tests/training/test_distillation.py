@@ -118,7 +118,7 @@ def start(values: dict[str, Any], folder: Path, **changes: Any) -> list[TrainEve
     config = build(TrainConfig, merge(values, changes), "test")
     study = StudyDir(folder)
     study.create(config)
-    clips = prepare_clips(config.data, load_manifests(config.data), study.report_path, sample_rate_hz=32_000)
+    clips = prepare_clips(config.data, load_manifests(config.data), study.report_path)
     return list(train_study(config, study, clips))
 
 

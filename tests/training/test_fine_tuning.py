@@ -35,7 +35,7 @@ def begin(values: dict[str, Any], folder: Path, **changes: Any) -> tuple[TrainCo
     return (
         config,
         study,
-        prepare_clips(config.data, load_manifests(config.data), study.report_path, sample_rate_hz=32_000),
+        prepare_clips(config.data, load_manifests(config.data), study.report_path),
     )
 
 

@@ -38,8 +38,7 @@ def folded(tiny_values: dict[str, Any], tiny_corpus: Path, tmp_path: Path) -> Ca
 
 
 def prepare(config: TrainConfig, folder: Path):
-    rate_hz = config.frontend.sample_rate_hz
-    return prepare_clips(config.data, load_manifests(config.data), folder / "clips.csv", sample_rate_hz=rate_hz)
+    return prepare_clips(config.data, load_manifests(config.data), folder / "clips.csv")
 
 
 def test_each_fold_is_measured_once(folded: Callable[..., TrainConfig], tmp_path: Path) -> None:

@@ -36,8 +36,7 @@ def start(values: dict[str, Any], folder: Path, **changes: Any) -> tuple[TrainCo
 
 def clips_of(config: TrainConfig, study: StudyDir) -> TrainingClips:
     manifest = load_manifests(config.data)
-    rate_hz = config.frontend.sample_rate_hz
-    return prepare_clips(config.data, manifest, study.report_path, sample_rate_hz=rate_hz)
+    return prepare_clips(config.data, manifest, study.report_path)
 
 
 def train(values: dict[str, Any], folder: Path, **changes: Any) -> list[TrainEvent]:

@@ -27,7 +27,7 @@ def poisoned(values: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPat
     config = build(TrainConfig, merge(values, {"loop": loop}), "test")
     study = StudyDir(folder)
     study.create(config)
-    clips = prepare_clips(config.data, load_manifests(config.data), study.report_path, sample_rate_hz=32_000)
+    clips = prepare_clips(config.data, load_manifests(config.data), study.report_path)
     batch = config.loop.effective_batch
     epoch, place = divmod(STEP - 1, len(clips.train) // batch)
     index = int(epoch_permutation(len(clips.train), 0, epoch)[place * batch + 3])

@@ -21,11 +21,10 @@ def begin(values: dict[str, Any], folder: Path, **frontend: float) -> tuple[Trai
     config = build(TrainConfig, merge(values, {"frontend": frontend, "loop": {"epochs": 1}}), "test")
     study = StudyDir(folder)
     study.create(config)
-    rate_hz = config.frontend.sample_rate_hz
     return (
         config,
         study,
-        prepare_clips(config.data, load_manifests(config.data), study.report_path, sample_rate_hz=rate_hz),
+        prepare_clips(config.data, load_manifests(config.data), study.report_path),
     )
 
 

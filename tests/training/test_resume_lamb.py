@@ -22,7 +22,7 @@ def test_lamb_goes_on_with_the_same_bits(tiny_values: dict[str, Any], tmp_path: 
     for name, is_cut in (("whole", False), ("cut", True)):
         study = StudyDir(tmp_path / name)
         study.create(config)
-        clips = prepare_clips(config.data, load_manifests(config.data), study.report_path, sample_rate_hz=32_000)
+        clips = prepare_clips(config.data, load_manifests(config.data), study.report_path)
         for event in train_study(config, study, clips):
             if is_cut and isinstance(event, CheckpointWritten):
                 break

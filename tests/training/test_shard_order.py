@@ -65,7 +65,7 @@ def test_a_streamed_run_cut_in_an_epoch_goes_on_with_the_same_bits(remote, tiny_
         monkeypatch.setenv("AUDIO_DCLS_CACHE", str(tmp_path / f"cache-{name}"))
         study = StudyDir(tmp_path / name)
         study.create(config)
-        clips = prepare_clips(config.data, load_manifests(config.data), study.report_path, sample_rate_hz=32_000)
+        clips = prepare_clips(config.data, load_manifests(config.data), study.report_path)
         assert len(clips.train) == 24
         for event in train_study(config, study, clips):
             if isinstance(event, CheckpointWritten) and event.step == cut_after:

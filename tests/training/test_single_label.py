@@ -44,7 +44,7 @@ def train(values: dict[str, Any], folder: Path) -> StudyDir:
     config = build(TrainConfig, values, "test")
     study = StudyDir(folder)
     study.create(config)
-    clips = prepare_clips(config.data, load_manifests(config.data), study.report_path, sample_rate_hz=32_000)
+    clips = prepare_clips(config.data, load_manifests(config.data), study.report_path)
     list(train_study(config, study, clips))
     return study
 

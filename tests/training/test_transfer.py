@@ -24,8 +24,7 @@ from audio_dcls.training.run_dir import StudyDir
 def trainer(values: dict[str, Any], folder: Path, **changes: Any) -> Trainer:
     config, study = build(TrainConfig, merge(values, changes), "test"), StudyDir(folder)
     study.create(config)
-    rate_hz = config.frontend.sample_rate_hz
-    clips = prepare_clips(config.data, load_manifests(config.data), study.report_path, sample_rate_hz=rate_hz)
+    clips = prepare_clips(config.data, load_manifests(config.data), study.report_path)
     return Trainer(config, 0, clips, study.run(0), build_fabric(config.loop))
 
 

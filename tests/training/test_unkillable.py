@@ -64,7 +64,7 @@ def begin(values: dict[str, Any], folder: Path, stop: StopRequest | None = None)
     config, study = build(TrainConfig, values, "test"), StudyDir(folder)
     if not (folder / "config.yaml").exists():
         study.create(config)
-    clips = prepare_clips(config.data, load_manifests(config.data), study.report_path, sample_rate_hz=32_000)
+    clips = prepare_clips(config.data, load_manifests(config.data), study.report_path)
     return train_study(config, study, clips, stop=stop)
 
 
