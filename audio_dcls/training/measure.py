@@ -42,7 +42,8 @@ class RunScores:
     per_class_path: Path
     metrics: TaggingMetrics
     trained_hash: str | None = None
-    """`id_hash` of the clips the checkpoint was measured on while training; None where it does not say."""
+    """`id_hash` of the clips the checkpoint was measured on while training; None where it does not say, or where
+    others are meant."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,7 @@ def measure_study(
             f"study '{study.path}' was trained on other classes than its data has now; "
             "restore the label file, or name a manifest by --manifest"
         )
+    is_own = manifest is None and not splits and not config.data.validation_splits
     listed = _listed_clips(rows, splits or config.data.measured_splits())
     report_path = study.report_path if manifest is None else study.path / f"clip_report_{Path(manifest).stem}.csv"
     found = check_clips(
@@ -182,9 +184,10 @@ def measure_study(
             )
         clip_ids = dataset.clips.ids.take(predictions.indices).to_list()
         metrics = tagging_metrics(predictions.targets, predictions.scores, clip_ids)
+        trained_hash = _trained_hash(checkpoint.info) if is_own else None
         table = run.eval_folder / ("per_class.csv" if manifest is None else f"per_class_{Path(manifest).stem}.csv")
         write_per_class(table, metrics, labels)
-        measured.append(RunScores(run.seed, checkpoint.path, table, metrics, _trained_hash(checkpoint.info)))
+        measured.append(RunScores(run.seed, checkpoint.path, table, metrics, trained_hash))
     return StudyScores(
         study=study.path,
         labels=labels,
