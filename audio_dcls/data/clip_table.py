@@ -17,6 +17,7 @@ import numpy as np
 from audio_dcls.data.string_column import StringColumn, spans
 
 CLIPS_AT_ONCE = 4096
+NO_ROW = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Clip:
     """The part of the data it belongs to, such as `train`."""
     sha256: str | None = None
     """Hexadecimal digest of the file's content; None is not known."""
+    row: int | None = None
+    """Row of `path` where that is a store of many clips; None: the file is the clip's own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +69,8 @@ class ClipTable(Sequence[Clip]):
     """Names of the splits, in order of first appearance."""
     sha256: StringColumn
     """(N,) digests, empty text for none."""
+    rows: np.ndarray | None = None
+    """(N,) int64, rows of `paths` that are stores of many clips, -1 for none; None where no clip has one."""
 
     @classmethod
     def from_clips(cls, clips: Iterable[Clip]) -> ClipTable:
@@ -84,6 +89,7 @@ class ClipTable(Sequence[Clip]):
             split_codes=np.array([code_of[clip.split] for clip in clips], dtype=np.int32),
             split_names=split_names,
             sha256=StringColumn.from_strings([clip.sha256 or "" for clip in clips]),
+            rows=_rows_of(clips),
         )
 
     @classmethod
@@ -104,6 +110,7 @@ class ClipTable(Sequence[Clip]):
             split_codes=np.concatenate([code[table.split_codes] for code, table in zip(codes, tables, strict=True)]),
             split_names=split_names,
             sha256=StringColumn.concatenate([table.sha256 for table in tables]),
+            rows=_joined_rows(tables),
         )
 
     def take(self, indices: np.ndarray) -> ClipTable:
@@ -121,6 +128,7 @@ class ClipTable(Sequence[Clip]):
             label_indices=self.label_indices[spans(starts, lengths)],
             split_codes=self.split_codes[indices],
             sha256=self.sha256.take(indices),
+            rows=None if self.rows is None else self.rows[indices],
         )
 
     def full_paths(self) -> StringColumn:
@@ -170,6 +178,7 @@ class ClipTable(Sequence[Clip]):
             ends,
             self.split_codes[rows].tolist(),
             self.sha256.text_of(first, last),
+            [NO_ROW] * (last - first) if self.rows is None else self.rows[rows].tolist(),
             strict=True,
         )
         return [
@@ -181,6 +190,21 @@ class ClipTable(Sequence[Clip]):
                 labels=tuple(labels[first_label:end_label]),
                 split=self.split_names[code],
                 sha256=sha256 or None,
+                row=None if row == NO_ROW else row,
             )
-            for id_, path, start_s, end_s, first_label, end_label, code, sha256 in columns
+            for id_, path, start_s, end_s, first_label, end_label, code, sha256, row in columns
         ]
+
+
+def _rows_of(clips: Sequence[Clip]) -> np.ndarray | None:
+    if all(clip.row is None for clip in clips):
+        return None
+    return np.array([NO_ROW if clip.row is None else clip.row for clip in clips], dtype=np.int64)
+
+
+def _joined_rows(tables: Sequence[ClipTable]) -> np.ndarray | None:
+    if all(table.rows is None for table in tables):
+        return None
+    return np.concatenate(
+        [np.full(len(table), NO_ROW, dtype=np.int64) if table.rows is None else table.rows for table in tables]
+    )

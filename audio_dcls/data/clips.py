@@ -9,7 +9,7 @@ leaves it out and lists it.
 from __future__ import annotations
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
@@ -23,8 +23,9 @@ from audio_dcls.data.augment.waveform import WaveformAugment
 from audio_dcls.data.cache import WaveformCache
 from audio_dcls.data.check import ClipProblem
 from audio_dcls.data.clip_table import Clip, ClipTable
-from audio_dcls.data.decode import fit_length, read_clip
+from audio_dcls.data.decode import fit_length
 from audio_dcls.data.sampler import counted_rng
+from audio_dcls.data.sources import read_clip_audio
 from audio_dcls.errors import ArgumentError, AudioFileError
 
 
@@ -136,6 +137,8 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
         self.num_mels = num_mels
         self.num_frames = num_frames
         self.seed = seed
+        self.before_item: Callable[[int, int], None] | None = None
+        """Called with epoch and index before a clip is read; fetches remote shards ahead."""
         self._check(cache)
         self._cache = WaveformCache(len(self.clips), clip_samples) if cache == "memory" else None
 
@@ -150,6 +153,8 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
     def __getitem__(self, item: tuple[int, int]) -> Sample | FailedSample:
         """The clip `item` = (epoch, index), or its failure."""
         epoch, index = item
+        if self.before_item is not None:
+            self.before_item(epoch, index)
         clip = self.clips[index]
         with _Naming(clip):
             try:
@@ -200,7 +205,7 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
         if waveform is None:
             last_s = (clip.start_s or 0.0) + self.clip_samples / self.sample_rate_hz
             end_s = last_s if clip.end_s is None else min(clip.end_s, last_s)
-            segment = read_clip(clip.path, sample_rate_hz=self.sample_rate_hz, start_s=clip.start_s, end_s=end_s)
+            segment = read_clip_audio(clip, sample_rate_hz=self.sample_rate_hz, end_s=end_s)
             waveform = fit_length(segment, self.clip_samples)
             if self._cache is not None:
                 self._cache.put(index, waveform)

@@ -6,12 +6,15 @@ promised length and fail, or stop, on the way.
 
 from __future__ import annotations
 
+import io
 import math
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 import soundfile
+
+from audio_dcls.data.stored_sound import EncodedSound
 
 UNKNOWN_FRAMES = 2**62
 """libsndfile reports 2^63 - 1 frames where a header gives no length."""
@@ -31,7 +34,7 @@ _DATA_SIZE = re.compile(r"^\s*(?:data|SSND|Data Size)\s*:\s*(\d+) \(should be (\
 _OUTER_SIZE = re.compile(r"^\s*(?:riff|Riff size)\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
 
 
-def promised_frames(sound: soundfile.SoundFile, path: Path) -> float | None:
+def promised_frames(sound: soundfile.SoundFile, path: Path | EncodedSound) -> float | None:
     """Number of frames the container says it holds.
 
     Returns:
@@ -52,9 +55,9 @@ def promised_frames(sound: soundfile.SoundFile, path: Path) -> float | None:
     return round(sound.frames * promised_bytes / actual_bytes) if sound.frames and actual_bytes else math.inf
 
 
-def _breaks_off_in_ogg_page(path: Path) -> bool:
+def _breaks_off_in_ogg_page(path: Path | EncodedSound) -> bool:
     """Whether the last page (RFC 3533, section 6) is longer than what is left of the file."""
-    with path.open("rb") as stream:
+    with io.BytesIO(path.content) if isinstance(path, EncodedSound) else path.open("rb") as stream:
         num_bytes = stream.seek(0, 2)
         stream.seek(max(0, num_bytes - OGG_MAX_PAGE_BYTES))
         tail = stream.read()
@@ -68,12 +71,12 @@ def _breaks_off_in_ogg_page(path: Path) -> bool:
     return len(page) < OGG_PAGE_HEADER_BYTES + num_segments + sum(segments)
 
 
-def _mpeg_frames(sound: soundfile.SoundFile, path: Path) -> float | None:
+def _mpeg_frames(sound: soundfile.SoundFile, path: Path | EncodedSound) -> float | None:
     """What the first frame promises in its Xing, Info or VBRI header; without one, a count of the frames.
 
     libsndfile guesses the length of such a file from the bit rate of its first frame, and stops there.
     """
-    content = path.read_bytes()
+    content = path.content if isinstance(path, EncodedSound) else path.read_bytes()
     first = 0
     if content.startswith(b"ID3") and len(content) > ID3_HEADER_BYTES:  # https://id3.org/id3v2.4.0-structure, 3.1
         size = content[ID3_HEADER_BYTES - 4 : ID3_HEADER_BYTES]

@@ -5,6 +5,7 @@ T samples at the wanted rate, as long as the clip is; nothing is padded here but
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import soundfile
 import soxr
 
 from audio_dcls.data.container import UNKNOWN_FRAMES, promised_frames
+from audio_dcls.data.stored_sound import EncodedSound, PcmSound, StoredSound
 from audio_dcls.errors import ArgumentError, AudioFileError
 
 MIN_DURATION_S = 0.1
@@ -24,12 +26,13 @@ MIN_DECODED_SHARE = 0.95
 """A clip of which less than this share could be decoded is not used."""
 BLOCK_SAMPLES = 2**23
 """Samples decoded at once, 95 s of stereo at 44.1 kHz: an hour is mixed down piece by piece."""
+FULL_SCALE_INT16 = 32_768
 FILE_RATES_HZ = range(1_000, 1_000_001)
 """Rates a header may name; beyond lies damage, and a resampler asked for gigabytes."""
 
 
 def read_clip(
-    path: str | Path,
+    path: str | Path | StoredSound,
     *,
     sample_rate_hz: int = 32_000,
     start_s: float | None = None,
@@ -39,7 +42,7 @@ def read_clip(
     """Decode a clip, mix it down to mono (the mean over channels) and resample it (soxr HQ).
 
     Args:
-        path: any file libsndfile reads: wav, flac, ogg (vorbis, opus), mp3, aiff and others.
+        path: any file libsndfile reads: wav, flac, ogg (vorbis, opus), mp3, aiff and others; or a sound in memory.
         sample_rate_hz: rate of the result, at least 1.
         start_s: where the clip starts in the file, at least 0; None is its beginning. Only the clip is decoded.
         end_s: where the clip ends, more than `start_s`; None, or a time beyond the end of the file, is the file's end.
@@ -67,7 +70,7 @@ def read_clip(
 
 
 def decode_mono(
-    path: str | Path, *, start_s: float | None = None, end_s: float | None = None
+    path: str | Path | StoredSound, *, start_s: float | None = None, end_s: float | None = None
 ) -> tuple[np.ndarray, int]:
     """Decode a clip at the file's own rate, mixed down to mono.
 
@@ -77,7 +80,10 @@ def decode_mono(
     Raises:
         AudioFileError: reason missing, empty, unreadable or out_of_range.
     """
-    path = Path(path)
+    path = Path(path) if isinstance(path, str) else path
+    if isinstance(path, PcmSound):
+        return _cut(path, start_s, end_s), path.sample_rate_hz
+    name = sound_name(path)
     with _opened(path) as sound:
         rate_hz = sound.samplerate
         promised = promised_frames(sound, path)
@@ -85,20 +91,25 @@ def decode_mono(
         first = round((start_s or 0.0) * rate_hz)
         last = total if end_s is None else min(round(end_s * rate_hz), total)
         if first >= total:
-            raise AudioFileError(
-                f"'{path}' is {total / rate_hz:.2f} s long, so nothing lies at start_s (={start_s}); "
-                "mend the times of the clip",
-                reason="out_of_range",
-            )
+            raise _beyond_the_end(path, total / rate_hz, start_s)
         waveform = _read_mono(sound, first, min(last, sound.frames))
         if promised is not None and len(waveform) < MIN_DECODED_SHARE * (last - first):
             of = "" if math.isinf(last) else f" of {(last - first) / rate_hz:.2f}"
             raise AudioFileError(
-                f"'{path}' breaks off: {len(waveform) / rate_hz:.2f}{of} s of the clip could be decoded, the file is "
-                "truncated; fetch or write it again",
+                f"{name} breaks off: {len(waveform) / rate_hz:.2f}{of} s of the clip could be decoded, the file "
+                "is truncated; fetch or write it again",
                 reason="unreadable",
             )
     return waveform, rate_hz
+
+
+def sound_name(path: str | Path | StoredSound) -> str:
+    """How a message names a sound: a file in quotes, a stored sound as its store does.
+
+    >>> sound_name("a.wav")
+    "'a.wav'"
+    """
+    return path.name if isinstance(path, EncodedSound | PcmSound) else f"'{path}'"
 
 
 def sound_duration_s(path: str | Path) -> float:
@@ -111,7 +122,9 @@ def sound_duration_s(path: str | Path) -> float:
         return sound.frames / sound.samplerate
 
 
-def check_waveform(waveform: np.ndarray, sample_rate_hz: int, path: str | Path, *, require_sound: bool = True) -> None:
+def check_waveform(
+    waveform: np.ndarray, sample_rate_hz: int, path: str | Path | StoredSound, *, require_sound: bool = True
+) -> None:
     """Refuse a waveform nothing can be learnt from.
 
     Args:
@@ -128,11 +141,12 @@ def check_waveform(waveform: np.ndarray, sample_rate_hz: int, path: str | Path, 
     Traceback (most recent call last):
     audio_dcls.errors.AudioFileError: 'a.wav' is silent: its samples swing by 0e+00, which must be at least 2e-05; ...
     """
+    name = sound_name(path)
     lowest, highest = (float(waveform.min()), float(waveform.max())) if len(waveform) else (0.0, 0.0)
     if not (math.isfinite(lowest) and math.isfinite(highest)):
         where = int(np.argmin(np.isfinite(waveform)))
         raise AudioFileError(
-            f"'{path}' holds {waveform[where]} at {where / sample_rate_hz:.3f} s of the clip; samples must be finite, "
+            f"{name} holds {waveform[where]} at {where / sample_rate_hz:.3f} s of the clip; samples must be finite, "
             "write the file again",
             reason="not_finite",
         )
@@ -140,13 +154,13 @@ def check_waveform(waveform: np.ndarray, sample_rate_hz: int, path: str | Path, 
         return
     if len(waveform) < MIN_DURATION_S * sample_rate_hz:
         raise AudioFileError(
-            f"'{path}' gives {len(waveform) / sample_rate_hz:.3f} s of sound, which must be at least {MIN_DURATION_S}; "
+            f"{name} gives {len(waveform) / sample_rate_hz:.3f} s of sound, which must be at least {MIN_DURATION_S}; "
             "remove the clip or mend its times",
             reason="too_short",
         )
     if highest - lowest < MIN_SWING:
         raise AudioFileError(
-            f"'{path}' is silent: its samples swing by {highest - lowest:.0e}, which must be at least {MIN_SWING:.0e}; "
+            f"{name} is silent: its samples swing by {highest - lowest:.0e}, which must be at least {MIN_SWING:.0e}; "
             "remove the clip or fetch it again",
             reason="silent",
         )
@@ -176,9 +190,10 @@ def _check_arguments(sample_rate_hz: int, start_s: float | None, end_s: float | 
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+def _opened(path: Path | EncodedSound) -> Iterator[soundfile.SoundFile]:
     """An open sound file with at least one frame; what libsndfile or the disk says becomes an AudioFileError."""
     _check_file(path)
+    name = sound_name(path)
     try:
         with _open(path) as sound:
             _check_header(sound, path)
@@ -186,50 +201,80 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
     except soundfile.SoundFileError as error:
         detail = getattr(error, "error_string", str(error)).removeprefix("Error : ").strip().rstrip(".")
         raise AudioFileError(
-            f"'{path}' cannot be decoded ({detail}): it is damaged, truncated, or no sound libsndfile reads; "
+            f"{name} cannot be decoded ({detail}): it is damaged, truncated, or no sound libsndfile reads; "
             "fetch it again, or convert it to flac",
             reason="unreadable",
         ) from error
     except OSError as error:
-        message = f"'{path}' cannot be read ({error.strerror or error}); check its disk and permissions"
+        message = f"{name} cannot be read ({error.strerror or error}); check its disk and permissions"
         raise AudioFileError(message, reason="unreadable") from error
 
 
-def _open(path: Path) -> soundfile.SoundFile:
+def _open(path: Path | EncodedSound) -> soundfile.SoundFile:
     try:
-        return soundfile.SoundFile(path)
+        return soundfile.SoundFile(io.BytesIO(path.content) if isinstance(path, EncodedSound) else path)
     except TypeError as error:  # soundfile asks for the parameters of what is named .raw
-        message = f"'{path}' has no header that tells how to decode it; write it as wav or flac"
+        message = f"{sound_name(path)} has no header that tells how to decode it; write it as wav or flac"
         raise AudioFileError(message, reason="unreadable") from error
 
 
-def _check_header(sound: soundfile.SoundFile, path: Path) -> None:
+def _check_header(sound: soundfile.SoundFile, path: Path | EncodedSound) -> None:
+    name = sound_name(path)
     if sound.frames >= UNKNOWN_FRAMES:
-        message = f"'{path}' does not say how long it is (a streamed {sound.format}); write it again with its length"
+        message = f"{name} does not say how long it is (a streamed {sound.format}); write it again with its length"
         raise AudioFileError(message, reason="unreadable")
     if sound.samplerate not in FILE_RATES_HZ:
         raise AudioFileError(
-            f"'{path}' names a rate of {sound.samplerate} Hz, which must be {FILE_RATES_HZ[0]} to {FILE_RATES_HZ[-1]}; "
+            f"{name} names a rate of {sound.samplerate} Hz, which must be {FILE_RATES_HZ[0]} to {FILE_RATES_HZ[-1]}; "
             "its header is damaged, fetch or write it again",
             reason="unreadable",
         )
     if sound.frames == 0 and not promised_frames(sound, path):
-        raise AudioFileError(f"'{path}' holds no audio frame; remove it or fetch it again", reason="empty")
+        raise AudioFileError(f"{name} holds no audio frame; remove it or fetch it again", reason="empty")
 
 
-def _check_file(path: Path) -> None:
+def _check_file(path: Path | EncodedSound) -> None:
+    if isinstance(path, EncodedSound):
+        if not path.content:
+            raise AudioFileError(f"{path.name} is empty (0 bytes); remove it or fetch it again", reason="empty")
+        return
+    name = f"'{path}'"
     try:
         status = path.stat()
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a NUL in the path
-        message = f"'{path}' does not exist; check the path, or remove the clip"
+        message = f"{name} does not exist; check the path, or remove the clip"
         raise AudioFileError(message, reason="missing") from error
     except OSError as error:
-        message = f"'{path}' cannot be opened ({error.strerror}); check its path and permissions"
+        message = f"{name} cannot be opened ({error.strerror}); check its path and permissions"
         raise AudioFileError(message, reason="unreadable") from error
     if not path.is_file():
-        raise AudioFileError(f"'{path}' is not a file; give the path of a sound file", reason="unreadable")
+        raise AudioFileError(f"{name} is not a file; give the path of a sound file", reason="unreadable")
     if status.st_size == 0:
-        raise AudioFileError(f"'{path}' is empty (0 bytes); remove it or fetch it again", reason="empty")
+        raise AudioFileError(f"{name} is empty (0 bytes); remove it or fetch it again", reason="empty")
+
+
+def _cut(sound: PcmSound, start_s: float | None, end_s: float | None) -> np.ndarray:
+    """A stretch of samples, mixed down to mono (T,) float32."""
+    total = len(sound.samples)
+    if total == 0:
+        raise AudioFileError(f"{sound.name} holds no audio frame; remove it or fetch it again", reason="empty")
+    first = round((start_s or 0.0) * sound.sample_rate_hz)
+    if first >= total:
+        raise _beyond_the_end(sound, total / sound.sample_rate_hz, start_s)
+    last = total if end_s is None else min(round(end_s * sound.sample_rate_hz), total)
+    samples = sound.samples[first:last]
+    frames = samples.astype(np.float32)
+    if samples.dtype.kind == "i":
+        frames *= np.float32(1 / FULL_SCALE_INT16)
+    return frames if frames.ndim == 1 else _downmix(frames)
+
+
+def _beyond_the_end(path: str | Path | StoredSound, duration_s: float, start_s: float | None) -> AudioFileError:
+    return AudioFileError(
+        f"{sound_name(path)} is {duration_s:.2f} s long, so nothing lies at start_s (={start_s}); "
+        "mend the times of the clip",
+        reason="out_of_range",
+    )
 
 
 def _read_mono(sound: soundfile.SoundFile, first: int, last: float) -> np.ndarray:

@@ -14,10 +14,13 @@ import pandas as pd
 from audio_dcls.data.clip_table import Clip, ClipTable
 from audio_dcls.data.csv_file import write_csv
 from audio_dcls.data.manifest_rows import others, read_manifest
+from audio_dcls.data.sources import HDF5_SUFFIXES, PARQUET_SUFFIX
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import SEPARATOR, LabelSet
 
 __all__ = ["Clip", "Manifest"]
+
+INDEX_SUFFIX = ".clips"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +52,8 @@ class Manifest:
         """Read a manifest; no sound file is opened.
 
         Args:
-            path: CSV file with the columns id, path, start_s, end_s, labels, split and, if wanted, sha256.
+            path: CSV file with the columns id, path, start_s, end_s, labels, split and, if wanted, sha256; or a store
+                of clips: an HDF5 file, a packed index (.clips), or a pack, by its folder or address.
             labels: classes the labels are looked up in.
 
         Raises:
@@ -57,8 +61,7 @@ class Manifest:
                 repeated; a path or split is empty; a time is not a number or negative, or start_s is not before end_s;
                 a label is unknown. The message names the file, row, column and value, and what to do.
         """
-        path = Path(path)
-        return cls(clips=read_manifest(path, labels), labels=labels, source=str(path))
+        return cls(clips=_read(path, labels), labels=labels, source=str(path))
 
     @classmethod
     def concatenate(cls, manifests: Sequence[Manifest]) -> Manifest:
@@ -128,6 +131,24 @@ class Manifest:
     def splits(self) -> dict[str, int]:
         """Number of clips of each split, in order of first appearance."""
         return self.table.split_sizes()
+
+
+def _read(path: str | Path, labels: LabelSet) -> ClipTable:
+    """The clips of any kind of manifest, told by the name."""
+    suffix = Path(path).suffix.lower()
+    if "://" in str(path) or suffix == PARQUET_SUFFIX or Path(path).is_dir():
+        from audio_dcls.data.packed import pack_manifest
+
+        return pack_manifest.read_manifest(path, labels)
+    if suffix in HDF5_SUFFIXES:
+        from audio_dcls.data import hdf5_clips
+
+        return hdf5_clips.read_manifest(path, labels)
+    if suffix == INDEX_SUFFIX:
+        from audio_dcls.data import clip_index
+
+        return clip_index.read_index(path, labels)
+    return read_manifest(Path(path), labels)
 
 
 def _moved_paths(table: ClipTable, folder: Path) -> list[str]:
