@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -13,43 +13,74 @@ from audio_dcls_cli.progress import out, say
 if TYPE_CHECKING:
     import numpy as np
 
-    from audio_dcls.data.check import ClipReport
+    from audio_dcls.data.audit_summary import AuditSummary
+    from audio_dcls.data.class_pairs import ClassPair
+    from audio_dcls.data.clip_report import ClipProblem, ClipReport
     from audio_dcls.data.manifest import Manifest
+    from audio_dcls.labels import LabelSet
 
 PROBLEMS_SHOWN = 10
 
 
-def coverage_table(report: ClipReport) -> None:
-    """A row a split: clips listed, clips that can be used."""
+def coverage_table(summary: AuditSummary) -> None:
+    """A row a split: clips listed, clips that can be used, and the hash of their ids."""
     table = _table("split")
-    for header in ("clips", "usable", "coverage"):
+    for header in ("clips", "usable", "coverage", "clip ids"):
         table.add_column(header, justify="right")
-    for split, coverage in report.coverage().items():
-        table.add_row(Text(split), str(coverage.num_listed), str(coverage.num_usable), _percent(coverage.fraction))
-    if report.clips:
-        num_listed, num_usable = len(report.clips), len(report.usable)
-        table.add_row("all", str(num_listed), str(num_usable), _percent(num_usable / num_listed), style="bold")
+    for name, split in summary.splits.items():
+        part = split.coverage
+        row = (str(part.num_listed), str(part.num_usable), _percent(part.fraction), split.clip_id_hash)
+        table.add_row(Text(name), *row)
+    whole = summary.coverage
+    if whole.num_listed:
+        row = (str(whole.num_listed), str(whole.num_usable), _percent(whole.fraction), "")
+        table.add_row("all", *row, style="bold")
     out.print(table)
 
 
-def problem_table(report: ClipReport) -> None:
-    """A row a reason, and the first clips that cannot be used; nothing where all can."""
-    if not report.problems:
+def problem_table(report: ClipReport, summary: AuditSummary) -> None:
+    """A row a kind of fault, and the first clips that cannot be used; nothing where all can."""
+    counts = {name: split.faults for name, split in summary.splits.items()}
+    _kind_table("left out", summary.faults(), counts, report.problems)
+
+
+def warning_table(report: ClipReport, summary: AuditSummary) -> None:
+    """A row a kind of warning, and the first clips that have one; nothing where none has."""
+    counts = {name: split.warnings for name, split in summary.splits.items()}
+    _kind_table("used, with a warning", summary.warnings(), counts, report.warnings)
+
+
+def _kind_table(
+    title: str, kinds: Iterable[str], counts: Mapping[str, Mapping[str, int]], problems: Sequence[ClipProblem]
+) -> None:
+    if not problems:
         return
-    table = _table("reason")
-    splits = list(report.coverage())
-    for header in splits:
-        table.add_column(Text(header), justify="right")
-    counts = Counter((problem.reason, problem.split) for problem in report.problems)
-    for reason, _ in Counter(problem.reason for problem in report.problems).most_common():
-        table.add_row(reason, *(str(counts[reason, split]) for split in splits))
+    table = _table(title)
+    for split in counts:
+        table.add_column(Text(split), justify="right")
+    for kind in kinds:
+        table.add_row(kind, *(str(of_split.get(kind, 0)) for of_split in counts.values()))
     out.print()
     out.print(table)
     out.print()
-    for problem in report.problems[:PROBLEMS_SHOWN]:
+    for problem in problems[:PROBLEMS_SHOWN]:
         out.print(f"{problem.id} ({problem.reason}): {problem.message}", markup=False, soft_wrap=True)
-    if len(report.problems) > PROBLEMS_SHOWN:
-        say(f"… and {len(report.problems) - PROBLEMS_SHOWN} more; --report writes all of them")
+    if len(problems) > PROBLEMS_SHOWN:
+        say(f"… and {len(problems) - PROBLEMS_SHOWN} more; --report writes all of them")
+
+
+def pair_table(labels: LabelSet, pairs: Sequence[ClassPair]) -> None:
+    """A row a pair of classes that clips have at once; nothing where every clip has one."""
+    if not pairs:
+        return
+    table = _table("classes together")
+    for header in ("clips", "of the rarer one"):
+        table.add_column(header, justify="right")
+    for pair in pairs:
+        names = Text(f"{labels.names[pair.first]} + {labels.names[pair.second]}")
+        table.add_row(names, str(pair.num_clips), f"{pair.share:.0%}")
+    out.print()
+    out.print(table)
 
 
 def class_table(manifest: Manifest, counts: dict[str, np.ndarray], top_k: int) -> None:

@@ -19,12 +19,12 @@ import numpy as np
 from audio_dcls.data.check_journal import CheckJournal
 from audio_dcls.data.clip_report import ClipProblem, ClipReport, ClipWarning, Coverage
 from audio_dcls.data.clip_table import Clip, ClipTable
-from audio_dcls.data.decode import check_waveform, decode_mono
+from audio_dcls.data.decode import check_waveform, decode_mono, sound_name
 from audio_dcls.data.known_outcomes import KnownOutcomes, sound_keys
 from audio_dcls.data.outcome_table import CONTENT_BYTES, NO_FILE, USABLE, Outcome, OutcomeBuilder
 from audio_dcls.data.parallel import map_in_batches
 from audio_dcls.data.sources import stored_sound
-from audio_dcls.data.stored_sound import EncodedSound, PcmSound
+from audio_dcls.data.stored_sound import EncodedSound, PcmSound, StoredSound
 from audio_dcls.errors import ArgumentError, AudioFileError
 
 __all__ = ["ClipProblem", "ClipReport", "ClipWarning", "Coverage", "check_clips"]
@@ -127,10 +127,11 @@ def _measure(clip: Clip, num_bytes: int, modified_ns: int) -> Outcome:
     Raises:
         AudioFileError: it cannot be used.
     """
+    sound = stored_sound(clip)
     if clip.sha256 is not None:
-        _check_content(clip, clip.sha256)
-    waveform, rate_hz = decode_mono(stored_sound(clip), start_s=clip.start_s, end_s=clip.end_s)
-    check_waveform(waveform, rate_hz, clip.path)
+        _check_content(sound, clip.sha256)
+    waveform, rate_hz = decode_mono(sound, start_s=clip.start_s, end_s=clip.end_s)
+    check_waveform(waveform, rate_hz, sound)
     num_clipped = np.count_nonzero(waveform >= FULL_SCALE) + np.count_nonzero(waveform <= -FULL_SCALE)
     digest = hashlib.blake2b(rate_hz.to_bytes(4, "little"), digest_size=CONTENT_BYTES, usedforsecurity=False)
     digest.update(np.ascontiguousarray(waveform))
@@ -145,20 +146,19 @@ def _measure(clip: Clip, num_bytes: int, modified_ns: int) -> Outcome:
     )
 
 
-def _check_content(clip: Clip, sha256: str) -> None:
+def _check_content(sound: Path | StoredSound, sha256: str) -> None:
     """Refuse a sound that is not the one listed; one that is not there is left to the decoder."""
-    sound = stored_sound(clip)
     if isinstance(sound, EncodedSound):
         found = hashlib.sha256(sound.content).hexdigest()
     elif isinstance(sound, PcmSound):
         found = hashlib.sha256(np.ascontiguousarray(sound.samples)).hexdigest()
-    elif clip.path.is_file():
-        found = _file_digest(clip.path)
+    elif sound.is_file():
+        found = _file_digest(sound)
     else:
         return
     if found != sha256:
         raise AudioFileError(
-            f"'{clip.path}' has the SHA-256 {found[:12]}..., listed is {sha256[:12]}...; "
+            f"{sound_name(sound)} has the SHA-256 {found[:12]}..., listed is {sha256[:12]}...; "
             "fetch the file again, or clear the cell to accept it",
             reason="changed",
         )
