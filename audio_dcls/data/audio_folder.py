@@ -13,8 +13,9 @@ from audio_dcls.errors import ManifestError
 
 DECODED = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".rf64")
 """Extensions libsndfile reads."""
-NOT_DECODED = (".m4a", ".aac", ".mp4", ".webm", ".mkv")
-"""Found all the same, so that a check says `unreadable` and not `missing`; a file of the first kind goes before."""
+VIDEO = (".m4a", ".aac", ".mp4", ".webm", ".mkv", ".mka", ".mov")
+"""Extensions read with the extra `[video]`; a file of the first kind goes before. They are found without it too, so
+that a check names the extra and does not say `missing`."""
 
 _TIME = r"\d+(?:\.\d+)?"
 _START = re.compile(rf"(.+)_({_TIME})")
@@ -43,7 +44,7 @@ class AudioFolder:
         self.num_files = len(paths)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         self._by_base: dict[str, list[str]] = defaultdict(list)
-        for path in sorted(paths, key=lambda path: (path.lower().endswith(NOT_DECODED), path)):
+        for path in sorted(paths, key=lambda path: (path.lower().endswith(VIDEO), path)):
             stem = os.path.splitext(os.path.basename(path))[0]
             self._by_stem[stem].append(path)
             for pattern in (_START, _START_END):
@@ -107,4 +108,4 @@ def _audio_files(folder: Path) -> Iterator[str]:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        yield from (os.path.join(parent, file) for file in files if file.lower().endswith(DECODED + NOT_DECODED))
+        yield from (os.path.join(parent, file) for file in files if file.lower().endswith(DECODED + VIDEO))

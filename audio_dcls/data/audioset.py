@@ -60,7 +60,7 @@ def import_audioset(
     """Build a manifest from segments lists and folders of audio.
 
     A file is looked for, at any depth, as `YTID_start_end`, `YTID_start` (seconds or milliseconds) or `YTID`, each also
-    with a `Y` before it, with any extension libsndfile reads.
+    with a `Y` before it, with any extension libsndfile or, after those, the extra `[video]` reads.
 
     Args:
         segments: lists, each with the split its segments belong to; at least one.

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from audio_dcls.data.clip_set import id_hash
 from audio_dcls_cli import main
 
 SEGMENTS = (
@@ -78,25 +79,45 @@ def test_imported_manifest(folder: Path) -> None:
 
 
 def test_check_tells_coverage_and_reasons(folder: Path) -> None:
-    done = run("check", "clips.csv", "--report", "report.csv", cwd=folder, code=1)
-    assert done.stdout.split("\n\n")[0].split() == (
-        ["split", "clips", "usable", "coverage", "eval", "4", "2", "50.0%", "all", "4", "2", "50.0%"]
-    )
+    done = run("check", "clips.csv", "--report", "report.csv", "--html", "page/audit.html", cwd=folder, code=1)
+    lines = [line.split() for line in done.stdout.split("\n\n")[0].splitlines()]
+    usable = id_hash(["aaaaaaaaaaa_30000"])
+    assert lines == [
+        ["split", "clips", "usable", "coverage", "clip", "ids"],
+        ["eval", "4", "2", "50.0%", id_hash(["aaaaaaaaaaa_30000", "bbbbbbbbbbb_0"])],
+        ["all", "4", "2", "50.0%"],
+    ]
     assert "ccccccccccc_0 (unreadable): 'audio/ccccccccccc.wav'" in done.stdout
     assert "ddddddddddd_0 (missing): 'audio/ddddddddddd.wav' does not exist" in done.stdout
-    reasons = [row["reason"] for row in csv.DictReader((folder / "report.csv").open(newline=""))]
-    assert reasons == ["", "", "unreadable", "missing"]
-    document = json.loads(run("check", "clips.csv", "--report", "report.csv", "--json", cwd=folder, code=1).stdout)
-    assert document["splits"] == {"eval": {"num_listed": 4, "num_usable": 2, "fraction": 0.5}}
-    assert document["reasons"] == {"unreadable": 1, "missing": 1}
-    assert [problem["id"] for problem in document["problems"]] == ["ccccccccccc_0", "ddddddddddd_0"]
+    assert "bbbbbbbbbbb_0 (duplicate): 'audio/bbbbbbbbbbb_0_10.flac' holds the same sound as" in done.stdout
+    assert "<h1>Audit</h1>" in (folder / "page" / "audit.html").read_text()
+    rows = list(csv.DictReader((folder / "report.csv").open(newline="")))
+    assert [row["reason"] for row in rows] == ["", "", "unreadable", "missing"]
+    assert [row["warnings"] for row in rows] == ["", "duplicate", "", ""]
+    options = ("--report", "report.csv", "--json", "--duplicates", "drop")
+    document = json.loads(run("check", "clips.csv", *options, cwd=folder, code=1).stdout)
+    split = document["splits"]["eval"]
+    assert (split["num_listed"], split["num_usable"], split["fraction"]) == (4, 1, 0.25)
+    assert split["clip_id_hash"] == usable
+    assert document["faults"] == {"unreadable": 1, "missing": 1, "duplicate": 1}
+    assert [problem["id"] for problem in document["problems"]] == ["bbbbbbbbbbb_0", "ccccccccccc_0", "ddddddddddd_0"]
+
+
+def test_check_by_options(folder: Path) -> None:
+    (folder / "good.csv").write_text("".join((folder / "clips.csv").read_text().splitlines(keepends=True)[:3]))
+    options = ("--clip-s", "3", "--tolerance-s", "1.9", "--clipped-share", "0", "--json")
+    document = json.loads(run("check", "good.csv", *options, cwd=folder).stdout)
+    assert document["warnings"] == {"wrong_length": 2, "duplicate": 1}
+    assert {problem["is_fault"] for problem in document["problems"]} == {False}
+    done = run("check", "good.csv", "--held-out", "test", cwd=folder, code=2)
+    assert "`held_out` names 'test', which must be one of eval" in done.stderr
 
 
 def test_check_of_good_clips_exits_with_0(folder: Path) -> None:
     (folder / "good.csv").write_text("".join((folder / "clips.csv").read_text().splitlines(keepends=True)[:3]))
     done = run("check", "good.csv", "--workers", 0, cwd=folder)
     assert "100.0%" in done.stdout
-    assert "reason" not in done.stdout
+    assert "left out" not in done.stdout
 
 
 def test_in_a_process_of_its_own(folder: Path) -> None:
@@ -113,7 +134,9 @@ def test_stats(folder: Path) -> None:
     counts = {entry["name"]: entry["eval"] for entry in document["classes"]}
     assert len(counts) == 527
     assert {name: count for name, count in counts.items() if count} == {"Speech": 2, "Music": 1, "Dog": 2}
+    assert document["class_pairs"] == [{"first": "/m/09x0r", "second": "/m/04rlf", "num_clips": 1, "share": 1.0}]
     done = run("stats", "clips.csv", "--top-k", 2, cwd=folder)
+    assert "Speech + Music" in done.stdout
     assert "3 of 527" in done.stdout
     assert "1 more classes" in done.stdout
 
@@ -124,7 +147,7 @@ def test_stats(folder: Path) -> None:
         (["check", "none.csv"], ["none.csv", "does not exist"]),
         (["check", "eval_segments.csv"], ["eval_segments.csv", "row 3 has 4 cells"]),
         (["check", "clips.csv", "--labels", "none.csv"], ["label file", "does not exist"]),
-        (["check", "clips.csv", "--report", "clips.csv"], ["clips.csv", "not a row of a clip report"]),
+        (["check", "clips.csv", "--report", "clips.csv"], ["clips.csv", "not the header of a clip report"]),
         (
             ["audioset", "--segments", "eval_segments.csv", "--audio", "no", "--out", "x.csv"],
             ["'no'", "does not exist"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -18,11 +19,11 @@ from audio_dcls_cli import main
 
 @pytest.fixture
 def make_sounds() -> Callable[..., None]:
-    """Writes 0.2 s of noise under each name."""
+    """Writes 0.2 s of noise under each name; every name sounds different."""
 
     def make(folder: Path, *names: str) -> None:
-        noise = 0.1 * np.random.default_rng(0).standard_normal(1600)
         for name in names:
+            noise = 0.1 * np.random.default_rng(zlib.crc32(name.encode())).standard_normal(1600)
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(folder / name, noise, 8000)
 

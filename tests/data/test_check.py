@@ -11,6 +11,7 @@ import soundfile
 
 from audio_dcls.data import check
 from audio_dcls.data.check import ClipReport, Coverage, check_clips
+from audio_dcls.data.clip_report import COLUMNS, FORMER_COLUMNS
 from audio_dcls.data.clip_table import Clip, ClipTable
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.parallel import map_in_batches
@@ -109,13 +110,13 @@ def test_written_and_read(clips, tmp_path):
 def count_reads(monkeypatch) -> list[Path]:
     """Paths decoded from now on."""
     paths: list[Path] = []
-    read_clip = check.read_clip
+    decode_mono = check.decode_mono
 
     def counted(path: Path, **keywords):
         paths.append(path)
-        return read_clip(path, **keywords)
+        return decode_mono(path, **keywords)
 
-    monkeypatch.setattr(check, "read_clip", counted)
+    monkeypatch.setattr(check, "decode_mono", counted)
     return paths
 
 
@@ -146,7 +147,7 @@ def test_what_changed_is_decoded_again(clips, tmp_path, monkeypatch):
     assert not {missing.id, silent.id, other.id} & {problem.id for problem in again.problems}
 
 
-@pytest.mark.parametrize("content", ["id,path\na,b\n", ",".join(check.COLUMNS) + "\na,b,,,train,,,,many,1\n"])
+@pytest.mark.parametrize("content", ["id,path\na,b\n", ",".join(FORMER_COLUMNS) + "\na,b,,,train,,,,many,1\n"])
 def test_what_is_no_report_is_named(tmp_path, content):
     (tmp_path / "report.csv").write_text(content)
     with pytest.raises(ManifestError, match=r"report.csv', row \d"):
