@@ -39,7 +39,9 @@ def label_matrix(table: ClipTable, num_classes: int) -> scipy.sparse.csr_array:
             f"`num_classes` (={num_classes}) must be above every label index, and a clip has index {bad}; give the "
             "number of classes of the manifest's labels"
         )
-    starts = np.concatenate([np.zeros(1, dtype=np.int64), table.label_ends])
+    # scipy wants one type for both, and would copy the indices to the wider one.
+    dtype = indices.dtype if len(indices) <= np.iinfo(indices.dtype).max else np.int64
+    starts = np.concatenate([np.zeros(1, dtype=dtype), table.label_ends.astype(dtype)])
     ones = np.ones(len(indices), dtype=np.int8)
     return scipy.sparse.csr_array((ones, indices, starts), shape=(len(table), num_classes))
 
