@@ -6,6 +6,7 @@ T samples.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -37,3 +38,12 @@ class PcmSound:
 
 
 StoredSound = EncodedSound | PcmSound
+
+
+def sound_name(path: str | Path | StoredSound) -> str:
+    """How a message names a sound: a file in quotes, a stored sound as its store does.
+
+    >>> sound_name("a.wav")
+    "'a.wav'"
+    """
+    return path.name if isinstance(path, EncodedSound | PcmSound) else f"'{path}'"
