@@ -23,7 +23,7 @@ from audio_dcls.data.augment.waveform import WaveformAugment
 from audio_dcls.data.cache import WaveformCache
 from audio_dcls.data.check import ClipProblem
 from audio_dcls.data.clip_table import Clip, ClipTable
-from audio_dcls.data.decode import fit_length
+from audio_dcls.data.decode import ResampleQuality, check_resample_quality, fit_length
 from audio_dcls.data.sampler import counted_rng
 from audio_dcls.data.sources import read_clip_audio
 from audio_dcls.errors import ArgumentError, AudioFileError
@@ -105,6 +105,7 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
         cache: `memory` keeps the fitted waveforms, before augmentation, in memory shared by all workers.
         mask: keywords of `draw_mask_boxes`, or None.
         num_mels: rows of the mel spectrogram; needed with `mask`.
+        resample_quality: of soxr.
 
     Raises:
         ArgumentError: a number, a keyword or a label is out of range, or the cache does not fit in memory.
@@ -125,6 +126,7 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
         cache: Literal["none", "memory"] = "none",
         mask: Mapping[str, Any] | None = None,
         num_mels: int = 0,
+        resample_quality: ResampleQuality = "HQ",
     ) -> None:
         self.clips = clips if isinstance(clips, ClipTable) else ClipTable.from_clips(clips)
         self.num_classes = num_classes
@@ -137,6 +139,7 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
         self.num_mels = num_mels
         self.num_frames = num_frames
         self.seed = seed
+        self.resample_quality: ResampleQuality = resample_quality
         self.before_item: Callable[[int, int], None] | None = None
         """Called with epoch and index before a clip is read; fetches remote shards ahead."""
         self._check(cache)
@@ -205,7 +208,9 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
         if waveform is None:
             last_s = (clip.start_s or 0.0) + self.clip_samples / self.sample_rate_hz
             end_s = last_s if clip.end_s is None else min(clip.end_s, last_s)
-            segment = read_clip_audio(clip, sample_rate_hz=self.sample_rate_hz, end_s=end_s)
+            segment = read_clip_audio(
+                clip, sample_rate_hz=self.sample_rate_hz, end_s=end_s, resample_quality=self.resample_quality
+            )
             waveform = fit_length(segment, self.clip_samples)
             if self._cache is not None:
                 self._cache.put(index, waveform)
@@ -233,6 +238,7 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
                 raise ArgumentError(f"`{name}` (={getattr(self, name)}) must be at least 1")
         if cache not in ("none", "memory"):
             raise ArgumentError(f"`cache` (={cache!r}) must be 'none' or 'memory'")
+        check_resample_quality(self.resample_quality)
         labels = self.clips.label_indices
         if len(labels) and not 0 <= labels.min() <= labels.max() < self.num_classes:
             bad = labels.min() if labels.min() < 0 else labels.max()

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import pydantic
 
 from audio_dcls.data.clip_kinds import Duplicates
+from audio_dcls.data.decode import ResampleQuality
 from audio_dcls.data.folds import SplitNames, fold_name, hold_out
 from audio_dcls.settings import Settings
 
@@ -40,6 +41,8 @@ class DataConfig(Settings):
     duplicates: Duplicates = "keep"
     """The same sound twice in what is trained on, or in what is measured on: `keep` both, or `drop` the later clip. A
     training clip whose sound is also measured on is left out either way."""
+    resample_quality: ResampleQuality = "HQ"
+    """How soxr resamples what is not at the model's rate: `QQ`, `LQ`, `MQ`, `HQ` or `VHQ`; `HQ` is exact to 20 bits."""
     num_workers: Annotated[int, pydantic.Field(ge=0)] = 4
     """Processes that decode and perturb clips; 0 does it in the training process."""
     cache: Literal["none", "memory"] = "none"

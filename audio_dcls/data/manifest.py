@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from audio_dcls.data.clip_table import Clip, ClipTable
+from audio_dcls.data.clip_table import NO_ROW, Clip, ClipTable
 from audio_dcls.data.csv_file import write_csv
 from audio_dcls.data.manifest_rows import others, read_manifest
 from audio_dcls.data.sources import HDF5_SUFFIXES, PARQUET_SUFFIX
@@ -52,7 +52,7 @@ class Manifest:
         """Read a manifest; no sound file is opened.
 
         Args:
-            path: CSV file with the columns id, path, start_s, end_s, labels, split and, if wanted, sha256; or a store
+            path: CSV file with the columns id, path, start_s, end_s, labels, split and, if wanted, sha256 and row; or a store
                 of clips: an HDF5 file, a packed index (.clips), or a pack, by its folder or address.
             labels: classes the labels are looked up in.
 
@@ -104,6 +104,8 @@ class Manifest:
         }
         if len(table.sha256.text):
             columns["sha256"] = table.sha256.to_list()
+        if table.rows is not None:
+            columns["row"] = ["" if row == NO_ROW else row for row in table.rows.tolist()]
         write_csv(path, columns)
 
     def split(self, *names: str) -> Manifest:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from audio_dcls.data.clip_table import ClipTable
+from audio_dcls.data.clip_table import NO_ROW, ClipTable
 from audio_dcls.data.csv_file import read_csv
 from audio_dcls.data.label_column import LabelColumn
 from audio_dcls.data.string_column import StringColumn
@@ -21,6 +21,7 @@ from audio_dcls.labels import SEPARATOR, LabelSet
 
 REQUIRED = ("id", "path", "start_s", "end_s", "labels", "split")
 DIGEST = "sha256"
+ROW = "row"
 
 
 def read_manifest(path: Path, labels: LabelSet) -> ClipTable:
@@ -73,6 +74,7 @@ class ClipRows:
         self.ids: list[StringColumn] = []
         self.paths: list[StringColumn] = []
         self.sha256: list[StringColumn] = []
+        self.rows: list[np.ndarray] = []
         self.start_s: list[np.ndarray] = []
         self.end_s: list[np.ndarray] = []
         self.labels = LabelColumn(source, labels, separator=label_separator)
@@ -85,7 +87,7 @@ class ClipRows:
 
         Args:
             numbers: (n,) row numbers in the file.
-            columns: each required column, and `sha256` if there is one, (n,) strings.
+            columns: each required column, and `sha256` and `row` if there are such, (n,) strings.
 
         Raises:
             ManifestError: a cell breaks its rule.
@@ -103,6 +105,7 @@ class ClipRows:
         self.ids.append(StringColumn.from_strings(columns["id"]))
         self.paths.append(StringColumn.from_strings(columns["path"]))
         self.sha256.append(piece.digests())
+        self.rows.append(piece.rows())
         codes, names = pd.factorize(columns["split"])
         known = [self.split_names.setdefault(name.strip(), len(self.split_names)) for name in names]
         self.split_codes.append(np.array(known, dtype=np.int32)[codes])
@@ -117,6 +120,7 @@ class ClipRows:
         ids = StringColumn.concatenate(self.ids)
         self._check_unique(ids)
         label_ends, label_indices = self.labels.columns()
+        rows = np.concatenate([np.zeros(0, dtype=np.int64), *self.rows])
         return ClipTable(
             folder=folder,
             ids=ids,
@@ -128,6 +132,7 @@ class ClipRows:
             split_codes=np.concatenate([np.zeros(0, dtype=np.int32), *self.split_codes]),
             split_names=tuple(self.split_names),
             sha256=StringColumn.concatenate(self.sha256),
+            rows=rows if (rows != NO_ROW).any() else None,
         )
 
     def _check_unique(self, ids: StringColumn) -> None:
@@ -168,6 +173,15 @@ class Piece:
         wrong = np.array([bool(digest) and not re.fullmatch("[0-9a-f]{64}", digest) for digest in digests], dtype=bool)
         self.reject(DIGEST, wrong, "must be 64 hexadecimal digits, or empty; write it again with sha256sum")
         return StringColumn.from_strings(digests)
+
+    def rows(self) -> np.ndarray:
+        """Rows of stores (n,) int64, `NO_ROW` where a cell is empty."""
+        if ROW not in self.columns:
+            return np.full(len(self.numbers), NO_ROW, dtype=np.int64)
+        cells = [cell.strip() for cell in self.columns[ROW]]
+        wrong = np.array([bool(cell) and not re.fullmatch("[0-9]{1,18}", cell) for cell in cells], dtype=bool)
+        self.reject(ROW, wrong, "must be the number of a row of a store, 0 or more, or empty; mend it")
+        return np.array([int(cell) if cell else NO_ROW for cell in cells], dtype=np.int64)
 
     def reject(self, column: str, wrong: np.ndarray, rule: str, also: str | None = None) -> None:
         """Raise for the first row that is wrong, if any is."""

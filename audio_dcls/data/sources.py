@@ -10,16 +10,21 @@ from pathlib import Path
 import numpy as np
 
 from audio_dcls.data.clip_table import Clip
-from audio_dcls.data.decode import read_clip
+from audio_dcls.data.decode import ResampleQuality, read_clip
 from audio_dcls.data.stored_sound import StoredSound
 from audio_dcls.errors import AudioFileError
 
-HDF5_SUFFIXES = (".h5", ".hdf5")
+HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
 PARQUET_SUFFIX = ".parquet"
 
 
 def read_clip_audio(
-    clip: Clip, *, sample_rate_hz: int, end_s: float | None = None, require_sound: bool = True
+    clip: Clip,
+    *,
+    sample_rate_hz: int,
+    end_s: float | None = None,
+    require_sound: bool = True,
+    resample_quality: ResampleQuality = "HQ",
 ) -> np.ndarray:
     """A clip as a mono waveform, as `read_clip` gives it.
 
@@ -28,6 +33,7 @@ def read_clip_audio(
         sample_rate_hz: rate of the result.
         end_s: where to stop in the sound; None is its end.
         require_sound: whether a clip under 0.1 s, or a silent one, is refused.
+        resample_quality: of soxr.
 
     Shape: (T,) float32.
 
@@ -40,6 +46,7 @@ def read_clip_audio(
         start_s=clip.start_s,
         end_s=end_s,
         require_sound=require_sound,
+        resample_quality=resample_quality,
     )
 
 

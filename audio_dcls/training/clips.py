@@ -170,4 +170,5 @@ def build_dataset(
         cache=config.data.cache,
         mask=augment.mask_keywords() if augmented else None,
         num_mels=frontend.num_mels,
+        resample_quality=config.data.resample_quality,
     )
