@@ -3,7 +3,8 @@
 Makes a manifest of 2 084 320 rows and 527 classes, and measures, each in a process of its own: reading it from CSV,
 opening its packed index, the first batch plan, the shuffle of an epoch, the share of one of 32 processes, and the
 memory of its own (`Private_*` of /proc/PID/smaps_rollup) that each of eight loader workers has more than one with a
-table of a few hundred clips, forked and spawned. Linux only. Writes index.json and index.md:
+table of a few hundred clips, forked and spawned. Seconds are of processor time, the file in the page cache. Linux only.
+Writes index.json and index.md:
 
     python benchmarks/index.py
 """

@@ -4,7 +4,8 @@ Made sounds of 10 s, 44.1 kHz, stereo are written in each codec as loose files, 
 and packed. Each source is read as a worker of `ClipDataset` reads it (decoded, mixed down, resampled, checked, fitted),
 on one core, with and without the spectrogram. Beside them, in the same rounds, what published loaders do per item:
 `librosa.load` of the original at 32 kHz, then the mel on the CPU (torchaudio's, the faster of the two that are usual).
-Files are in the page cache: a disk or a network comes on top, for everyone.
+Times are of the processor, so that what else runs on the machine does not count; files are in the page cache, and a disk
+or a network comes on top, for everyone.
 
 Writes loader.json and loader.md, with the number of cores that GPUs of some rates need; needs the `test` extra:
 
@@ -19,6 +20,7 @@ import importlib.metadata
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -244,7 +246,7 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         calls = build_calls(Path(folder), args.clips)
-        times_ms = time_interleaved(calls, args.rounds, torch.device("cpu"))
+        times_ms = time_interleaved(calls, args.rounds, torch.device("cpu"), clock=time.process_time)
     contenders = {
         name: Contender(name, tuple(value / args.clips for value in values)) for name, values in times_ms.items()
     }
