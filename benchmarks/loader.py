@@ -4,7 +4,7 @@ Made sounds of 10 s, 44.1 kHz, stereo are written in each codec as loose files, 
 and packed. Each source is read as a worker of `ClipDataset` reads it (decoded, mixed down, resampled, checked, fitted),
 on one core, with and without the spectrogram. Beside them, in the same rounds, what published loaders do per item:
 `librosa.load` of the original at 32 kHz, then the mel on the CPU (torchaudio's, the faster of the two that are usual).
-Times are of the processor, so that what else runs on the machine does not count; files are in the page cache, and a disk
+Times are of the processor, so that what else runs does not count; files are in the page cache, and a disk
 or a network comes on top, for everyone.
 
 Writes loader.json and loader.md, with the number of cores that GPUs of some rates need; needs the `test` extra:
