@@ -52,8 +52,8 @@ class Manifest:
         """Read a manifest; no sound file is opened.
 
         Args:
-            path: CSV file with the columns id, path, start_s, end_s, labels, split and, if wanted, sha256 and row; or a store
-                of clips: an HDF5 file, a packed index (.clips), or a pack, by its folder or address.
+            path: CSV file with the columns id, path, start_s, end_s, labels, split and, if wanted, sha256 and row; or a
+                store of clips: an HDF5 file, a packed index (.clips), or a pack, by its folder or address.
             labels: classes the labels are looked up in.
 
         Raises:

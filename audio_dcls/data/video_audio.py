@@ -2,7 +2,8 @@
 
 T samples at the file's own rate, C channels. Sample 0 is the first that FFmpeg gives, which leaves out the codec's
 delay where the container tells it. A clip far into the file is sought: `PREROLL_S` before it is decoded and dropped,
-so that the codec has settled.
+so that the codec has settled. What comes is that stretch of the whole file to the sample, but for the noise some AAC
+leaves to its decoder to make up, which is drawn as if the file began there.
 """
 
 from __future__ import annotations
