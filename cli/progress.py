@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,10 @@ def show_coverage(report: ClipReport, path: Path) -> None:
         out.print(f"  left out: {problem.id} ({problem.reason}): {problem.message}", markup=False, soft_wrap=True)
     if len(report.problems) > MAX_PROBLEMS_SHOWN:
         say(f"  … and {len(report.problems) - MAX_PROBLEMS_SHOWN} more")
-    if report.problems:
+    warnings = Counter(warning.reason for warning in report.clip_warnings)
+    if warnings:
+        say(f"  used, with a warning: {', '.join(f'{count} {kind}' for kind, count in warnings.most_common())}")
+    if report.problems or warnings:
         say(f"  all of them: {path}")
 
 

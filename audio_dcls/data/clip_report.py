@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from audio_dcls.data.clip_table import Clip, ClipTable
-from audio_dcls.data.csv_file import read_csv, write_csv
-from audio_dcls.data.outcome_table import CONTENT_BYTES, UNKNOWN, OutcomeTable
+from audio_dcls.data.csv_file import read_csv, write_csv_pieces
+from audio_dcls.data.outcome_table import CONTENT_BYTES, NO_FILE, UNKNOWN, USABLE, OutcomeTable
 from audio_dcls.data.string_column import StringColumn
 from audio_dcls.errors import ManifestError
 
@@ -26,6 +26,7 @@ FORMER_COLUMNS = ("id", "path", "start_s", "end_s", "split", "sha256", "reason",
 """Of reports without measurements; what they say of a file that is there is found out again."""
 COLUMNS = (*FORMER_COLUMNS, "row", "duration_s", "clipped_share", "content", "warnings")
 SEPARATOR = ";"
+ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,13 @@ class ClipReport:
         Raises:
             ManifestError: the file cannot be written.
         """
-        write_csv(Path(path), _columns(self))
+        num_clips = len(self.table)
+        kinds: dict[int, list[str]] = {}
+        for warning in self.clip_warnings:
+            kinds.setdefault(warning.index, []).append(warning.reason)
+        firsts = range(0, max(num_clips, 1), ROWS_AT_ONCE)
+        pieces = (_columns(self, kinds, first, min(first + ROWS_AT_ONCE, num_clips)) for first in firsts)
+        write_csv_pieces(Path(path), pieces)
 
     @classmethod
     def from_csv(cls, path: str | Path) -> ClipReport:
@@ -136,12 +143,12 @@ class ClipReport:
         """
         path = Path(path)
         header: tuple[str, ...] = ()
-        pieces: list[_Piece] = []
+        pieces: list[ClipReport] = []
         for numbers, columns in read_csv(path):
             if not header:
                 header = _header(path, tuple(column[0] for column in columns))
                 numbers, columns = numbers[1:], [column[1:] for column in columns]
-            pieces.append(_Piece(path, numbers, dict(zip(header, columns, strict=True))))
+            pieces.append(_Piece(path, numbers, dict(zip(header, columns, strict=True))).report())
         return _joined(pieces)
 
 
@@ -150,12 +157,12 @@ def sound_paths(table: ClipTable) -> list[str]:
     return [os.path.abspath(path) for path in table.full_paths()]
 
 
-def _columns(report: ClipReport) -> dict[str, Sequence[object]]:
-    table, outcomes = report.table, report.outcomes
-    kinds: dict[int, list[str]] = {}
-    for warning in report.clip_warnings:
-        kinds.setdefault(warning.index, []).append(warning.reason)
-    num_clips = len(table)
+def _columns(
+    report: ClipReport, kinds: Mapping[int, Sequence[str]], first: int, last: int
+) -> dict[str, Sequence[object]]:
+    """Cells of rows `first` .. `last` - 1."""
+    table, outcomes, rows = report.table.take(np.arange(first, last)), report.outcomes, slice(first, last)
+    contents = outcomes.content[rows].tolist()
     return {
         "id": table.ids.to_list(),
         "path": sound_paths(table),
@@ -163,17 +170,15 @@ def _columns(report: ClipReport) -> dict[str, Sequence[object]]:
         "end_s": _number_cells(table.end_s),
         "split": [table.split_names[code] for code in table.split_codes.tolist()],
         "sha256": table.sha256.to_list(),
-        "reason": outcomes.reasons(0, num_clips),
-        "message": [outcomes.messages.get(row, "") for row in range(num_clips)],
-        "num_bytes": outcomes.num_bytes.tolist(),
-        "modified_ns": outcomes.modified_ns.tolist(),
-        "row": [""] * num_clips if table.rows is None else ["" if r < 0 else str(r) for r in table.rows.tolist()],
-        "duration_s": _number_cells(outcomes.duration_s),
-        "clipped_share": _number_cells(outcomes.clipped_share),
-        "content": [
-            content.ljust(CONTENT_BYTES, b"\0").hex() if content else "" for content in outcomes.content.tolist()
-        ],
-        "warnings": [SEPARATOR.join(kinds.get(row, ())) for row in range(num_clips)],
+        "reason": outcomes.reasons(first, last),
+        "message": [outcomes.messages.get(row, "") for row in range(first, last)],
+        "num_bytes": outcomes.num_bytes[rows].tolist(),
+        "modified_ns": outcomes.modified_ns[rows].tolist(),
+        "row": [""] * len(table) if table.rows is None else ["" if r < 0 else str(r) for r in table.rows.tolist()],
+        "duration_s": _number_cells(outcomes.duration_s[rows]),
+        "clipped_share": _number_cells(outcomes.clipped_share[rows]),
+        "content": [content.ljust(CONTENT_BYTES, b"\0").hex() if content else "" for content in contents],
+        "warnings": [SEPARATOR.join(kinds.get(row, ())) for row in range(first, last)],
     }
 
 
@@ -199,7 +204,53 @@ class _Piece:
         empty = np.full(len(numbers), "", dtype=object)
         self.cells = {column: cells.get(column, empty) for column in COLUMNS}
 
-    def parsed(self, column: str, dtype: type, absent: float) -> np.ndarray:
+    def report(self) -> ClipReport:
+        """The rows, checked and without the text they were.
+
+        Raises:
+            ManifestError: a cell is not what its column holds.
+        """
+        return ClipReport(self._table(), self._outcomes(), tuple(self._warnings()))
+
+    def _table(self) -> ClipTable:
+        codes, names = pd.factorize(self.cells["split"])
+        rows = self._parsed("row", np.int64, -1)
+        return ClipTable(
+            folder=Path(),
+            ids=StringColumn.from_strings(self.cells["id"]),
+            paths=StringColumn.from_strings(self.cells["path"]),
+            start_s=self._parsed("start_s", np.float64, np.nan),
+            end_s=self._parsed("end_s", np.float64, np.nan),
+            label_ends=np.zeros(len(codes), dtype=np.int64),
+            label_indices=np.zeros(0, dtype=np.int32),
+            split_codes=codes.astype(np.int32),
+            split_names=tuple(names),
+            sha256=StringColumn.from_strings(self.cells["sha256"]),
+            rows=rows if (rows >= 0).any() else None,
+        )
+
+    def _outcomes(self) -> OutcomeTable:
+        usable = np.array([USABLE], dtype=object)  # the first code
+        codes, names = pd.factorize(np.concatenate([usable, self.cells["reason"]]))
+        messages = self.cells["message"]
+        return OutcomeTable(
+            reason_codes=codes[1:].astype(np.int16),
+            reason_names=tuple(names),
+            messages={int(row): messages[row] for row in np.flatnonzero(messages != "")},
+            num_bytes=self._parsed("num_bytes", np.int64, NO_FILE),
+            modified_ns=self._parsed("modified_ns", np.int64, NO_FILE),
+            duration_s=self._parsed("duration_s", np.float64, UNKNOWN),
+            clipped_share=self._parsed("clipped_share", np.float64, UNKNOWN),
+            content=self._content(),
+        )
+
+    def _warnings(self) -> Iterator[ClipWarning]:
+        """Kinds of warnings; their sentences are not in the file."""
+        cells = self.cells["warnings"]
+        for row in np.flatnonzero(cells != "").tolist():
+            yield from (ClipWarning(row, kind, "") for kind in cells[row].split(SEPARATOR))
+
+    def _parsed(self, column: str, dtype: type, absent: float) -> np.ndarray:
         """A column of numbers; `absent` where a cell is empty."""
         cells = self.cells[column]
         try:
@@ -207,7 +258,7 @@ class _Piece:
         except ValueError as error:
             raise self._wrong(column, dtype) from error
 
-    def content(self) -> np.ndarray:
+    def _content(self) -> np.ndarray:
         """Digests as bytes."""
         cells = self.cells["content"]
         try:
@@ -233,55 +284,13 @@ def _is_good(cell: str, convert: Callable[[str], object]) -> bool:
     return True
 
 
-def _joined(pieces: Sequence[_Piece]) -> ClipReport:
+def _joined(pieces: Sequence[ClipReport]) -> ClipReport:
     """Pieces of a file as one report."""
-    texts = {
-        column: StringColumn.concatenate([StringColumn.from_strings(piece.cells[column]) for piece in pieces])
-        for column in ("id", "path", "sha256")
-    }
-    codes, names = pd.factorize(np.concatenate([piece.cells["split"] for piece in pieces]))
-    num_clips = len(codes)
-    rows = _numbers(pieces, "row", np.int64, -1)
-    table = ClipTable(
-        folder=Path(),
-        ids=texts["id"],
-        paths=texts["path"],
-        start_s=_numbers(pieces, "start_s", np.float64, np.nan),
-        end_s=_numbers(pieces, "end_s", np.float64, np.nan),
-        label_ends=np.zeros(num_clips, dtype=np.int64),
-        label_indices=np.zeros(0, dtype=np.int32),
-        split_codes=codes.astype(np.int32),
-        split_names=tuple(names),
-        sha256=texts["sha256"],
-        rows=rows if (rows >= 0).any() else None,
-    )
-    return ClipReport(table, _outcomes(pieces), tuple(_warnings(pieces)))
-
-
-def _outcomes(pieces: Sequence[_Piece]) -> OutcomeTable:
-    codes, names = pd.factorize(np.concatenate([np.array([""], dtype=object), *(p.cells["reason"] for p in pieces)]))
-    messages = np.concatenate([np.zeros(0, dtype=object), *(piece.cells["message"] for piece in pieces)])
-    return OutcomeTable(
-        reason_codes=codes[1:].astype(np.int16),
-        reason_names=tuple(names),
-        messages={int(row): messages[row] for row in np.flatnonzero(messages != "")},
-        num_bytes=_numbers(pieces, "num_bytes", np.int64, -1),
-        modified_ns=_numbers(pieces, "modified_ns", np.int64, -1),
-        duration_s=_numbers(pieces, "duration_s", np.float64, UNKNOWN),
-        clipped_share=_numbers(pieces, "clipped_share", np.float64, UNKNOWN),
-        content=np.concatenate([np.zeros(0, dtype=f"S{CONTENT_BYTES}"), *(piece.content() for piece in pieces)]),
-    )
-
-
-def _numbers(pieces: Sequence[_Piece], column: str, dtype: type, absent: float) -> np.ndarray:
-    return np.concatenate([np.zeros(0, dtype=dtype), *(piece.parsed(column, dtype, absent) for piece in pieces)])
-
-
-def _warnings(pieces: Sequence[_Piece]) -> Iterable[ClipWarning]:
-    """Kinds of warnings; their sentences are not written."""
+    table = ClipTable.concatenate([piece.table for piece in pieces])
+    outcomes = OutcomeTable.concatenate([piece.outcomes for piece in pieces])
+    warnings: list[ClipWarning] = []
     first = 0
     for piece in pieces:
-        cells = piece.cells["warnings"]
-        for row in np.flatnonzero(cells != "").tolist():
-            yield from (ClipWarning(first + row, kind, "") for kind in cells[row].split(SEPARATOR))
-        first += len(cells)
+        warnings += [replace(warning, index=first + warning.index) for warning in piece.clip_warnings]
+        first += len(piece.table)
+    return ClipReport(table, outcomes, tuple(warnings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -92,11 +92,25 @@ def write_csv(path: Path, columns: dict[str, Sequence[object]]) -> None:
     Raises:
         ManifestError: the folder cannot be written to.
     """
-    frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+    write_csv_pieces(path, [columns])
+
+
+def write_csv_pieces(path: Path, pieces: Iterable[dict[str, Sequence[object]]]) -> None:
+    """The same, of a table that comes some rows at a time, so that it is never in memory as text.
+
+    Args:
+        path: the file.
+        pieces: columns of the same names each; at least one piece, which may have no row.
+
+    Raises:
+        ManifestError: the folder cannot be written to.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _replacing(path) as stream:
-            frame.to_csv(stream, index=False, lineterminator="\n")
+            for number, columns in enumerate(pieces):
+                frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
+                frame.to_csv(stream, index=False, header=number == 0, lineterminator="\n")
     except OSError as error:
         raise ManifestError(f"'{path}' cannot be written: {error.strerror}; choose another place") from error
 

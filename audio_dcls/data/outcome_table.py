@@ -67,6 +67,24 @@ class OutcomeTable(Sequence[Outcome]):
         builder.extend(outcomes)
         return builder.table()
 
+    @classmethod
+    def concatenate(cls, tables: Sequence[OutcomeTable]) -> OutcomeTable:
+        """One table after the other; at least one."""
+        names = tuple(dict.fromkeys(name for table in tables for name in table.reason_names))
+        codes = [np.array([names.index(name) for name in table.reason_names], dtype=np.int16) for table in tables]
+        firsts = np.cumsum([0, *(len(table) for table in tables)]).tolist()
+        columns = ("num_bytes", "modified_ns", "duration_s", "clipped_share", "content")
+        return cls(
+            reason_codes=np.concatenate([code[table.reason_codes] for code, table in zip(codes, tables, strict=True)]),
+            reason_names=names,
+            messages={
+                first + row: text
+                for first, table in zip(firsts, tables, strict=False)
+                for row, text in table.messages.items()
+            },
+            **{column: np.concatenate([getattr(table, column) for table in tables]) for column in columns},
+        )
+
     @property
     def is_usable(self) -> np.ndarray:
         """(N,) bool, whether a clip has no fault."""

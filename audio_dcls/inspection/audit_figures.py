@@ -100,6 +100,7 @@ def draw_co_occurrence(summary: AuditSummary) -> Figure:
     bar = figure.colorbar(mesh, ax=axes, fraction=0.03, pad=0.015)
     bar.set_label("% of the row's clips", color=INK, fontsize=TINY)
     bar.ax.tick_params(colors=INK, labelsize=TINY)
+    bar.solids.set_rasterized(False)  # type: ignore[union-attr]  # sharp at any size
     bar.outline.set_visible(False)  # type: ignore[operator]
     return figure
 
