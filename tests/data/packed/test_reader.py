@@ -65,7 +65,7 @@ def test_other_processes_read_the_same(packs, start):
     path = packs(Codec.flac) / "data" / "train-00001-of-00004.parquet"
     expected = read_row(path, 3).content
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(start)) as processes:
-        assert processes.submit(read_row, path, 3).result(timeout=60).content == expected
+        assert processes.submit(read_row, path, 3).result(timeout=240).content == expected
 
 
 def noise_flac(seed: int) -> bytes:

@@ -197,7 +197,7 @@ def test_the_limit_reaches_spawned_processes(remote, corpus):
         manifest = Manifest.load(remote, corpus.labels)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as processes:
-        mirror = processes.submit(Mirror.of, manifest.table.folder).result(timeout=60)
+        mirror = processes.submit(Mirror.of, manifest.table.folder).result(timeout=240)
     assert mirror is not None and mirror.limit_gb == 12.5
 
 
