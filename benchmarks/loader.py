@@ -109,6 +109,7 @@ def write_hdf5(path: Path, originals: Sequence[Path]) -> Path:
         file["audio_name"] = np.array([f"clip{index}.wav".encode() for index in range(len(rows))])
         file["waveform"] = np.clip(np.rint(rows * 32_767), -32_768, 32_767).astype(np.int16)
         file["target"] = target
+        file.attrs["sample_rate"] = FRONTEND.sample_rate_hz
     return path
 
 

@@ -27,6 +27,8 @@ def index(
     """
     import json
 
+    from rich.markup import escape
+
     from audio_dcls.data.clip_index import write_index
     from audio_dcls.data.manifest import Manifest
     from audio_dcls.labels import LabelSet
@@ -41,7 +43,7 @@ def index(
         typer.echo(json.dumps({**facts, "num_bytes": out.stat().st_size}, indent=2))
         return
     say(f"{len(manifest.table):,} clips of {len(manifest.splits())} splits, {out.stat().st_size / 1e6:,.1f} MB")
-    say(f"Wrote {out}; then: --set data.manifests=[{out}]")
+    say(f"Wrote {out}; then: --set data.manifests={escape(f'[{out}]')}")
 
 
 def register(app: typer.Typer) -> None:
