@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from audio_dcls_cli import manifest_audit, manifest_import, manifest_index, manifest_stats
+from audio_dcls_cli import manifest_audit, manifest_hdf5, manifest_import, manifest_index, manifest_stats
 
 if TYPE_CHECKING:
     from audio_dcls.labels import LabelSet
@@ -100,6 +100,7 @@ def audioset(
 
 manifest_import.register(app)
 manifest_index.register(app)
+manifest_hdf5.register(app)
 manifest_stats.register(app)
 manifest_audit.register(app)
 
