@@ -17,7 +17,8 @@ def evaluate(
     ] = None,
     mean_ap: Annotated[bool, typer.Option("--mAP", help="Print mAP per seed and its mean (the default).")] = True,
     manifest: Annotated[
-        Path | None, typer.Option(help="Measure on this manifest CSV in place of the run's own.")
+        str | None,
+        typer.Option(metavar="MANIFEST", help="Measure on this manifest, HDF5 file or pack in place of the run's own."),
     ] = None,
     split: Annotated[list[str] | None, typer.Option(help="Splits of the manifest (default: the run's).")] = None,
     best: Annotated[

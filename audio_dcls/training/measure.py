@@ -115,7 +115,7 @@ def measure_study(
     study: StudyDir,
     runs: Sequence[RunDir],
     *,
-    manifest: Path | None = None,
+    manifest: str | Path | None = None,
     splits: tuple[str, ...] = (),
     best: bool = False,
     save_logits: Path | None = None,
@@ -126,7 +126,7 @@ def measure_study(
     Args:
         study: gives the config.
         runs: runs to measure.
-        manifest: CSV to measure on; the study's own data if None.
+        manifest: what to measure on, as `Manifest.load` takes it; the study's own data if None.
         splits: values of the `split` column; the study's own if empty.
         best: take the checkpoint that did best on the validation splits.
         save_logits: HDF5 file to write the logits of one run to, for `distillation.file`.
