@@ -32,6 +32,7 @@ def hdf5(
     Only needed to name splits or to leave rows out: such a file is a manifest itself.
     """
     import json
+    from dataclasses import replace
 
     from audio_dcls.data.hdf5_clips import read_manifest
     from audio_dcls.data.manifest import Manifest
@@ -48,13 +49,15 @@ def hdf5(
             for path, name in zip(source, split or [None] * len(source), strict=True)
         ]
     )
+    is_labelled = manifest.table.label_counts() > 0
+    num_unlabelled = int((~is_labelled).sum())
+    manifest = replace(manifest, clips=manifest.table.take(is_labelled))
     manifest.save(out)
-    num_unlabelled = int((manifest.table.label_counts() == 0).sum())
     facts = {"manifest": str(out), "num_clips": len(manifest.table), "splits": manifest.splits()}
     if json_:
         typer.echo(json.dumps({**facts, "num_without_labels": num_unlabelled}, indent=2))
         return
-    say(f"{len(manifest.table)} rows of {len(source)} files, {num_unlabelled} without a label")
+    say(f"{len(manifest.table)} rows of {len(source)} files; {num_unlabelled} without a label left out")
     say(f"Wrote {out}; next: audio-dcls manifest check {out}")
 
 

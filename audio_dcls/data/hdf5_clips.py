@@ -75,7 +75,7 @@ class Hdf5File:
             if data.ndim != num_axes or len(data) != len(self) or data.dtype.kind not in kinds:
                 raise self._refused(
                     f"has a dataset '{data.name[1:]}' of shape {data.shape} and type {data.dtype}, which must have "
-                    f"{num_axes} axes, as many rows as '{NAMES}' (={len(self)}), and hold {meant}"
+                    f"{num_axes} axes, as many rows as '{NAMES}' {self.names.shape}, and hold {meant}"
                 )
         if self.waveforms.dtype.kind == "i" and self.waveforms.dtype.itemsize != 2:
             raise self._refused(f"has a dataset '{WAVEFORMS}' of {self.waveforms.dtype}, which must be int16 or float")

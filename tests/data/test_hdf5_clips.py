@@ -94,7 +94,8 @@ def test_a_check_counts_the_blank_rows_and_keeps_the_others(packed):
 
 def test_a_manifest_of_rows_survives_being_written(packed, tmp_path):
     path, waveforms = packed
-    loaded = Manifest.load(path, LABELS)
+    table = Manifest.load(path, LABELS).table
+    loaded = Manifest(table.take(table.label_counts() > 0), LABELS, "rows with a label")
     loaded.save(tmp_path / "rows.csv")
     again = Manifest.load(tmp_path / "rows.csv", LABELS)
     assert [(c.id, c.row, c.labels) for c in again.clips] == [(c.id, c.row, c.labels) for c in loaded.clips]
@@ -204,19 +205,19 @@ def test_a_file_cut_short_is_unreadable(packed, tmp_path):
 
 
 def test_a_row_is_read_without_the_others(tmp_path):
-    """A file of 2 TB that holds nothing but holes and one row; the process grows by less than a hundredth of 1 GB."""
+    """A file of 2 GB that is a hole but for its last row; the process grows by less than a hundredth of that."""
     psutil = pytest.importorskip("psutil")
     path = tmp_path / "huge.h5"
-    num_rows, num_samples = 3_000_000, 320_000
+    num_rows, num_samples = 3_000, 320_000
     with h5py.File(path, "w") as file:
         names = file.create_dataset("audio_name", shape=(num_rows,), dtype="S20")
         waveforms = file.create_dataset("waveform", shape=(num_rows, num_samples), dtype=np.int16)
         targets = file.create_dataset("target", shape=(num_rows, 3), dtype=bool)
-        names[2_999_999], targets[2_999_999] = b"Ylast.wav", [True, False, False]
-        waveforms[2_999_999] = np.arange(num_samples) % 100
-    assert path.stat().st_size > 1.9e12
+        names[2_999], targets[2_999] = b"Ylast.wav", [True, False, False]
+        waveforms[2_999] = np.arange(num_samples) % 100
+    assert path.stat().st_size > 1.9e9
     before = psutil.Process().memory_info().rss
-    np.testing.assert_array_equal(read_row(path, 2_999_999).samples, np.arange(num_samples) % 100)
+    np.testing.assert_array_equal(read_row(path, 2_999).samples, np.arange(num_samples) % 100)
     assert psutil.Process().memory_info().rss - before < 1e7
 
 

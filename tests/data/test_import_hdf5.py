@@ -29,10 +29,11 @@ def folder(tmp_path: Path) -> Path:
 def test_rows_become_a_manifest_with_the_splits_asked_for(folder, manifest_command):
     arguments = ("hdf5", "part0.h5", "part1.h5", "--split", "train", "--split", "eval", "--labels", "labels.csv")
     found = json.loads(manifest_command(*arguments, "--out", "all.csv", "--json", cwd=folder))
-    assert found["splits"] == {"train": 10, "eval": 10} and found["num_without_labels"] == 2
-    assert "20 rows of 2 files, 2 without a label" in manifest_command(*arguments, "--out", "all.csv", cwd=folder)
-    text = manifest_command("check", "all.csv", "--labels", "labels.csv", "--workers", "0", cwd=folder, code=1)
-    assert "blank" in text
+    assert found["splits"] == {"train": 9, "eval": 9} and found["num_without_labels"] == 2
+    assert "18 rows of 2 files; 2 without a label left out" in manifest_command(
+        *arguments, "--out", "all.csv", cwd=folder
+    )
+    manifest_command("check", "all.csv", "--labels", "labels.csv", "--workers", "0", cwd=folder)
 
 
 def test_a_file_is_checked_as_it_is(folder, manifest_command):

@@ -81,7 +81,7 @@ def test_a_file_is_what_ffmpeg_decodes(files, name):
     assert abs(sound_duration_s(files[name]) - DURATION_S) < 0.06  # encoders pad to whole frames
 
 
-@pytest.mark.parametrize("name", ["aac.m4a", "aac.mp4", "opus.webm", "alac.m4a"])
+@pytest.mark.parametrize("name", [name for name in CASES if name != "aac.aac"])
 def test_sample_0_is_the_sound_s_own_first(files, name):
     rate_hz = CASES[name][1]
     ours, theirs = decode_mono(files[name])[0][:rate_hz], sound_of(rate_hz).mean(axis=0)[:rate_hz]
