@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -33,16 +33,16 @@ def evaluate(
     import json
 
     from audio_dcls.training.find_run import expand_cases, find_runs, latest_study
-    from audio_dcls.training.measure import measure_study
+    from audio_dcls.training.measure import finite_or_none, measure_study, over_folds
     from audio_dcls_cli.progress import clip_progress, say
-    from audio_dcls_cli.tables import score_table
+    from audio_dcls_cli.tables import fold_table, score_table
 
     if not paths:
         latest = latest_study()
         paths = [latest.path]
         if not json_:
             say(f"Latest study: [bold]{latest.path}[/]")
-    documents = []
+    measured = []
     for path in (folder for given in paths for folder in expand_cases(given)):
         study, runs = find_runs(path)
         with clip_progress(f"Evaluating {path}", None, quiet=json_) as advance:
@@ -55,9 +55,16 @@ def evaluate(
                 save_logits=save_logits,
                 on_progress=advance,
             )
-        if json_:
-            documents.append(scores.to_json_dict())
-        else:
+        measured.append(scores)
+        if not json_:
             score_table(scores)
-    if json_:
-        typer.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=2))
+    folds = over_folds(measured)
+    if not json_:
+        if folds is not None:
+            fold_table(folds, len(measured))
+        return
+    documents: Any = [scores.to_json_dict() for scores in measured]
+    if folds is not None:
+        means = {name: {"mean": s.mean, "std": finite_or_none(s.std)} for name, s in folds.items()}
+        documents = {"studies": documents, "over_folds": {"num_folds": len(measured), **means}}
+    typer.echo(json.dumps(documents if len(measured) > 1 else documents[0], indent=2))
