@@ -27,6 +27,13 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
+def test_an_include_may_be_a_shipped_config_unless_one_lies_beside_it(tmp_path: Path) -> None:
+    top = write(tmp_path / "top.yaml", "include: small_data.yaml\nname: top\n")
+    assert load_yaml(top) == {**load_yaml("small_data.yaml"), "name": "top"}
+    write(tmp_path / "small_data.yaml", "seeds: [7]\n")
+    assert load_yaml(top) == {"seeds": [7], "name": "top"}
+
+
 def test_includes_merge_in_order_and_own_lines_win(tmp_path: Path) -> None:
     write(tmp_path / "a.yaml", "name: a\ninner: {rate: 2.0, sizes: [1, 2]}\n")
     write(tmp_path / "sub/b.yaml", "inner: {rate: 3.0}\n")

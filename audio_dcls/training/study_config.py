@@ -11,7 +11,7 @@ import pydantic
 
 from audio_dcls.data.config import DataConfig
 from audio_dcls.errors import ConfigError
-from audio_dcls.settings import Settings, build, find_config, load_yaml, merge, parse_overrides
+from audio_dcls.settings import Settings, build, find_config, find_named_config, load_yaml, merge, parse_overrides
 from audio_dcls.training.circumstances import CIRCUMSTANCES, with_circumstances
 from audio_dcls.training.config import TrainConfig
 
@@ -179,7 +179,7 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> StudyPlan:
     settings = build(StudySettings, merge(load_yaml(found), own_values), source)
     cases = {}
     for name, case in settings.cases.items():
-        values = load_yaml(found.parent / case.config)
+        values = load_yaml(find_named_config(case.config, found))
         for update in (settings.set, case.set):
             for key in OWN_KEYS:
                 if key in update:
