@@ -83,7 +83,15 @@ def test_training_goes_on(at_study: Any) -> None:
 
 def test_a_study_is_never_overwritten(at_study: Any) -> None:
     study = next(Path("runs").iterdir())
-    assert "--resume" in at_study.refuse("train", "tiny.yaml", "--out", study)
+    refusal = at_study.refuse("train", "tiny.yaml", "--out", study)
+    assert "differs in seeds, loop.epochs" in refusal and "--resume" in refusal
+
+
+def test_the_same_command_goes_on_with_other_workers(at_study: Any) -> None:
+    study = next(Path("runs").iterdir())
+    same = ["train", "tiny.yaml", "--seed", 0, "--seed", 1, "--set", "loop.epochs=6", "--out", study]
+    assert "--yes" in at_study.refuse(*same)
+    assert "already trained" in at_study(*same, "--set", "data.num_workers=1", "--yes").stdout
 
 
 @pytest.mark.parametrize(
