@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -39,6 +40,26 @@ def test_only_complete_checkpoints_count_and_the_newest_are_kept(tmp_path: Path)
     assert [p.name for p in run.checkpoints()] == ["step-00000010", "step-00000100"]
     assert run.newest_checkpoint().name == "step-00000100"
     assert run.seed == 3
+
+
+def test_a_kill_while_an_old_checkpoint_is_dropped_leaves_no_half_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDir(tmp_path / "seed-0")
+    write_checkpoint(run, 1)
+    write_checkpoint(run, 2)
+
+    def killed(folder: Path) -> None:
+        next(Path(folder).iterdir()).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_checkpoint(run, 3)
+    write_checkpoint(run, 4)
+    folders = [path.name for path in (run.path / "checkpoints").iterdir()]
+    assert sorted(folders) == ["step-00000003", "step-00000004"]
 
 
 def test_status_is_updated_not_replaced(tmp_path: Path) -> None:
