@@ -116,13 +116,13 @@ def test_the_latest_study_is_the_one_written_to_last(tmp_path: Path) -> None:
 def test_a_study_of_cases_stands_for_its_trained_cases(tmp_path: Path) -> None:
     folder = tmp_path / "duel"
     plain, swapped, begun = (make_study(folder / name) for name in ("plain", "swapped", "untrained"))
-    (folder / "study.yaml").write_text("name: duel\n")
+    (folder / "study.yaml").write_text("cases: {untrained: {}, swapped: {}, plain: {}, begun: {}}\n")
     for study in (plain, swapped):
         write_checkpoint(study.run(0), 1)
-    assert expand_cases(folder) == [plain.path, swapped.path]
+    assert expand_cases(folder) == [swapped.path, plain.path]
     assert expand_cases(begun.path) == [begun.path]
     assert latest_study(tmp_path).path in (plain.path, swapped.path)
-    with pytest.raises(RunError, match=r"several cases; name one of them: \S*plain, \S*swapped"):
+    with pytest.raises(RunError, match=r"several cases; name one of them: \S*swapped, \S*plain"):
         find_model(folder)
 
 
