@@ -207,18 +207,31 @@ def _describe(settings_class: type[Settings], item: Any) -> str:
     if item["type"] == "missing":
         return f"key '{key}' is required; add it"
     message = item["msg"].removeprefix("Value error, ")
-    return f"'{key}' (={item['input']!r}): {message[0].lower()}{message[1:]}" if key else message
+    null = ", or null for none" if _takes_null(settings_class, item["loc"]) else ""
+    return f"'{key}' (={item['input']!r}): {message[0].lower()}{message[1:]}{null}" if key else message
+
+
+def _takes_null(settings_class: type[Settings], location: tuple[Any, ...]) -> bool:
+    """Whether the field at a location may be left empty."""
+    parent = _settings_at(settings_class, location[:-1])
+    field = parent.model_fields.get(location[-1]) if parent is not None and location else None
+    return field is not None and type(None) in typing.get_args(field.annotation)
 
 
 def _known_keys(settings_class: type[Settings], location: tuple[Any, ...]) -> list[str]:
-    """Names of the fields at a location, following optional and container types downwards."""
+    """Names of the fields at a location."""
+    found = _settings_at(settings_class, location)
+    return sorted(found.model_fields) if found is not None else []
+
+
+def _settings_at(settings_class: type[Settings], location: tuple[Any, ...]) -> Any:
+    """The settings class at a location, following optional and container types downwards, or None."""
     current: Any = settings_class
     for part in location:
         if isinstance(current, type) and issubclass(current, Settings) and part in current.model_fields:
             current = current.model_fields[part].annotation
         current = _settings_within(current)
-    current = _settings_within(current)
-    return sorted(current.model_fields) if current is not None else []
+    return _settings_within(current)
 
 
 def _settings_within(annotation: Any) -> Any:

@@ -60,6 +60,7 @@ def test_settings_are_frozen() -> None:
         ({"maybe": {"sizs": 1}}, "unknown key 'maybe.sizs'; did you mean 'sizes'?"),
         ({"zzzz": 1}, "known keys here: inner, maybe, name"),
         ({"inner": {"rate": "fast"}}, "'inner.rate' (='fast')"),
+        ({"maybe": 3}, ", or null for none"),
     ],
 )
 def test_a_wrong_key_names_the_nearest(values: dict[str, object], expected: str) -> None:
