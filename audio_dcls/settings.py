@@ -207,6 +207,8 @@ def _describe(settings_class: type[Settings], item: Any) -> str:
     if item["type"] == "missing":
         return f"key '{key}' is required; add it"
     message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "value_error" and isinstance(item["input"], dict):  # a rule of several keys; it quotes them
+        return f"in '{key}': {message}" if key else message
     null = ", or null for none" if _takes_null(settings_class, item["loc"]) else ""
     return f"'{key}' (={item['input']!r}): {message[0].lower()}{message[1:]}{null}" if key else message
 

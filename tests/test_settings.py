@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pydantic
 import pytest
 
 from audio_dcls.errors import ConfigError
@@ -15,10 +16,22 @@ class Inner(Settings):
     sizes: tuple[int, ...] = (1,)
 
 
+class Span(Settings):
+    first: int = 0
+    last: int = 9
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> Span:
+        if self.last < self.first:
+            raise ValueError(f"`last` (={self.last}) must be at least `first` (={self.first})")
+        return self
+
+
 class Outer(Settings):
     name: str = "x"
     inner: Inner = Inner()
     maybe: Inner | None = None
+    span: Span = Span()
 
 
 def write(path: Path, text: str) -> Path:
@@ -58,9 +71,10 @@ def test_settings_are_frozen() -> None:
     [
         ({"inner": {"rte": 1}}, "unknown key 'inner.rte'; did you mean 'rate'?"),
         ({"maybe": {"sizs": 1}}, "unknown key 'maybe.sizs'; did you mean 'sizes'?"),
-        ({"zzzz": 1}, "known keys here: inner, maybe, name"),
+        ({"zzzz": 1}, "known keys here: inner, maybe, name, span"),
         ({"inner": {"rate": "fast"}}, "'inner.rate' (='fast')"),
         ({"maybe": 3}, ", or null for none"),
+        ({"span": {"first": 5, "last": 2}}, "my.yaml: in 'span': `last` (=2) must be at least `first` (=5)"),
     ],
 )
 def test_a_wrong_key_names_the_nearest(values: dict[str, object], expected: str) -> None:
