@@ -285,10 +285,11 @@ class Trainer:
         if self.config.loop.nonfinite == "skip":
             return
         book.status(state="failed", step=step)
+        last = "the last checkpoint is whole" if self.run_dir.checkpoints() else "no checkpoint was written yet"
         raise RunError(
             f"loss or gradient of step {step + 1} of run '{self.run_dir.path}' is not finite; {cause_of(found)}; the "
             f"step's clips are in '{path}'. Mend or leave out the clip, lower `optimizer.peak_rate`, or set "
-            "loop.nonfinite=skip; the last checkpoint is whole"
+            f"loop.nonfinite=skip; {last}"
         )
 
     def _evaluates_after(self, num_done: int) -> bool:
