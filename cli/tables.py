@@ -59,7 +59,7 @@ def fold_table(folds: dict[str, SeedSummary], num_folds: int) -> None:
     table = Table(title=f"Mean ± std over {num_folds} folds", title_style="bold", box=None, pad_edge=False)
     table.title_justify = "left"
     for name in folds:
-        table.add_column(HEADERS[name], justify="right")
+        table.add_column(HEADERS[name], justify="right", no_wrap=True)
     table.add_row(*(summary.format(digits=4) for summary in folds.values()), style="bold")
     out.print(table)
 

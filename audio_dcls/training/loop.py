@@ -19,7 +19,7 @@ from audio_dcls.evaluation.predict import predict
 from audio_dcls.models.sync_norm import synchronise_norms
 from audio_dcls.training import events
 from audio_dcls.training.averaging import WeightAverage
-from audio_dcls.training.batch_layout import build_layout, find_per_device_batch
+from audio_dcls.training.batch_layout import build_layout, check_one_step, find_per_device_batch
 from audio_dcls.training.checkpointing import CheckpointClock, restore, write_best, write_checkpoint
 from audio_dcls.training.clips import TrainingClips, build_dataset
 from audio_dcls.training.config import TrainConfig
@@ -61,6 +61,7 @@ class Trainer:
         self.config, self.seed, self.clips, self.run_dir, self.fabric = config, seed, clips, run_dir, fabric
         self.stop = stop or StopRequest()
         loop = config.loop
+        check_one_step(config, len(clips.train))
         model = build_start(config, seed, clips, is_begun=bool(run_dir.checkpoints()))
         self.train_set = build_dataset(config, clips.train, len(clips.labels), augment_seed=seed)
         self.eval_set = build_dataset(config, clips.eval, len(clips.labels))
