@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
+import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -89,7 +90,7 @@ def _open_wandb(book: Logbook) -> Sink:
     wandb = _extra("wandb")
     name = f"{book.run_dir.path.parent.name}-seed-{book.seed}"
     config = book.config.model_dump(mode="json") | {"seed": book.seed}
-    place = book.run_dir.path
+    place = os.environ.get("WANDB_DIR") or book.run_dir.path
     try:
         run = wandb.init(project=book.config.name, name=name, id=name, resume="allow", config=config, dir=place)
     except wandb.Error as error:
