@@ -1,7 +1,7 @@
 """Strict, frozen configs: YAML with includes, overrides from the command line, and "did you mean".
 
-A config file is a YAML mapping. Its optional key `include` names one file or a list of files, relative to itself,
-merged in order before the file's own lines (mappings merge key by key, anything else is replaced).
+A config file is a YAML mapping. Its optional key `include` names one file or a list of files, relative to itself or
+shipped, merged in order before the file's own lines (mappings merge key by key, anything else is replaced).
 """
 
 from __future__ import annotations
@@ -40,12 +40,44 @@ def find_config(path: str | Path) -> Path:
     path = Path(path)
     if path.is_file():
         return path
-    shipped_root = Path(str(importlib.resources.files("audio_dcls_configs")))
+    if (shipped := _find_shipped(path)) is not None:
+        return shipped
+    raise ConfigError(f"config '{path}' does not exist here, nor among those shipped: {', '.join(_shipped_names())}")
+
+
+def find_named_config(name: str, source: Path) -> Path:
+    """Locate a config that another file names: beside that file, or, if no such file exists, among those shipped.
+
+    Args:
+        name: relative to the folder of `source`, or a name under the shipped configs.
+        source: the file that names it.
+
+    Raises:
+        ConfigError: neither exists.
+    """
+    path = source.parent / name
+    if path.is_file():
+        return path
+    if (shipped := _find_shipped(Path(name))) is not None:
+        return shipped
+    raise ConfigError(
+        f"config '{path}' (named in '{source}') does not exist; check the name, which is relative to the file that "
+        f"names it, or one of those shipped: {', '.join(_shipped_names())}"
+    )
+
+
+def _shipped_root() -> Path:
+    return Path(str(importlib.resources.files("audio_dcls_configs")))
+
+
+def _shipped_names() -> list[str]:
+    return sorted(str(path.relative_to(_shipped_root())) for path in _shipped_root().rglob("*.yaml"))
+
+
+def _find_shipped(path: Path) -> Path | None:
     name = Path(*path.parts[1:]) if path.parts[:1] == ("configs",) else path
-    if not path.is_absolute() and (shipped_root / name).is_file():
-        return shipped_root / name
-    known = sorted(str(p.relative_to(shipped_root)) for p in shipped_root.rglob("*.yaml"))
-    raise ConfigError(f"config '{path}' does not exist here, nor among those shipped: {', '.join(known)}")
+    shipped = _shipped_root() / name
+    return shipped if not path.is_absolute() and shipped.is_file() else None
 
 
 def load_yaml(path: str | Path) -> dict[str, Any]:
@@ -62,11 +94,6 @@ def _load_yaml(path: Path, parents: tuple[Path, ...]) -> dict[str, Any]:
     if path in parents:
         chain = " -> ".join(str(p) for p in (*parents, path))
         raise ConfigError(f"config '{path}' includes itself ({chain}); remove one of the includes")
-    if not path.is_file():
-        by = f" (included by '{parents[-1]}')" if parents else ""
-        raise ConfigError(
-            f"config '{path}'{by} does not exist; check the name, which is relative to the including file"
-        )
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -82,7 +109,7 @@ def _load_yaml(path: Path, parents: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"config '{path}': `include` (={includes!r}) must be a file name or a list of file names")
     merged: dict[str, Any] = {}
     for name in includes:
-        merged = merge(merged, _load_yaml(path.parent / name, (*parents, path)))
+        merged = merge(merged, _load_yaml(find_named_config(name, path), (*parents, path)))
     return merge(merged, content)
 
 
@@ -180,18 +207,33 @@ def _describe(settings_class: type[Settings], item: Any) -> str:
     if item["type"] == "missing":
         return f"key '{key}' is required; add it"
     message = item["msg"].removeprefix("Value error, ")
-    return f"'{key}' (={item['input']!r}): {message[0].lower()}{message[1:]}" if key else message
+    if item["type"] == "value_error" and isinstance(item["input"], dict):  # a rule of several keys; it quotes them
+        return f"in '{key}': {message}" if key else message
+    null = ", or null for none" if _takes_null(settings_class, item["loc"]) else ""
+    return f"'{key}' (={item['input']!r}): {message[0].lower()}{message[1:]}{null}" if key else message
+
+
+def _takes_null(settings_class: type[Settings], location: tuple[Any, ...]) -> bool:
+    """Whether the field at a location may be left empty."""
+    parent = _settings_at(settings_class, location[:-1])
+    field = parent.model_fields.get(location[-1]) if parent is not None and location else None
+    return field is not None and type(None) in typing.get_args(field.annotation)
 
 
 def _known_keys(settings_class: type[Settings], location: tuple[Any, ...]) -> list[str]:
-    """Names of the fields at a location, following optional and container types downwards."""
+    """Names of the fields at a location."""
+    found = _settings_at(settings_class, location)
+    return sorted(found.model_fields) if found is not None else []
+
+
+def _settings_at(settings_class: type[Settings], location: tuple[Any, ...]) -> Any:
+    """The settings class at a location, following optional and container types downwards, or None."""
     current: Any = settings_class
     for part in location:
         if isinstance(current, type) and issubclass(current, Settings) and part in current.model_fields:
             current = current.model_fields[part].annotation
         current = _settings_within(current)
-    current = _settings_within(current)
-    return sorted(current.model_fields) if current is not None else []
+    return _settings_within(current)
 
 
 def _settings_within(annotation: Any) -> Any:

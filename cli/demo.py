@@ -12,7 +12,7 @@ HELP = "Synthesise the demo corpus: labelled sounds of 25 AudioSet classes, with
 
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder.", show_default=False)],
-    num_train: Annotated[int, typer.Option(min=1, help="Clips to train on.")] = 800,
+    num_train: Annotated[int, typer.Option(min=1, help="Clips to train on.")] = 1100,
     num_eval: Annotated[int, typer.Option(min=1, help="Clips to measure on.")] = 300,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same sounds.")] = 0,
     json_: Annotated[bool, typer.Option("--json", help="Print the paths as JSON.")] = False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,16 +34,16 @@ def evaluate(
     import json
 
     from audio_dcls.training.find_run import expand_cases, find_runs, latest_study
-    from audio_dcls.training.measure import measure_study
+    from audio_dcls.training.measure import finite_or_none, measure_study, over_folds
     from audio_dcls_cli.progress import clip_progress, say
-    from audio_dcls_cli.tables import score_table
+    from audio_dcls_cli.tables import fold_table, score_table
 
     if not paths:
         latest = latest_study()
         paths = [latest.path]
         if not json_:
             say(f"Latest study: [bold]{latest.path}[/]")
-    documents = []
+    measured = []
     hashes: dict[str, list[str]] = {}
     for path in (folder for given in paths for folder in expand_cases(given)):
         study, runs = find_runs(path)
@@ -57,13 +57,20 @@ def evaluate(
                 save_logits=save_logits,
                 on_progress=advance,
             )
+        measured.append(scores)
         hashes.setdefault(scores.id_hash, []).append(str(path))
-        if json_:
-            documents.append(scores.to_json_dict())
-        else:
+        if not json_:
             score_table(scores)
-    if len(hashes) > 1 and not json_:
-        sets = "; ".join(f"{clips}: {', '.join(paths)}" for clips, paths in hashes.items())
-        say(f"[yellow]These are measured on different clips, and their scores cannot be compared:[/] {sets}")
-    if json_:
-        typer.echo(json.dumps(documents if len(documents) > 1 else documents[0], indent=2))
+    folds = over_folds(measured)
+    if not json_:
+        if folds is not None:
+            fold_table(folds, len(measured))
+        elif len(hashes) > 1:
+            sets = "; ".join(f"{clips}: {', '.join(paths)}" for clips, paths in hashes.items())
+            say(f"[yellow]These are measured on different clips, and their scores cannot be compared:[/] {sets}")
+        return
+    documents: Any = [scores.to_json_dict() for scores in measured]
+    if folds is not None:
+        means = {name: {"mean": s.mean, "std": finite_or_none(s.std)} for name, s in folds.items()}
+        documents = {"studies": documents, "over_folds": {"num_folds": len(measured), **means}}
+    typer.echo(json.dumps(documents if len(measured) > 1 else documents[0], indent=2))

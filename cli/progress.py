@@ -144,9 +144,11 @@ class _TrainingView:
 
     def _open(self, event: RunStarted) -> None:
         self.start, self.last = event, None
+        epochs = _counted("epoch", event.num_epochs)
+        steps = _counted("step", event.num_steps // event.num_epochs)
         say(
-            f"Seed {event.seed}: {event.num_train_clips} clips, {event.num_epochs} epochs of "
-            f"{event.num_steps // event.num_epochs} steps, {event.num_parameters / 1e6:.2f} M parameters"
+            f"Seed {event.seed}: {event.num_train_clips} clips, {epochs} of {steps}, "
+            f"{event.num_parameters / 1e6:.2f} M parameters"
             + (f", going on from step {event.first_step}" if event.first_step else "")
         )
         say(f"  {event.layout}")
@@ -192,3 +194,7 @@ def _scores(metrics: TaggingMetrics, *, bold: bool = False) -> str:
     mark = "[bold]{:.3f}[/]" if bold else "{:.3f}"
     text = f"mAP {mark.format(metrics.mean_average_precision)}"
     return text if metrics.accuracy is None else f"{text}  accuracy {mark.format(metrics.accuracy)}"
+
+
+def _counted(noun: str, number: int) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -10,6 +10,7 @@ from rich.text import Text
 from audio_dcls_cli.progress import out, say
 
 if TYPE_CHECKING:
+    from audio_dcls.evaluation import SeedSummary
     from audio_dcls.inference import TagResult
     from audio_dcls.training.config import TrainConfig
     from audio_dcls.training.measure import StudyScores
@@ -53,6 +54,16 @@ def score_table(scores: StudyScores) -> None:
         out.print(f"left out (no positive, or no negative, clip): {named}{more}", markup=False, soft_wrap=True)
     for run in scores.runs:
         say(f"per class, seed {run.seed}: {run.per_class_path}")
+
+
+def fold_table(folds: dict[str, SeedSummary], num_folds: int) -> None:
+    """Print the mean over folds of each score."""
+    table = Table(title=f"Mean ± std over {num_folds} folds", title_style="bold", box=None, pad_edge=False)
+    table.title_justify = "left"
+    for name in folds:
+        table.add_column(HEADERS[name], justify="right", no_wrap=True)
+    table.add_row(*(summary.format(digits=4) for summary in folds.values()), style="bold")
+    out.print(table)
 
 
 def plan_table(plan: RunPlan, config: TrainConfig) -> None:

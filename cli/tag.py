@@ -51,6 +51,8 @@ def tag(
             num_failed += 1
             continue
         true = true_labels.get(file.resolve())
+        if truth is not None and true is None:
+            warn(f"'{file}' is not in '{truth}', so its labels are not shown")
         if json_:
             typer.echo(json.dumps(result.to_json_dict() | ({} if true is None else {"true_labels": list(true)})))
         else:

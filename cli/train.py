@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 HELP = "Train a tagger from a config; with no config, the demo: a synthesised corpus, no download."
 DEMO_CONFIG = "configs/demo.yaml"
+MAX_KEYS_NAMED = 4
 
 
 def train(
@@ -68,6 +69,7 @@ def train(
 def _choose_study(settings: TrainConfig, out: Path | None, *, yes: bool) -> StudyDir:
     """A new study, or the one this command began before, if the user wants it."""
     from audio_dcls.errors import ConfigError
+    from audio_dcls.training.circumstances import changed_keys
     from audio_dcls.training.run_dir import StudyDir
     from audio_dcls.training.study import begun_study, default_study_folder
     from audio_dcls_cli.progress import say
@@ -75,8 +77,11 @@ def _choose_study(settings: TrainConfig, out: Path | None, *, yes: bool) -> Stud
     begun = begun_study(settings, out)
     if begun is None:
         if out is not None and (out / "config.yaml").is_file():
+            changed = changed_keys(StudyDir(out).config(), settings)
+            named = ", ".join(changed[:MAX_KEYS_NAMED]) + (", ..." if len(changed) > MAX_KEYS_NAMED else "")
             raise ConfigError(
-                f"'{out}' holds a study of another config; go on with that one by --resume {out}, or give another --out"
+                f"'{out}' holds a study of another config, which differs in {named}; go on with that one by "
+                f"--resume {out}, or give another --out"
             )
         return StudyDir(out or default_study_folder(settings.name))
     is_asked = sys.stdin.isatty() and not yes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pydantic
 import pytest
 
 from audio_dcls.errors import ConfigError
@@ -15,16 +16,35 @@ class Inner(Settings):
     sizes: tuple[int, ...] = (1,)
 
 
+class Span(Settings):
+    first: int = 0
+    last: int = 9
+
+    @pydantic.model_validator(mode="after")
+    def _check(self) -> Span:
+        if self.last < self.first:
+            raise ValueError(f"`last` (={self.last}) must be at least `first` (={self.first})")
+        return self
+
+
 class Outer(Settings):
     name: str = "x"
     inner: Inner = Inner()
     maybe: Inner | None = None
+    span: Span = Span()
 
 
 def write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     return path
+
+
+def test_an_include_may_be_a_shipped_config_unless_one_lies_beside_it(tmp_path: Path) -> None:
+    top = write(tmp_path / "top.yaml", "include: small_data.yaml\nname: top\n")
+    assert load_yaml(top) == {**load_yaml("small_data.yaml"), "name": "top"}
+    write(tmp_path / "small_data.yaml", "seeds: [7]\n")
+    assert load_yaml(top) == {"seeds": [7], "name": "top"}
 
 
 def test_includes_merge_in_order_and_own_lines_win(tmp_path: Path) -> None:
@@ -51,8 +71,10 @@ def test_settings_are_frozen() -> None:
     [
         ({"inner": {"rte": 1}}, "unknown key 'inner.rte'; did you mean 'rate'?"),
         ({"maybe": {"sizs": 1}}, "unknown key 'maybe.sizs'; did you mean 'sizes'?"),
-        ({"zzzz": 1}, "known keys here: inner, maybe, name"),
+        ({"zzzz": 1}, "known keys here: inner, maybe, name, span"),
         ({"inner": {"rate": "fast"}}, "'inner.rate' (='fast')"),
+        ({"maybe": 3}, ", or null for none"),
+        ({"span": {"first": 5, "last": 2}}, "my.yaml: in 'span': `last` (=2) must be at least `first` (=5)"),
     ],
 )
 def test_a_wrong_key_names_the_nearest(values: dict[str, object], expected: str) -> None:

@@ -32,7 +32,7 @@ class DataConfig(Settings):
     checkpoint that does best there is kept as `best`. None, as here: no checkpoint is picked, the last one counts."""
     demo_folder: str | None = None
     """When set, the demo corpus is written there (if it is not there yet) and takes the place of `manifests`."""
-    demo_train_clips: Annotated[int, pydantic.Field(ge=1)] = 800
+    demo_train_clips: Annotated[int, pydantic.Field(ge=1)] = 1100
     """Clips synthesised to train on; used with `demo_folder`."""
     demo_eval_clips: Annotated[int, pydantic.Field(ge=1)] = 300
     """Clips synthesised to measure on; used with `demo_folder`."""

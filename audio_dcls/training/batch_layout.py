@@ -24,6 +24,20 @@ CPU_SHARE = 0.6
 """Part of the free memory that a pass may fill on a CPU, where running out of it cannot be caught."""
 
 
+def check_one_step(config: TrainConfig, num_clips: int) -> None:
+    """Refuse a training set that does not fill one step.
+
+    Raises:
+        ConfigError: there are fewer clips than `loop.effective_batch`.
+    """
+    batch = config.loop.effective_batch
+    if num_clips < batch:
+        raise ConfigError(
+            f"`loop.effective_batch` (={batch}) must be at most the number of usable training clips (={num_clips}); "
+            "lower it, with `loop.per_device_batch`, or give more clips"
+        )
+
+
 @dataclass(frozen=True)
 class BatchLayout:
     """Clips of one optimiser step: processes x clips in a pass x accumulated passes.

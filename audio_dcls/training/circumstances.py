@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from audio_dcls.errors import ConfigError
-from audio_dcls.settings import build, merge, parse_overrides
+from audio_dcls.settings import Settings, build, merge, parse_overrides
 from audio_dcls.training.config import TrainConfig
 
 CIRCUMSTANCES = (
@@ -44,7 +44,7 @@ def with_circumstances(config: TrainConfig, overrides: Sequence[str]) -> TrainCo
     if not overrides:
         return config
     values = parse_overrides(list(overrides))
-    for key in _leaf_keys(values):
+    for key, _ in _leaves(values):
         if key not in CIRCUMSTANCES:
             raise ConfigError(
                 f"--set {key} would change what is trained, and a run that goes on must not; start another study, or "
@@ -53,9 +53,30 @@ def with_circumstances(config: TrainConfig, overrides: Sequence[str]) -> TrainCo
     return build(TrainConfig, merge(config.model_dump(mode="json"), values), "--set " + " ".join(overrides))
 
 
-def _leaf_keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def flat_values(settings: Settings) -> dict[str, Any]:
+    """Every value by its dotted key.
+
+    >>> flat_values(TrainConfig())["data.num_workers"]
+    4
+    """
+    return dict(_leaves(settings.model_dump(mode="json")))
+
+
+def changed_keys(first: TrainConfig, second: TrainConfig) -> list[str]:
+    """Keys, other than circumstances, that two configs give different values.
+
+    >>> changed_keys(TrainConfig(name="a", seeds=(1,)), TrainConfig(name="b", seeds=(1,)))
+    ['name']
+    """
+    values, others = flat_values(first), flat_values(second)
+    keys = dict.fromkeys([*values, *others])
+    absent = object()
+    return [key for key in keys if key not in CIRCUMSTANCES and values.get(key, absent) != others.get(key, absent)]
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaf_keys(value, f"{prefix}{key}.")
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}"
+            yield f"{prefix}{key}", value

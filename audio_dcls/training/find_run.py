@@ -6,13 +6,14 @@ from pathlib import Path
 
 from audio_dcls.errors import RunError
 from audio_dcls.models.tensor_file import MODEL_FILE
+from audio_dcls.settings import load_yaml
 from audio_dcls.training.run_dir import RunDir, StudyDir
 
 PLAN_FILE = "study.yaml"
 
 
 def expand_cases(path: str | Path) -> list[Path]:
-    """The folders to evaluate for a path: every trained case of a study of several cases, or else the path itself.
+    """The folders to evaluate for a path: a study's trained cases, in its order, or else the path itself.
 
     Raises:
         RunError: it is a study of several cases of which none is trained.
@@ -20,7 +21,7 @@ def expand_cases(path: str | Path) -> list[Path]:
     path = Path(path)
     if not (path / PLAN_FILE).is_file():
         return [path]
-    folders = sorted(config.parent for config in path.glob("*/config.yaml"))
+    folders = [path / name for name in load_yaml(path / PLAN_FILE).get("cases", {})]
     cases = [folder for folder in folders if any(run.checkpoints() for run in StudyDir(folder).runs())]
     if not cases:
         raise RunError(f"study '{path}' has no trained run yet; go on with: audio-dcls study --resume {path}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
+import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -91,7 +92,14 @@ def _open_wandb(book: Logbook) -> Sink:
     wandb = _extra("wandb")
     name = f"{book.run_dir.path.parent.name}-seed-{book.seed}"
     config = book.config.model_dump(mode="json") | {"seed": book.seed}
-    run = wandb.init(project=book.config.name, name=name, id=name, resume="allow", config=config, dir=book.run_dir.path)
+    place = os.environ.get("WANDB_DIR") or book.run_dir.path
+    try:
+        run = wandb.init(project=book.config.name, name=name, id=name, resume="allow", config=config, dir=place)
+    except wandb.Error as error:
+        raise ConfigError(
+            f"`loop.loggers` names 'wandb', which cannot be logged to ({error}): run `wandb login`, set "
+            "WANDB_MODE=offline, or leave it out"
+        ) from error
     book.stack.callback(run.finish)
     return lambda values, step: run.log(dict(values), step=step)
 

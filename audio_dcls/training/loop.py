@@ -20,7 +20,7 @@ from audio_dcls.evaluation.predict import predict
 from audio_dcls.models.sync_norm import synchronise_norms
 from audio_dcls.training import events
 from audio_dcls.training.averaging import WeightAverage
-from audio_dcls.training.batch_layout import build_layout, find_per_device_batch
+from audio_dcls.training.batch_layout import build_layout, check_one_step, find_per_device_batch
 from audio_dcls.training.checkpointing import CheckpointClock, restore, write_best, write_checkpoint
 from audio_dcls.training.clip_order import build_order
 from audio_dcls.training.clips import TrainingClips, build_dataset
@@ -64,6 +64,7 @@ class Trainer:
         self.config, self.seed, self.clips, self.run_dir, self.fabric = config, seed, clips, run_dir, fabric
         self.stop = stop or StopRequest()
         loop = config.loop
+        check_one_step(config, len(clips.train))
         model = build_start(config, seed, clips, is_begun=bool(run_dir.checkpoints()))
         self.train_set = build_dataset(config, clips.train, len(clips.labels), augment_seed=seed)
         self.order = build_order(config.data, self.train_set.clips)
@@ -296,10 +297,11 @@ class Trainer:
         if self.config.loop.nonfinite == "skip":
             return
         book.status(state="failed", step=step)
+        last = "the last checkpoint is whole" if self.run_dir.checkpoints() else "no checkpoint was written yet"
         raise RunError(
             f"loss or gradient of step {step + 1} of run '{self.run_dir.path}' is not finite; {cause_of(found)}; the "
             f"step's clips are in '{path}'. Mend or leave out the clip, lower `optimizer.peak_rate`, or set "
-            "loop.nonfinite=skip; the last checkpoint is whole"
+            f"loop.nonfinite=skip; {last}"
         )
 
     def _evaluates_after(self, num_done: int) -> bool:

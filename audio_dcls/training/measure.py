@@ -57,6 +57,8 @@ class StudyScores:
     """Evaluation clips the manifest lists."""
     num_evaluated: int
     id_hash: str
+    fold: int | None = None
+    """The fold measured on, where the study's config names one."""
 
     @property
     def coverage(self) -> float:
@@ -87,6 +89,7 @@ class StudyScores:
         """Plain values for JSON."""
         return {
             "study": str(self.study),
+            **({} if self.fold is None else {"fold": self.fold}),
             "num_clips_listed": self.num_listed,
             "num_clips": self.num_evaluated,
             "coverage": self.coverage,
@@ -95,7 +98,7 @@ class StudyScores:
             "classes_left_out": list(self.left_out),
             "notes": list(self.notes),
             "summary": {
-                name: {"mean": s.mean, "std": None if math.isnan(s.std) else s.std, "num_seeds": s.num_seeds}
+                name: {"mean": s.mean, "std": finite_or_none(s.std), "num_seeds": s.num_seeds}
                 for name, s in self.summary().items()
             },
             "runs": [
@@ -109,6 +112,24 @@ class StudyScores:
                 for run in self.runs
             ],
         }
+
+
+def finite_or_none(value: float) -> float | None:
+    """The value, or None for JSON, which has no NaN."""
+    return value if math.isfinite(value) else None
+
+
+def over_folds(studies: Sequence[StudyScores]) -> dict[str, SeedSummary] | None:
+    """Mean and standard deviation over folds of each score, a fold's being its mean over seeds.
+
+    Returns:
+        None unless there are at least two studies, each of another fold and with the same scores.
+    """
+    folds = [study.fold for study in studies]
+    summaries = [study.summary() for study in studies]
+    if len(folds) < 2 or None in folds or len(set(folds)) < len(folds) or len({tuple(s) for s in summaries}) > 1:
+        return None
+    return {name: summarise([summary[name].mean for summary in summaries]) for name in summaries[0]}
 
 
 def measure_study(
@@ -195,6 +216,7 @@ def measure_study(
         num_listed=len(listed),
         num_evaluated=len(report.usable),
         id_hash=id_hash(clip.id for clip in report.usable),
+        fold=None if manifest is not None or splits else config.data.fold,
     )
 
 

@@ -12,7 +12,7 @@ from audio_dcls.data.loader import train_loader
 from audio_dcls.data.sampler import StepBatchSampler
 from audio_dcls.errors import ManifestError
 from audio_dcls.models import build_tagger
-from audio_dcls.training.batch_layout import BatchLayout, build_layout, find_per_device_batch
+from audio_dcls.training.batch_layout import BatchLayout, build_layout, check_one_step, find_per_device_batch
 from audio_dcls.training.clip_order import build_order
 from audio_dcls.training.clips import build_dataset, load_manifests
 from audio_dcls.training.config import TrainConfig
@@ -60,7 +60,7 @@ def plan_run(config: TrainConfig, fabric: Any) -> RunPlan:
         fabric: of `build_fabric`, launched.
 
     Raises:
-        ConfigError: the batch cannot be cut over the processes.
+        ConfigError: the batch cannot be cut over the processes, or is larger than the training set.
         ManifestError: a manifest cannot be read, or a split has no row.
     """
     started_s, resident = time.perf_counter(), psutil.Process().memory_info().rss
@@ -74,6 +74,7 @@ def plan_run(config: TrainConfig, fabric: Any) -> RunPlan:
                 f"no clip for `data.{key}` (={list(asked)}) in '{manifest.source}'; its splits are "
                 f"{sorted(manifest.splits())}"
             )
+    check_one_step(config, len(train))
     num_classes = len(manifest.labels)
     model = build_tagger(config.model.model_copy(update={"pretrained": False}), config.frontend, num_classes)
     found = None

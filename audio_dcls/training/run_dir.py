@@ -150,8 +150,9 @@ class RunDir:
             shutil.rmtree(final)
         os.replace(temporary, final)
         sync_folder(final.parent)
-        for old in self.checkpoints()[:-keep]:
-            shutil.rmtree(old)
+        for old in self.checkpoints()[:-keep]:  # first out of sight, so that a kill leaves no half of one
+            os.replace(old, hidden := old.with_name(f".{old.name}.tmp"))
+            shutil.rmtree(hidden)
         return final
 
     def status(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from audio_dcls.training.circumstances import changed_keys
 from audio_dcls.training.clips import TrainingClips
 from audio_dcls.training.config import TrainConfig
 from audio_dcls.training.events import RunStopped, TrainEvent
@@ -26,7 +27,7 @@ def default_study_folder(name: str, root: str | Path = "runs") -> Path:
 
 
 def begun_study(config: TrainConfig, folder: Path | None, root: str | Path = "runs") -> StudyDir | None:
-    """The unfinished study of this very config that a command would go on with.
+    """The unfinished study of this config, whatever its circumstances, that a command would go on with.
 
     Args:
         config: the config, seeds included.
@@ -36,7 +37,7 @@ def begun_study(config: TrainConfig, folder: Path | None, root: str | Path = "ru
     folders = [folder] if folder is not None else sorted(Path(root).glob(f"{config.name}-*"), reverse=True)
     for candidate in folders:
         study = StudyDir(candidate)
-        if not (candidate / "config.yaml").is_file() or study.config() != config:
+        if not (candidate / "config.yaml").is_file() or changed_keys(study.config(), config):
             continue
         if folder is not None or any(study.run(seed).status().get("state") != "done" for seed in config.seeds):
             return study

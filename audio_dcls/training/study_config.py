@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,8 +11,8 @@ import pydantic
 
 from audio_dcls.data.config import DataConfig
 from audio_dcls.errors import ConfigError
-from audio_dcls.settings import Settings, build, find_config, load_yaml, merge, parse_overrides
-from audio_dcls.training.circumstances import CIRCUMSTANCES, with_circumstances
+from audio_dcls.settings import Settings, build, find_config, find_named_config, load_yaml, merge, parse_overrides
+from audio_dcls.training.circumstances import CIRCUMSTANCES, flat_values, with_circumstances
 from audio_dcls.training.config import TrainConfig
 
 Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
@@ -89,9 +89,9 @@ class StudyPlan(Settings):
 
     def _check_shared(self) -> None:
         first, *others = self.cases
-        expected = _flat(self.cases[first].config)
+        expected = flat_values(self.cases[first].config)
         for name in others:
-            found = _flat(self.cases[name].config)
+            found = flat_values(self.cases[name].config)
             for key in SHARED_KEYS:
                 if found[key] != expected[key]:
                     raise ValueError(
@@ -179,7 +179,7 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> StudyPlan:
     settings = build(StudySettings, merge(load_yaml(found), own_values), source)
     cases = {}
     for name, case in settings.cases.items():
-        values = load_yaml(found.parent / case.config)
+        values = load_yaml(find_named_config(case.config, found))
         for update in (settings.set, case.set):
             for key in OWN_KEYS:
                 if key in update:
@@ -191,23 +191,11 @@ def load_study(path: str | Path, overrides: Sequence[str] = ()) -> StudyPlan:
     return build(StudyPlan, {"name": settings.name, "seeds": settings.seeds, "cases": cases}, source)
 
 
-def _flat(settings: Settings) -> dict[str, Any]:
-    return dict(_leaves(settings.model_dump(mode="json"), ""))
-
-
-def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 def _plan_values(plan: StudyPlan) -> dict[str, Any]:
     values: dict[str, Any] = {"name": plan.name, "seeds": list(plan.seeds)}
     for name, case in plan.cases.items():
         values[f"cases.{name}.baseline"] = case.baseline
-        for key, value in _flat(case.config).items():
+        for key, value in flat_values(case.config).items():
             if key not in CIRCUMSTANCES and key not in OWN_KEYS:
                 values[f"cases.{name}.{key}"] = value
     return values

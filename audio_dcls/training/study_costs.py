@@ -124,7 +124,8 @@ def speed_note(machine: dict[str, Any]) -> str:
     >>> speed_note({"processor": "a CPU", "threads": 2, "batch": 8, "num_rounds": 5, "train_precision": "fp32"})
     'Speed: on a CPU, 2 threads; waveforms in batches of 8, in turns, medians of 5 rounds; training in fp32, tagging in fp32 with frozen kernels.'
     """  # noqa: E501
-    where = machine.get("accelerator") or f"{machine['processor']}, {machine['threads']} threads"
+    threads = "1 thread" if machine["threads"] == 1 else f"{machine['threads']} threads"
+    where = machine.get("accelerator") or f"{machine['processor']}, {threads}"
     return (
         f"Speed: on {where}; waveforms in batches of {machine['batch']}, in turns, medians of {machine['num_rounds']} "
         f"rounds; training in {machine['train_precision']}, tagging in fp32 with frozen kernels."

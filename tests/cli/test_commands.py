@@ -1,4 +1,4 @@
-"""The real command line, in a process of its own: train, eval, tag, and every mistake in one line."""
+"""The command line: train (in a process of its own), eval, tag, and every mistake in one line."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import pytest
 import soundfile
 import yaml
 
-from audio_dcls_cli import main
-
 
 def run(*arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "audio_dcls_cli", *map(str, arguments)]
@@ -21,18 +19,6 @@ def run(*arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedPro
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
-
-
-def refuse(arguments: list[str], cwd: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line on standard error of a command that must end with code 2; in this process, to save its start."""
-    monkeypatch.chdir(cwd)
-    monkeypatch.setattr(sys, "argv", ["audio-dcls", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main.run()
-    assert ended.value.code == 2
-    text = capsys.readouterr().err.strip()
-    assert len(text.splitlines()) == 1
-    return text
 
 
 @pytest.fixture(scope="module")
@@ -45,52 +31,67 @@ def trained(tiny_values: dict[str, Any], tmp_path_factory: pytest.TempPathFactor
     return folder
 
 
-def test_eval_without_argument_measures_the_latest_study(trained: Path) -> None:
-    done = run("eval", "--mAP", cwd=trained)
-    assert "mean ± std" in done.stdout
-    assert "clips 12 of 12 (coverage 100.0%)" in done.stdout
+@pytest.fixture
+def at_study(trained: Path, command_line: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The command line in the folder of the trained study."""
+    monkeypatch.chdir(trained)
+    return command_line
 
 
-def test_eval_prints_json_and_takes_a_run_and_a_manifest(trained: Path, tiny_corpus: Path) -> None:
-    study = next((trained / "runs").iterdir())
-    got = json.loads(run("eval", study / "seed-1", "--json", cwd=trained).stdout)
+def test_eval_without_argument_measures_the_latest_study(at_study: Any) -> None:
+    text = at_study("eval", "--mAP").stdout
+    assert "mean ± std" in text
+    assert "clips 12 of 12 (coverage 100.0%)" in text
+
+
+def test_eval_prints_json_and_takes_a_run_and_a_manifest(at_study: Any, tiny_corpus: Path) -> None:
+    study = next(Path("runs").iterdir())
+    got = json.loads(at_study("eval", study / "seed-1", "--json").stdout)
     assert [r["seed"] for r in got["runs"]] == [1]
     assert 0 < got["summary"]["mAP"]["mean"] <= 1
     manifest = tiny_corpus / "manifest.csv"
-    other = run("eval", study, "--manifest", manifest, "--split", "train", "--json", cwd=trained)
-    assert json.loads(other.stdout)["num_clips"] == 24
+    other = at_study("eval", study, "--manifest", manifest, "--split", "train", "--json").stdout
+    assert json.loads(other)["num_clips"] == 24
 
 
-def test_tag_names_sounds_of_any_length_and_goes_on_after_a_bad_file(trained: Path, tiny_corpus: Path) -> None:
+def test_tag_names_sounds_of_any_length_and_goes_on_after_a_bad_file(at_study: Any, tiny_corpus: Path) -> None:
     long_sound, rate_hz = soundfile.read(tiny_corpus / "clip00.wav")
-    soundfile.write(trained / "long.flac", list(long_sound) * 9, rate_hz)
-    (trained / "bad.wav").write_text("no sound")
-    done = run("tag", "bad.wav", "long.flac", "--json", "--top-k", 2, cwd=trained, code=2)
+    soundfile.write("long.flac", list(long_sound) * 9, rate_hz)
+    Path("bad.wav").write_text("no sound")
+    done = at_study("tag", "bad.wav", "long.flac", "--json", "--top-k", 2, code=2)
     assert "bad.wav" in done.stderr
     got = json.loads(done.stdout)
     assert len(got["tags"]) == 2
     assert got["num_windows"] > 3
     assert got["tags"][0]["name"] in {"Low", "High", "Noise"}
-    assert "long.flac" in run("tag", "long.flac", "--threshold", 1.0, cwd=trained).stdout
+    assert "long.flac" in at_study("tag", "long.flac", "--threshold", 1.0).stdout
 
 
-def test_tag_shows_the_labels_a_manifest_gives(trained: Path, tiny_corpus: Path) -> None:
+def test_tag_shows_the_labels_a_manifest_gives(at_study: Any, tiny_corpus: Path) -> None:
     clip, manifest = tiny_corpus / "clip30.wav", tiny_corpus / "manifest.csv"
-    done = run("tag", clip, "--truth", manifest, cwd=trained)
-    assert "labelled: Low" in done.stdout
-    assert "Low ✓" in done.stdout
+    text = at_study("tag", clip, "--truth", manifest).stdout
+    assert "labelled: Low" in text
+    assert "Low ✓" in text
+    soundfile.write("other.wav", [0.1, -0.1] * 8000, 16_000)
+    assert "'other.wav' is not in" in at_study("tag", "other.wav", "--truth", manifest).stderr
 
 
-def test_training_goes_on(trained: Path) -> None:
-    study = next((trained / "runs").iterdir())
-    assert "already trained" in run("train", "--resume", study, cwd=trained).stdout
+def test_training_goes_on(at_study: Any) -> None:
+    study = next(Path("runs").iterdir())
+    assert "already trained" in at_study("train", "--resume", study).stdout
 
 
-def test_a_study_is_never_overwritten(
-    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    study = next((trained / "runs").iterdir())
-    assert "--resume" in refuse(["train", "tiny.yaml", "--out", str(study)], trained, monkeypatch, capsys)
+def test_a_study_is_never_overwritten(at_study: Any) -> None:
+    study = next(Path("runs").iterdir())
+    refusal = at_study.refuse("train", "tiny.yaml", "--out", study)
+    assert "differs in seeds, loop.epochs" in refusal and "--resume" in refusal
+
+
+def test_the_same_command_goes_on_with_other_workers(at_study: Any) -> None:
+    study = next(Path("runs").iterdir())
+    same = ["train", "tiny.yaml", "--seed", 0, "--seed", 1, "--set", "loop.epochs=6", "--out", study]
+    assert "--yes" in at_study.refuse(*same)
+    assert "already trained" in at_study(*same, "--set", "data.num_workers=1", "--yes").stdout
 
 
 @pytest.mark.parametrize(
@@ -106,21 +107,16 @@ def test_a_study_is_never_overwritten(
         (["tag", "x.wav", "--checkpoint", "nowhere"], "nowhere"),
     ],
 )
-def test_a_mistake_is_one_line_and_code_2(
-    trained: Path,
-    arguments: list[str],
-    expected: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert expected in refuse(arguments, trained, monkeypatch, capsys)
+def test_a_mistake_is_one_line_and_code_2(at_study: Any, arguments: list[str], expected: str) -> None:
+    assert expected in at_study.refuse(*arguments)
 
 
 def test_eval_and_tag_without_any_run_say_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, command_line: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     for arguments in (["eval", "--mAP"], ["tag", "x.wav"]):
-        assert "audio-dcls train" in refuse(arguments, tmp_path, monkeypatch, capsys)
+        assert "audio-dcls train" in command_line.refuse(*arguments)
 
 
 def test_help_and_version_answer(tmp_path: Path) -> None:

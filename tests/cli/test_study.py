@@ -1,4 +1,4 @@
-"""`audio-dcls study` through the real command line: train, leave out what is done, go on, and the table."""
+"""`audio-dcls study` train, leave out what is done, go on, and the table."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from audio_dcls_cli import main
-
 STUDY = Path("runs/duel")
+Prompt = Callable[..., str]
 
 
 def command(*arguments: object) -> list[str]:
@@ -65,28 +65,14 @@ def copied(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     return tmp_path / "copy"
 
 
-class Prompt:
-    """The command line in this process, to save its start."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch, self.capsys = monkeypatch, capsys
-
-    def __call__(self, *arguments: object, code: int = 0) -> str:
-        self.monkeypatch.setattr(sys, "argv", ["audio-dcls", "study", *map(str, arguments)])
-        self.capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main.run()
-        captured = self.capsys.readouterr()
-        assert (ended.value.code or 0) == code, captured.out + captured.err
-        if code == 0:
-            return captured.out
-        assert len(captured.err.strip().splitlines()) == 1
-        return captured.err
-
-
 @pytest.fixture
-def prompt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Prompt:
-    return Prompt(monkeypatch, capsys)
+def prompt(command_line: Any) -> Prompt:
+    """`audio-dcls study` with arguments -> what it prints, or the one line it refuses with."""
+
+    def run(*arguments: object, code: int = 0) -> str:
+        return command_line.refuse("study", *arguments) if code else command_line("study", *arguments).stdout
+
+    return run
 
 
 def test_what_is_done_is_left_out(copied: Path, prompt: Prompt) -> None:

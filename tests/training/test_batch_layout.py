@@ -13,7 +13,7 @@ from audio_dcls.errors import ConfigError
 from audio_dcls.models import build_tagger
 from audio_dcls.settings import build, merge
 from audio_dcls.training import batch_layout
-from audio_dcls.training.batch_layout import build_layout, find_per_device_batch, possible_batches
+from audio_dcls.training.batch_layout import build_layout, check_one_step, find_per_device_batch, possible_batches
 from audio_dcls.training.config import TrainConfig
 
 
@@ -70,3 +70,10 @@ def test_auto_finds_what_fits_the_memory(tiny: tuple[TrainConfig, Any], monkeypa
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), generator)
     assert all(p.grad is None for p in model.parameters())
+
+
+def test_fewer_clips_than_a_step_takes_are_refused_by_the_configs_key() -> None:
+    config = TrainConfig()
+    check_one_step(config, config.loop.effective_batch)
+    with pytest.raises(ConfigError, match=r"`loop.effective_batch` \(=4096\) must be at most .* clips \(=4095\)"):
+        check_one_step(config, 4095)

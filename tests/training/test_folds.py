@@ -5,16 +5,19 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from audio_dcls.errors import ConfigError, EvaluationError
 from audio_dcls.evaluation import id_hash
+from audio_dcls.labels import LabelSet
 from audio_dcls.settings import build, merge
 from audio_dcls.training.clips import load_manifests, prepare_clips
 from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.measure import measure_study
+from audio_dcls.training.measure import RunScores, StudyScores, measure_study, over_folds
 from audio_dcls.training.run_dir import StudyDir
 from audio_dcls.training.study import train_study
 
@@ -64,6 +67,8 @@ def test_a_study_on_a_fold_is_measured_on_it(
     scores = measure_study(study, runs)
     assert (scores.num_listed, scores.num_evaluated) == (12, 12)
     assert scores.id_hash == id_hash(clip.id for clip in clips.eval)
+    assert scores.fold == scores.to_json_dict()["fold"] == 2
+    assert measure_study(study, runs, splits=("fold2",)).fold is None
     assert measure_study(study, runs, splits=("fold1", "fold3")).num_listed == 24
     with pytest.raises(EvaluationError, match=r"no clip of split \['fold2'\].* name one by --split"):
         measure_study(study, runs, manifest=tiny_corpus / "manifest.csv")
@@ -74,3 +79,22 @@ def test_a_fold_that_is_not_there_is_named(folded: Callable[..., TrainConfig], t
         prepare(folded(fold=4), tmp_path)
     with pytest.raises(ConfigError, match=r"`train_splits` \(=\['fold1'\]\) must be left at \['train'\]"):
         folded(fold=2, train_splits=["fold1"])
+
+
+def scores_on(fold: int | None, *values: float) -> StudyScores:
+    """Scores of a study with a seed for each mAP."""
+    metrics = (SimpleNamespace(scores=lambda value=value: {"mAP": value}) for value in values)
+    runs = tuple(RunScores(seed, Path(), Path(), cast(Any, each)) for seed, each in enumerate(metrics))
+    return StudyScores(Path(), LabelSet(("a",), ("A",)), runs, 12, 12, "", fold)
+
+
+def test_the_mean_over_folds_is_of_each_folds_mean_over_seeds() -> None:
+    over = over_folds([scores_on(1, 0.2, 0.4), scores_on(2, 0.5), scores_on(3, 0.7)])
+    assert over is not None
+    assert over["mAP"].mean == pytest.approx(np.mean([0.3, 0.5, 0.7]))
+    assert over["mAP"].std == pytest.approx(np.std([0.3, 0.5, 0.7], ddof=1))
+
+
+@pytest.mark.parametrize("folds", [(1,), (1, 1), (1, None), ()])
+def test_studies_that_are_no_set_of_folds_have_no_mean_over_them(folds: tuple[int | None, ...]) -> None:
+    assert over_folds([scores_on(fold, 0.5) for fold in folds]) is None

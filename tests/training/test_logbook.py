@@ -82,6 +82,18 @@ def test_wandb_gets_the_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert b"train/loss" in record.read_bytes() and b"3.25" in record.read_bytes()
 
 
+def test_wandb_without_a_key_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import wandb
+
+    def without_key(**_: object) -> None:  # what it raises then; its own state outlives the offline run above
+        raise wandb.errors.UsageError("No API key configured. Use `wandb login` to log in.")
+
+    monkeypatch.setattr(wandb, "init", without_key)
+    run_dir, config = make(tmp_path, "wandb")
+    with pytest.raises(ConfigError, match=r"`loop.loggers` names 'wandb'.*No API key.*WANDB_MODE=offline"):
+        write(run_dir, config, 0, {1: 3.0})
+
+
 def test_a_logger_that_is_not_installed_is_named_with_its_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -39,6 +40,26 @@ def test_only_complete_checkpoints_count_and_the_newest_are_kept(tmp_path: Path)
     assert [p.name for p in run.checkpoints()] == ["step-00000010", "step-00000100"]
     assert run.newest_checkpoint().name == "step-00000100"
     assert run.seed == 3
+
+
+def test_a_kill_while_an_old_checkpoint_is_dropped_leaves_no_half_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunDir(tmp_path / "seed-0")
+    write_checkpoint(run, 1)
+    write_checkpoint(run, 2)
+
+    def killed(folder: Path) -> None:
+        next(Path(folder).iterdir()).unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_checkpoint(run, 3)
+    write_checkpoint(run, 4)
+    folders = [path.name for path in (run.path / "checkpoints").iterdir()]
+    assert sorted(folders) == ["step-00000003", "step-00000004"]
 
 
 def test_status_is_updated_not_replaced(tmp_path: Path) -> None:
@@ -95,13 +116,13 @@ def test_the_latest_study_is_the_one_written_to_last(tmp_path: Path) -> None:
 def test_a_study_of_cases_stands_for_its_trained_cases(tmp_path: Path) -> None:
     folder = tmp_path / "duel"
     plain, swapped, begun = (make_study(folder / name) for name in ("plain", "swapped", "untrained"))
-    (folder / "study.yaml").write_text("name: duel\n")
+    (folder / "study.yaml").write_text("cases: {untrained: {}, swapped: {}, plain: {}, begun: {}}\n")
     for study in (plain, swapped):
         write_checkpoint(study.run(0), 1)
-    assert expand_cases(folder) == [plain.path, swapped.path]
+    assert expand_cases(folder) == [swapped.path, plain.path]
     assert expand_cases(begun.path) == [begun.path]
     assert latest_study(tmp_path).path in (plain.path, swapped.path)
-    with pytest.raises(RunError, match=r"several cases; name one of them: \S*plain, \S*swapped"):
+    with pytest.raises(RunError, match=r"several cases; name one of them: \S*swapped, \S*plain"):
         find_model(folder)
 
 

@@ -63,7 +63,7 @@ def write_demo_corpus(
     folder: str | Path,
     *,
     seed: int = 0,
-    num_train: int = 800,
+    num_train: int = 1100,
     num_eval: int = 300,
     num_workers: int | None = None,
     on_progress: Callable[[int], None] | None = None,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
 
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.packed import Codec, PackSettings, pack, read_row, verify_pack
@@ -15,8 +17,7 @@ SETTINGS = PackSettings(Codec.flac, sample_rate_hz=8000, rows_per_shard=6)
 @pytest.fixture(scope="module")
 def endpoint():
     """Address of the server."""
-    pytest.importorskip("s3fs")
-    server = pytest.importorskip("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
@@ -26,8 +27,6 @@ def endpoint():
 @pytest.fixture
 def address(endpoint, monkeypatch, tmp_path):
     """A new bucket, reached as users reach theirs: by boto's environment variables."""
-    import s3fs
-
     monkeypatch.setenv("AUDIO_DCLS_CACHE", str(tmp_path / "cache"))
     for name, value in {
         "AWS_ACCESS_KEY_ID": "testing",
