@@ -119,9 +119,7 @@ def check(
 
 def stats(
     source: Source,
-    top_k: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Classes and pairs to show.")
-    ] = 20,
+    top_k: Annotated[int, typer.Option(min=1, metavar="N", help="Classes and pairs to show.")] = 20,
     labels: Labels = None,
     json_: Json = False,
 ) -> None:

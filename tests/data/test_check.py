@@ -11,7 +11,7 @@ import soundfile
 
 from audio_dcls.data import check
 from audio_dcls.data.check import ClipReport, Coverage, check_clips
-from audio_dcls.data.clip_report import COLUMNS, FORMER_COLUMNS
+from audio_dcls.data.clip_report import FORMER_COLUMNS
 from audio_dcls.data.clip_table import Clip, ClipTable
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.parallel import map_in_batches
