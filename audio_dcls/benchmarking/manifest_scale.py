@@ -124,8 +124,17 @@ def measure_workers(path: Path, start_method: Literal["fork", "spawn"], num_work
     """
     table = Manifest.load(path, LabelSet.audioset()).split("train").table
     table = table.take(np.arange(len(table)) % 100 != 7)
-    numbers = {"sample_rate_hz": 32_000, "clip_samples": 32, "num_bins": 1, "num_frames": 1, "seed": 0}
-    dataset = ClipDataset(table, num_classes=NUM_CLASSES, augment=None, erase=None, **numbers)
+    dataset = ClipDataset(
+        table,
+        num_classes=NUM_CLASSES,
+        augment=None,
+        erase=None,
+        sample_rate_hz=32_000,
+        clip_samples=32,
+        num_bins=1,
+        num_frames=1,
+        seed=0,
+    )
     batch = min(WORKER_BATCH_CLIPS, len(dataset))
     num_steps = min(WORKER_STEPS, len(dataset) // batch)
     loader = torch.utils.data.DataLoader(

@@ -134,7 +134,7 @@ def _measure(clip: Clip, num_bytes: int, modified_ns: int) -> Outcome:
     check_waveform(waveform, rate_hz, sound)
     num_clipped = np.count_nonzero(waveform >= FULL_SCALE) + np.count_nonzero(waveform <= -FULL_SCALE)
     digest = hashlib.blake2b(rate_hz.to_bytes(4, "little"), digest_size=CONTENT_BYTES, usedforsecurity=False)
-    digest.update(np.ascontiguousarray(waveform))
+    digest.update(waveform.tobytes())
     return Outcome(
         USABLE,
         "",
@@ -151,7 +151,7 @@ def _check_content(sound: Path | StoredSound, sha256: str) -> None:
     if isinstance(sound, EncodedSound):
         found = hashlib.sha256(sound.content).hexdigest()
     elif isinstance(sound, PcmSound):
-        found = hashlib.sha256(np.ascontiguousarray(sound.samples)).hexdigest()
+        found = hashlib.sha256(sound.samples.tobytes()).hexdigest()
     elif sound.is_file():
         found = _file_digest(sound)
     else:

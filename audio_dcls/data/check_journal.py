@@ -86,7 +86,8 @@ class CheckJournal:
             if not (isinstance(cells, list) and cells[:1] == [VERSION]):
                 raise ManifestError(f"'{self.path}' is not a journal of version {VERSION}; delete it to start afresh")
             _, path, start_s, end_s, sha256, row, *values, content = cells
-            yield Clip("", Path(path), start_s, end_s, (), "", sha256, row), Outcome(*values, bytes.fromhex(content))
+            outcome = Outcome._make([*values, bytes.fromhex(content)])
+            yield Clip("", Path(path), start_s, end_s, (), "", sha256, row), outcome
 
 
 def _whole_lines(path: Path) -> Iterator[Any]:

@@ -24,7 +24,7 @@ from audio_dcls.data.stored_sound import EncodedSound, sound_name
 from audio_dcls.errors import AudioFileError
 
 if TYPE_CHECKING:
-    import av
+    import av.container
 
 PREROLL_S = 1.0
 """AAC needs one frame (23 ms) and Opus 80 ms (RFC 7845, section 4.6); what precedes them is inaudible, not zero."""
@@ -131,7 +131,7 @@ class _Track:
 
     def counted_duration_s(self) -> float:
         """Length from the lengths of all packets."""
-        self._first = self._frames = None  # type: ignore[assignment]
+        self._frames = iter(())
         self.container.seek(0)
         packets = self.container.demux(self.stream)
         return float(sum(packet.duration or 0 for packet in packets) * self.stream.time_base)
@@ -144,7 +144,8 @@ class _Track:
         """
         first = round((start_s or 0.0) * self.rate_hz)
         last = math.inf if end_s is None else round(end_s * self.rate_hz)
-        position, frames = 0, itertools.chain([self._first], self._frames)
+        position = 0
+        frames: Iterator[av.AudioFrame] = itertools.chain([self._first], self._frames)
         if may_seek and first > MARGIN_S * self.rate_hz:
             sought = self._seek(first - round(PREROLL_S * self.rate_hz))
             if sought is None:
@@ -238,12 +239,12 @@ def _opened(path: Path | EncodedSound) -> Iterator[_Track]:
             'pip install "audio-dcls[video]", or convert the file to flac',
             reason="unreadable",
         )
-    import av
+    import av.error
 
     try:
-        with av.open(io.BytesIO(path.content) if isinstance(path, EncodedSound) else str(path)) as container:
+        with av.open(io.BytesIO(path.content) if isinstance(path, EncodedSound) else str(path), mode="r") as container:
             yield _Track(container, path)
-    except av.FFmpegError as error:
+    except av.error.FFmpegError as error:
         raise AudioFileError(
             f"{sound_name(path)} cannot be decoded ({error.strerror}): it is damaged, truncated, or of a codec that "
             "FFmpeg does not read; fetch it again, or convert it to flac",
