@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,6 +77,8 @@ def _choose_study(settings: TrainConfig, out: Path | None, *, yes: bool) -> Stud
     begun = begun_study(settings, out)
     if begun is None:
         if out is not None and (out / "config.yaml").is_file():
+            if StudyDir(out).is_untrained():  # it takes this config when it is locked
+                return StudyDir(out)
             changed = changed_keys(StudyDir(out).config(), settings)
             named = ", ".join(changed[:MAX_KEYS_NAMED]) + (", ..." if len(changed) > MAX_KEYS_NAMED else "")
             raise ConfigError(
@@ -84,6 +86,8 @@ def _choose_study(settings: TrainConfig, out: Path | None, *, yes: bool) -> Stud
                 f"--resume {out}, or give another --out"
             )
         return StudyDir(out or default_study_folder(settings.name))
+    if begun.is_untrained():  # it failed at its start
+        return begun
     is_asked = sys.stdin.isatty() and not yes
     if yes or (is_asked and typer.confirm(f"Go on with the unfinished study {begun.path}?", default=True)):
         say(f"Going on with [bold]{begun.path}[/].")
@@ -138,13 +142,14 @@ def _train(settings: TrainConfig, study: StudyDir, fabric: Any) -> bool:
     from audio_dcls.training.study import train_study
     from audio_dcls_cli.progress import say, show_coverage, show_events
 
-    with one_after_the_first(fabric), study.dropped_if_unused() if fabric.is_global_zero else nullcontext():
-        if fabric.is_global_zero and not (study.path / "config.yaml").is_file():
-            study.create(settings)
-        clips = _prepare(settings, study)
-    show_coverage(clips.report, study.report_path)
-    with StopRequest() as stop:
-        finished, is_stopped = show_events(train_study(settings, study, clips, fabric, stop), study)
+    with ExitStack() as held:
+        with one_after_the_first(fabric), study.dropped_if_unused() if fabric.is_global_zero else nullcontext():
+            if fabric.is_global_zero:
+                held.enter_context(study.claimed(settings))
+            clips = _prepare(settings, study)
+        show_coverage(clips.report, study.report_path)
+        with StopRequest() as stop:
+            finished, is_stopped = show_events(train_study(settings, study, clips, fabric, stop), study)
     if is_stopped:
         return False
     if not finished:

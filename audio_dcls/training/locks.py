@@ -17,6 +17,7 @@ try:
 except ImportError:  # not a POSIX system
     fcntl = None
 
+_handles: set[int] = set()
 WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 
@@ -59,10 +60,23 @@ def wait_for_lock(path: Path, on_wait: Callable[[], object] | None = None) -> It
 def _opened(path: Path) -> Iterator[int]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    _handles.add(handle)
     try:
         yield handle
     finally:
+        _handles.discard(handle)
         os.close(handle)
+
+
+def _leave_to_parent() -> None:
+    """A forked worker must not keep a lock for the seconds that it outlives a killed parent."""
+    for handle in _handles:
+        os.close(handle)
+    _handles.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _lock(handle: int, *, wait: bool) -> bool:

@@ -4,6 +4,7 @@
 
     STUDY/                   one config, one or more seeds
       config.yaml            the whole config, defaults included
+      .lock                  held while it is trained
       clip_report.csv        every clip, and for those that cannot be used the reason
       seed-0/                one run
         status.json          state, step, epoch, last scores; replaced atomically
@@ -33,7 +34,9 @@ from typing import Any
 from audio_dcls.errors import AudioDclsError, RunError
 from audio_dcls.models.tensor_file import MODEL_FILE, sync_folder, write_atomically
 from audio_dcls.settings import build, dump_yaml, load_yaml
+from audio_dcls.training.circumstances import changed_keys
 from audio_dcls.training.config import TrainConfig
+from audio_dcls.training.locks import try_lock
 
 CHECKPOINT_PATTERN = re.compile(r"step-(\d+)")
 STATE_FILE = "state.safetensors"
@@ -56,6 +59,11 @@ class RunDir:
     def seed(self) -> int:
         """The seed, read off the folder's name."""
         return int(self.path.name.removeprefix("seed-"))
+
+    @property
+    def metrics_path(self) -> Path:
+        """One JSON object a line, of what was measured on the way."""
+        return self.path / "metrics.jsonl"
 
     @property
     def tensorboard_folder(self) -> Path:
@@ -172,12 +180,12 @@ class RunDir:
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         """Append one line to metrics.jsonl."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
     def drop_metrics_after(self, step: int) -> None:
         """Forget lines of steps later than `step`: a resumed run writes them anew."""
-        path = self.path / "metrics.jsonl"
+        path = self.metrics_path
         if not path.is_file():
             return
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -246,6 +254,36 @@ class StudyDir:
         if not path.is_file():
             raise RunError(f"'{self.path}' is not a study folder (it has no config.yaml); check the path")
         return build(TrainConfig, load_yaml(path), str(path))
+
+    def is_untrained(self) -> bool:
+        """Whether every run that was begun ended before its first figure and checkpoint: there is nothing to lose."""
+        return not any(
+            run.status().get("state") in ("running", "done") or run.metrics_path.is_file() or run.checkpoints()
+            for run in self.runs()
+        )
+
+    @contextlib.contextmanager
+    def claimed(self, config: TrainConfig) -> Iterator[None]:
+        """Keep other processes from training this study while the body runs.
+
+        Args:
+            config: of a study that is made where there is none; one that is untrained becomes one of this config, and
+                what it knows of clips stays.
+
+        Raises:
+            RunError: the folder holds other files, or another process is training the study.
+        """
+        path = self.path / "config.yaml"
+        if not path.is_file():
+            self.create(config)
+        with try_lock(self.path / ".lock") as is_ours:
+            if not is_ours:
+                raise RunError(
+                    f"'{self.path}' is being trained by another process; wait until it ends, or give another --out"
+                )
+            if self.is_untrained() and changed_keys(self.config(), config):
+                write_atomically(path, dump_yaml(config).encode())
+            yield
 
     @contextlib.contextmanager
     def dropped_if_unused(self) -> Iterator[None]:

@@ -12,6 +12,8 @@ import pytest
 import soundfile
 import yaml
 
+from audio_dcls.training.locks import try_lock
+
 
 def run(*arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "audio_dcls_cli", *map(str, arguments)]
@@ -85,6 +87,15 @@ def test_a_study_is_never_overwritten(at_study: Any) -> None:
     study = next(Path("runs").iterdir())
     refusal = at_study.refuse("train", "tiny.yaml", "--out", study)
     assert "differs in seeds, loop.epochs" in refusal and "--resume" in refusal
+
+
+def test_a_command_that_failed_at_its_start_can_be_given_again(at_study: Any) -> None:
+    command = ["train", "tiny.yaml", "--out", "failed", "--set", "loop.epochs=1"]
+    assert "nowhere.h5" in at_study.refuse(*command, "--set", "distillation.file=nowhere.h5")
+    with try_lock(Path("failed/.lock")):
+        assert "another process" in at_study.refuse(*command)
+    assert "Seed 0 done" in at_study(*command).stdout
+    assert "--yes" in at_study.refuse(*command)
 
 
 def test_the_same_command_goes_on_with_other_workers(at_study: Any) -> None:

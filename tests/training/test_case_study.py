@@ -25,10 +25,14 @@ from audio_dcls.training.study_costs import SpeedSettings, count_costs, measure_
 from audio_dcls.training.study_results import study_table
 
 HOLD_LOCK = """
-import sys
+import os, sys, time
 from pathlib import Path
 from audio_dcls.training.locks import try_lock
 with try_lock(Path(sys.argv[1])) as held:
+    if os.fork() == 0:  # a worker that outlives it
+        os.close(1)
+        time.sleep(20)
+        os._exit(0)
     print(held, flush=True)
     sys.stdin.read()
 """
