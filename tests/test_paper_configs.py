@@ -96,7 +96,7 @@ def test_a_case_and_its_baseline_differ_in_the_swap_alone() -> None:
 def test_no_number_of_a_training_section_is_left_unchecked() -> None:
     unchecked = {
         "data": {"manifests", "demo_folder", "demo_train_clips", "demo_eval_clips", "demo_seed", "num_workers", "cache",
-                 "fold"},
+                 "fold", "resample_quality", "duplicates", "order", "shuffle_buffer", "shard_cache_gb"},
         "model": {"name", "pretrained", "pretrained_file", "layer_scale_init", "dcls", "fast_depthwise"},
         "augment": {"erase_ratio", "mixup_group_clips"},
         "optimizer": {"name"},

@@ -36,7 +36,17 @@ def test_every_file_of_the_tree_is_named() -> None:
     text = README.read_text(encoding="utf-8")
     tree = text[text.index("## The tree") :]
     root = README.parent
-    for folder in ("training", "evaluation", "inference", "models", "frontend", "dcls"):
+    for folder in (
+        "training",
+        "evaluation",
+        "inference",
+        "models",
+        "frontend",
+        "dcls",
+        "data",
+        "data/packed",
+        "inspection",
+    ):
         for path in (root / "audio_dcls" / folder).glob("*.py"):
             if path.name != "__init__.py" and not path.name.startswith("depthwise"):
                 assert path.name in tree, path

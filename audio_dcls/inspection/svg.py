@@ -27,8 +27,8 @@ def inline_svg(figure: Figure, name: str, title: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text)
     text = re.sub(r"font:\s*([\d.]+px)[^;\"]*", r"font-size: \1", text)  # the page's own typeface
-    text = re.sub(r'\bid="(\w+)"', rf'id="{name}-\1"', text)
-    text = re.sub(r'(url\(#|href="#)(\w+)', rf"\g<1>{name}-\2", text)
+    text = re.sub(r'\bid="([\w.]+)"', rf'id="{name}-\1"', text)
+    text = re.sub(r'(url\(#|href="#)([\w.]+)', rf"\g<1>{name}-\2", text)
     text = text.replace(INK, "currentColor").replace(RULE, "var(--rule)")
     text = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"|height="[\d.]+pt" width="[\d.]+pt"', "", text, count=1)
     return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)

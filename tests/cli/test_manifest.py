@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("audioset")
     (folder / "eval_segments.csv").write_text(SEGMENTS)
     (folder / "audio").mkdir()
-    noise = 0.1 * np.random.default_rng(0).standard_normal(8000)
+    noise = (3000 * np.random.default_rng(0).standard_normal(8000)).astype(np.int16)  # the same in both files
     soundfile.write(folder / "audio" / "Yaaaaaaaaaaa.wav", noise, 8000)
     soundfile.write(folder / "audio" / "bbbbbbbbbbb_0_10.flac", noise, 8000)
     (folder / "audio" / "ccccccccccc.wav").write_text("404 [not] found")

@@ -122,7 +122,7 @@ def test_wrong_files_are_named(tmp_path, content, words):
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(ManifestError, match="does not exist"):
         Manifest.load(tmp_path / "none.csv", LABELS)
-    with pytest.raises(ManifestError, match="cannot be read"):
+    with pytest.raises(ManifestError, match="neither a pack nor Parquet files"):
         Manifest.load(tmp_path, LABELS)
 
 

@@ -133,7 +133,8 @@ def _text_columns(store: Store, name: str, id_column: str | None, labels_column:
     except (pa.ArrowException, OSError) as error:
         raise ManifestError(f"'{source}' is no Parquet file that can be read ({error}); fetch it again") from error
     names = {id_name: "id", labels_name: "labels"}
-    return table.rename_columns([names[column] for column in table.schema.names]), labels_name
+    renamed = table.rename_columns([names[column] for column in table.schema.names])
+    return renamed.replace_schema_metadata(table.schema.metadata), labels_name  # which holds the names of classes
 
 
 def _choose(schema: pa.Schema, asked: str | None, known: Sequence[str], option: str, source: str) -> str | None:

@@ -103,7 +103,8 @@ def test_audioset_from_the_hub(tmp_path):
         seed = place if place < 7 else place + 93
         assert read_row(clip.path, clip.row).content == noise_flac(seed)
         expected = soundfile.read(io.BytesIO(noise_flac(seed)), dtype="float32")[0]
-        np.testing.assert_array_equal(read_clip_audio(clip, sample_rate_hz=48_000), expected)
+        found = read_clip_audio(clip, sample_rate_hz=48_000, require_sound=False)
+        np.testing.assert_array_equal(found, expected)
     assert not is_packed(manifest.clips[0].path)
 
 
