@@ -13,9 +13,10 @@ from typing import Literal
 import numpy as np
 import soxr
 
+from audio_dcls.data.flac_audio import decode_whole_flac
 from audio_dcls.data.sndfile_audio import decode_sndfile, sndfile_duration_s
 from audio_dcls.data.sound_file import beyond_the_end, check_file, downmix, no_frame
-from audio_dcls.data.stored_sound import PcmSound, StoredSound, sound_name
+from audio_dcls.data.stored_sound import EncodedSound, PcmSound, StoredSound, sound_name
 from audio_dcls.data.video_audio import decode_video, is_video, video_duration_s
 from audio_dcls.errors import ArgumentError, AudioFileError
 
@@ -85,6 +86,9 @@ def decode_mono(
     if isinstance(path, PcmSound):
         return _cut(path, start_s, end_s), path.sample_rate_hz
     check_file(path)
+    whole = decode_whole_flac(path.content, start_s, end_s) if isinstance(path, EncodedSound) else None
+    if whole is not None:
+        return _cut(PcmSound(*whole, name=path.name), start_s, end_s), whole[1]
     decode = decode_video if is_video(path) else decode_sndfile
     return decode(path, start_s, end_s)
 
