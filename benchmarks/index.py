@@ -33,7 +33,7 @@ NUM_SMALL = 256
 LIMITS = {
     "index: s to open": 5,
     "index: s to the first batch plan": 2,
-    "index: peak MiB": 1024,
+    "index: MiB added at the peak": 1024,
     "CSV: s to open": 30,
     "forked: MiB a worker": 100,
     "spawned: MiB a worker": 100,
