@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from audio_dcls.data.audit_summary import AuditSummary
 
@@ -22,6 +23,7 @@ FAULT_COLOURS = ("#c8553d", "#e39b3b", "#8d6bb8", "#4fa37c", "#b5547f", "#a58a4b
 """Of kinds of faults, from the most frequent; beyond the eighth they begin again."""
 WIDTH_INCHES = 9.0
 MAX_CLASSES = 20
+DECADE = 10
 TINY = 8.5
 
 
@@ -48,7 +50,10 @@ def draw_coverage(summary: AuditSummary) -> Figure:
 
 
 def draw_class_counts(summary: AuditSummary) -> Figure:
-    """Clips of each class that has any, from the most frequent: listed, and usable, on a logarithmic axis."""
+    """Clips of each class that has any, from the most frequent: listed, and usable.
+
+    The axis is logarithmic where the largest class has ten times as many clips as the smallest, or more.
+    """
     figure, axes = _framed(3.2)
     listed, usable = summary.class_listed(), summary.class_usable()
     order = np.argsort(-listed, kind="stable")[: int((listed > 0).sum())]
@@ -56,7 +61,12 @@ def draw_class_counts(summary: AuditSummary) -> Figure:
     marks = {"marker": ".", "markersize": 4 if len(order) > 60 else 8, "linewidth": 1.2}
     axes.plot(ranks, listed[order], color=LISTED_COLOUR, label="listed", **marks)
     axes.plot(ranks, np.where(usable > 0, usable, np.nan)[order], color=USABLE_COLOUR, label="usable", **marks)
-    axes.set_yscale("log")
+    smallest = min((count for count in (*listed, *usable) if count > 0), default=1)
+    if max(listed, default=1) >= DECADE * smallest:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("classes, from the most frequent", color=INK, fontsize=TINY)
     axes.set_ylabel("clips", color=INK, fontsize=TINY)
     axes.legend(fontsize=TINY, frameon=False, labelcolor=INK)

@@ -27,7 +27,8 @@ th button:hover, th button:focus-visible { color: var(--accent); text-decoration
 th[aria-sort=ascending] button::after { content: " ▲"; font-size: 0.7em; }
 th[aria-sort=descending] button::after { content: " ▼"; font-size: 0.7em; }
 td { padding: 0.35rem 0.9rem 0.35rem 0; border-bottom: 1px solid var(--rule); vertical-align: top;
-  overflow-wrap: anywhere; }
+  overflow-wrap: break-word; }
+td:last-child { overflow-wrap: anywhere; }
 td:first-child { min-width: 8rem; }
 td.number { font-variant-numeric: tabular-nums; white-space: nowrap; }
 details { margin: 0.75rem 0; }
