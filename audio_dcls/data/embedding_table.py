@@ -1,0 +1,67 @@
+"""A Parquet file of embeddings, written some sounds at a time.
+
+Axis legend: W windows of a sound, F features.
+
+Columns, a row a sound: `path`; `embedding`, a list of F numbers; `start_s` and `end_s`, the times of its windows; and
+`window_embeddings`, a list of W lists of F numbers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROWS_PER_GROUP = 256
+
+
+class EmbeddingTable:
+    """Writes the file; `close` finishes it, and without it there is no file to read.
+
+    Args:
+        path: file to write.
+        num_features: F.
+    """
+
+    def __init__(self, path: Path, num_features: int) -> None:
+        feature_list = pa.list_(pa.float32(), num_features)
+        self.schema = pa.schema(
+            {
+                "path": pa.string(),
+                "embedding": feature_list,
+                "start_s": pa.list_(pa.float64()),
+                "end_s": pa.list_(pa.float64()),
+                "window_embeddings": pa.list_(feature_list),
+            }
+        )
+        self.writer = pq.ParquetWriter(path, self.schema)
+        self.rows: dict[str, list[object]] = {name: [] for name in self.schema.names}
+
+    def add(
+        self, path: str, embedding: np.ndarray, start_s: np.ndarray, end_s: np.ndarray, window_embeddings: np.ndarray
+    ) -> None:
+        """Append a sound.
+
+        Args:
+            path: the sound's name.
+            embedding: (F,).
+            start_s: (W,) where its windows begin, in seconds.
+            end_s: (W,) where they end.
+            window_embeddings: (W, F).
+        """
+        for name, value in zip(self.rows, (path, embedding, start_s, end_s, list(window_embeddings)), strict=True):
+            self.rows[name].append(value)
+        if len(self.rows["path"]) == ROWS_PER_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        """Write what is left, and the file's end."""
+        self._flush()
+        self.writer.close()
+
+    def _flush(self) -> None:
+        if self.rows["path"]:
+            self.writer.write_table(pa.table(self.rows, schema=self.schema))
+            self.rows = {name: [] for name in self.rows}
