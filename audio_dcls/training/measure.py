@@ -20,16 +20,28 @@ from audio_dcls.data.check import check_clips
 from audio_dcls.data.check_journal import CheckJournal, known_reports
 from audio_dcls.data.clip_table import ClipTable
 from audio_dcls.data.clips import Batch
+from audio_dcls.data.config import DataConfig
 from audio_dcls.data.loader import eval_loader
 from audio_dcls.data.manifest import Clip, Manifest
 from audio_dcls.data.teacher import TeacherWriter
 from audio_dcls.dcls import freeze
 from audio_dcls.errors import EvaluationError
-from audio_dcls.evaluation import SeedSummary, TaggingMetrics, id_hash, predict, summarise, tagging_metrics
+from audio_dcls.evaluation import (
+    Predictions,
+    SeedSummary,
+    TaggingMetrics,
+    id_hash,
+    predict,
+    summarise,
+    tagging_metrics,
+)
+from audio_dcls.evaluation.thresholds import FittedThresholds, fit_thresholds
 from audio_dcls.labels import LabelSet
-from audio_dcls.models.checkpoint import load_checkpoint
+from audio_dcls.models import checkpoint as checkpoints
+from audio_dcls.models.checkpoint import LoadedCheckpoint, load_checkpoint
 from audio_dcls.models.tensor_file import MODEL_FILE, write_atomically
 from audio_dcls.training.clips import build_dataset, load_manifests, of_splits
+from audio_dcls.training.config import TrainConfig
 from audio_dcls.training.run_dir import RunDir, StudyDir
 
 
@@ -44,6 +56,8 @@ class RunScores:
     trained_hash: str | None = None
     """`id_hash` of the clips the checkpoint was measured on while training; None where it does not say, or where
     others are meant."""
+    thresholds: FittedThresholds | None = None
+    """Those fitted on these clips and stored in the checkpoint, where this was asked for."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +122,7 @@ class StudyScores:
                     "per_class_csv": str(run.per_class_path),
                     "clip_id_hash": run.metrics.clip_id_hash,
                     **run.metrics.scores(),
+                    **({} if run.thresholds is None else {"thresholds": run.thresholds.to_json_dict()}),
                 }
                 for run in self.runs
             ],
@@ -140,6 +155,7 @@ def measure_study(
     splits: tuple[str, ...] = (),
     best: bool = False,
     save_logits: Path | None = None,
+    fit: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> StudyScores:
     """Evaluate the newest checkpoint of each run, or the best, and write `eval/per_class.csv` beside it.
@@ -151,11 +167,12 @@ def measure_study(
         splits: values of the `split` column; the study's own if empty.
         best: take the checkpoint that did best on the validation splits.
         save_logits: HDF5 file to write the logits of one run to, for `distillation.file`.
+        fit: fit a threshold for each class on these clips, and store them in the checkpoints.
         on_progress: called with the number of clips done since the last call.
 
     Raises:
-        EvaluationError: no clip to measure on, a run's classes are not the study's, or several runs' logits for one
-            file.
+        EvaluationError: no clip to measure on, a run's classes are not the study's, several runs' logits for one file,
+            or thresholds are to be fitted on clips that were trained on.
         RunError, CheckpointError, ManifestError: something cannot be read.
     """
     if save_logits is not None and len(runs) != 1:
@@ -166,13 +183,59 @@ def measure_study(
     loaded = [(run, load_checkpoint(run.model_folder(best=best) / MODEL_FILE)) for run in runs]
     labels = loaded[0][1].labels
     rows = load_manifests(config.data) if manifest is None else Manifest.load(manifest, labels)
+    _check_rows(rows, labels, study, config.data if fit and manifest is None else None, splits)
+    is_own = manifest is None and not splits and not config.data.validation_splits
+    listed = _listed_clips(rows, splits or config.data.measured_splits())
+    usable = _usable_clips(study, config, rows, listed, manifest)
+    uncached = config.model_copy(update={"data": config.data.model_copy(update={"cache": "none"})})
+    dataset = build_dataset(uncached, usable, len(labels))
+    measured = []
+    for run, checkpoint in loaded:
+        if checkpoint.labels.ids != labels.ids:
+            raise EvaluationError(f"run '{run.path}' has other classes than '{runs[0].path}'; measure them apart")
+        loader = eval_loader(dataset, config.loop.eval_batch, num_workers=config.data.num_workers)
+        predictions = _predict(checkpoint, _counted(loader, on_progress), usable, save_logits)
+        clip_ids = dataset.clips.ids.take(predictions.indices).to_list()
+        metrics = tagging_metrics(predictions.targets, predictions.scores, clip_ids)
+        trained_hash = _trained_hash(checkpoint.info) if is_own else None
+        table = run.eval_folder / ("per_class.csv" if manifest is None else f"per_class_{Path(manifest).stem}.csv")
+        write_per_class(table, metrics, labels)
+        fitted = _fit(checkpoint.path, predictions, metrics, listed, manifest) if fit else None
+        measured.append(RunScores(run.seed, checkpoint.path, table, metrics, trained_hash, fitted))
+    return StudyScores(
+        study=study.path,
+        labels=labels,
+        runs=tuple(measured),
+        num_listed=len(listed),
+        num_evaluated=len(usable),
+        id_hash=id_hash(clip.id for clip in usable),
+        fold=None if manifest is not None or splits else config.data.fold,
+    )
+
+
+def _check_rows(
+    rows: Manifest, labels: LabelSet, study: StudyDir, fitted_on: DataConfig | None, splits: tuple[str, ...]
+) -> None:
+    """Refuse other classes than the model's and, where thresholds are fitted on a run's own data, trained clips."""
     if rows.labels.ids != labels.ids:
         raise EvaluationError(
             f"study '{study.path}' was trained on other classes than its data has now; "
             "restore the label file, or name a manifest by --manifest"
         )
-    is_own = manifest is None and not splits and not config.data.validation_splits
-    listed = _listed_clips(rows, splits or config.data.measured_splits())
+    if fitted_on is None:
+        return
+    trained = fitted_on.split_names(rows.splits(), rows.source).train
+    named = [split for split in splits or fitted_on.measured_splits() if split in trained]
+    if named:
+        raise EvaluationError(
+            f"`--fit-thresholds` (={named[0]!r}) is a split that '{study.path}' was trained on, where scores are "
+            f"higher than on new sounds; name one it was not trained on: {sorted(set(rows.splits()) - set(trained))}"
+        )
+
+
+def _usable_clips(
+    study: StudyDir, config: TrainConfig, rows: Manifest, listed: ClipTable, manifest: str | Path | None
+) -> ClipTable:
     report_path = study.report_path if manifest is None else study.path / f"clip_report_{Path(manifest).stem}.csv"
     found = check_clips(
         listed,
@@ -185,39 +248,35 @@ def measure_study(
         report.to_csv(report_path)
     if not report.usable:
         raise EvaluationError(f"none of the {len(listed)} clips of '{rows.source}' can be used; see '{report_path}'")
-    uncached = config.model_copy(update={"data": config.data.model_copy(update={"cache": "none"})})
-    dataset = build_dataset(uncached, report.usable, len(labels))
+    return report.usable
+
+
+def _predict(
+    checkpoint: LoadedCheckpoint, batches: Iterator[Batch], usable: ClipTable, save_logits: Path | None
+) -> Predictions:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    measured = []
-    for run, checkpoint in loaded:
-        if checkpoint.labels.ids != labels.ids:
-            raise EvaluationError(f"run '{run.path}' has other classes than '{runs[0].path}'; measure them apart")
-        loader = eval_loader(dataset, config.loop.eval_batch, num_workers=config.data.num_workers)
-        model = freeze(checkpoint.model).to(device)
-        with contextlib.ExitStack() as stack:
-            sink = None if save_logits is None else stack.enter_context(TeacherWriter(save_logits, len(labels)))
-            predictions = predict(
-                model,
-                _counted(loader, on_progress),
-                device,
-                activation=checkpoint.activation,
-                on_logits=None if sink is None else functools.partial(_store, sink, report.usable),
-            )
-        clip_ids = dataset.clips.ids.take(predictions.indices).to_list()
-        metrics = tagging_metrics(predictions.targets, predictions.scores, clip_ids)
-        trained_hash = _trained_hash(checkpoint.info) if is_own else None
-        table = run.eval_folder / ("per_class.csv" if manifest is None else f"per_class_{Path(manifest).stem}.csv")
-        write_per_class(table, metrics, labels)
-        measured.append(RunScores(run.seed, checkpoint.path, table, metrics, trained_hash))
-    return StudyScores(
-        study=study.path,
-        labels=labels,
-        runs=tuple(measured),
-        num_listed=len(listed),
-        num_evaluated=len(report.usable),
-        id_hash=id_hash(clip.id for clip in report.usable),
-        fold=None if manifest is not None or splits else config.data.fold,
-    )
+    with contextlib.ExitStack() as stack:
+        sink = None
+        if save_logits is not None:
+            sink = stack.enter_context(TeacherWriter(save_logits, len(checkpoint.labels)))
+        return predict(
+            freeze(checkpoint.model).to(device),
+            batches,
+            device,
+            activation=checkpoint.activation,
+            on_logits=None if sink is None else functools.partial(_store, sink, usable),
+        )
+
+
+def _fit(
+    path: Path, predictions: Predictions, metrics: TaggingMetrics, listed: ClipTable, manifest: str | Path | None
+) -> FittedThresholds:
+    """Fit thresholds, and store them in the checkpoint with the name of what they were fitted on."""
+    fitted = fit_thresholds(predictions.targets, predictions.scores)
+    split = "+".join(sorted({listed.split_names[code] for code in np.unique(listed.split_codes)}))
+    split = split if manifest is None else f"{split} of {Path(manifest).name}"
+    checkpoints.store_thresholds(path, fitted.values, split=split, clip_id_hash=metrics.clip_id_hash)
+    return fitted
 
 
 def write_per_class(path: Path, metrics: TaggingMetrics, labels: LabelSet) -> None:
