@@ -1,0 +1,157 @@
+"""A sound of any length, reduced while it passes to what fits into a picture.
+
+Axis legend: T samples of a block, F frames, N frequency bins, M mels, P columns of the picture, V values of a column.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from audio_dcls.errors import ArgumentError
+from audio_dcls.frontend.filter_bank import mel_filter_bank
+
+MAX_COLUMNS = 4096
+"""A sound has half as many at least, once it is long enough; a screen has no more."""
+ENVELOPE_S = 1e-3
+HOP_S = 0.01
+FFT_S = 0.06
+NUM_MELS = 80
+LOW_HZ = 50.0
+FRAMES_AT_ONCE = 256
+DYNAMIC_RANGE_DB = 80.0
+"""What is quieter than the loudest place by more than this is drawn as silence."""
+
+
+class SoundPicture:
+    """The envelope and the mel spectrogram of a sound, in memory that does not grow with its length.
+
+    Args:
+        sample_rate_hz: of the blocks, at least 1000.
+
+    Raises:
+        ArgumentError: the rate is too low.
+
+    >>> picture = SoundPicture(16_000)
+    >>> for _ in range(3):
+    ...     picture.add(np.zeros(8_000, dtype=np.float32))
+    >>> picture.duration_s, picture.envelope().shape, picture.spectrogram_db().shape
+    (1.5, (1500, 2), (80, 150))
+    """
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        if sample_rate_hz < 1000:
+            raise ArgumentError(f"`sample_rate_hz` (={sample_rate_hz}) must be at least 1000 for a picture")
+        self.sample_rate_hz = sample_rate_hz
+        self.high_hz = sample_rate_hz / 2
+        self.num_samples = 0
+        self.envelope_samples = max(round(ENVELOPE_S * sample_rate_hz), 1)
+        self.hop_samples = max(round(HOP_S * sample_rate_hz), 1)
+        self.fft_size = 2 ** round(math.log2(FFT_S * sample_rate_hz))
+        self._window = np.hanning(self.fft_size + 1)[:-1].astype(np.float32)
+        num_bins = self.fft_size // 2 + 1
+        self._bank = mel_filter_bank(num_bins, NUM_MELS, LOW_HZ, self.high_hz, sample_rate_hz).astype(np.float32)
+        self._extremes = _Columns(2, np.max)
+        self._power = _Columns(NUM_MELS, np.mean)
+        self._unbounded = np.zeros(0, dtype=np.float32)
+        self._unframed = np.zeros(self.fft_size // 2, dtype=np.float32)
+
+    @property
+    def duration_s(self) -> float:
+        """Of all that was added."""
+        return self.num_samples / self.sample_rate_hz
+
+    def add(self, block: np.ndarray) -> None:
+        """Take the next samples.
+
+        Args:
+            block: (T,) mono, of any length.
+        """
+        block = np.asarray(block, dtype=np.float32)
+        self.num_samples += len(block)
+        samples = np.concatenate([self._unbounded, block])
+        whole = len(samples) // self.envelope_samples * self.envelope_samples
+        self._unbounded = samples[whole:]
+        self._extremes.add(_extremes(samples[:whole].reshape(-1, self.envelope_samples)))
+        self._unframed = np.concatenate([self._unframed, block])
+        self._frame()
+
+    def envelope(self) -> np.ndarray:
+        """Lowest and highest sample of each column.
+
+        Shape: (P, 2).
+        """
+        rest = self._unbounded[None] if len(self._unbounded) else np.zeros((0, 1))
+        columns = self._extremes.read(_extremes(rest))
+        return columns * np.array([-1.0, 1.0])
+
+    def spectrogram_db(self) -> np.ndarray:
+        """Mel power of each column in dB beneath the loudest place, which is 0.
+
+        Shape: (M, P).
+        """
+        num_missing = -(-self.num_samples // self.hop_samples) - self._power.num_rows
+        padded = np.pad(self._unframed, (0, self.fft_size + num_missing * self.hop_samples))
+        power = self._power.read(self._mel_power(padded, num_missing)).T
+        loudest = float(power.max(initial=0.0))
+        if loudest == 0.0:
+            return np.full(power.shape, -DYNAMIC_RANGE_DB)
+        return 10 * np.log10(np.maximum(power / loudest, 10 ** (-DYNAMIC_RANGE_DB / 10)))
+
+    def _frame(self) -> None:
+        """Frames that are complete; the rest waits."""
+        while len(self._unframed) >= self.fft_size:
+            num_frames = min((len(self._unframed) - self.fft_size) // self.hop_samples + 1, FRAMES_AT_ONCE)
+            self._power.add(self._mel_power(self._unframed, num_frames))
+            self._unframed = self._unframed[num_frames * self.hop_samples :]
+
+    def _mel_power(self, samples: np.ndarray, num_frames: int) -> np.ndarray:
+        """(F, M) of the first frames."""
+        if num_frames <= 0:
+            return np.zeros((0, NUM_MELS), dtype=np.float32)
+        frames = np.lib.stride_tricks.sliding_window_view(samples, self.fft_size)[:: self.hop_samples][:num_frames]
+        return np.abs(np.fft.rfft(frames * self._window)) ** 2 @ self._bank
+
+
+class _Columns:
+    """Rows reduced to columns that stand for ever more of them, so that there are never more than `MAX_COLUMNS`."""
+
+    def __init__(self, num_values: int, reduce: Callable[..., np.ndarray]) -> None:
+        self.reduce = reduce
+        self.columns = np.zeros((MAX_COLUMNS, num_values), dtype=np.float32)
+        self.num_columns = 0
+        self.num_rows = 0
+        self.rows_per_column = 1
+        self.waiting = np.zeros((0, num_values), dtype=np.float32)
+
+    def add(self, rows: np.ndarray) -> None:
+        """Take rows (n, V)."""
+        self.num_rows += len(rows)
+        rows = np.concatenate([self.waiting, rows.astype(np.float32)])
+        while len(rows) >= self.rows_per_column:
+            count = min(len(rows) // self.rows_per_column, MAX_COLUMNS - self.num_columns)
+            used = count * self.rows_per_column
+            grouped = rows[:used].reshape(count, self.rows_per_column, -1)
+            self.columns[self.num_columns : self.num_columns + count] = self.reduce(grouped, axis=1)
+            self.num_columns += count
+            rows = rows[used:]
+            if self.num_columns == MAX_COLUMNS:
+                pairs = self.columns.reshape(MAX_COLUMNS // 2, 2, -1)
+                self.columns[: MAX_COLUMNS // 2] = self.reduce(pairs, axis=1)
+                self.num_columns = MAX_COLUMNS // 2
+                self.rows_per_column *= 2
+        self.waiting = rows
+
+    def read(self, more: np.ndarray) -> np.ndarray:
+        """(P, V), with the rows that wait and some more (n, V) as the last columns; nothing is changed."""
+        rows = np.concatenate([self.waiting, more.astype(np.float32)])
+        starts = range(0, len(rows), self.rows_per_column)
+        tail = [self.reduce(rows[start : start + self.rows_per_column], axis=0) for start in starts]
+        return np.concatenate([self.columns[: self.num_columns], *(row[None] for row in tail)])
+
+
+def _extremes(groups: np.ndarray) -> np.ndarray:
+    """(n, 2) of (n, samples): minus the lowest, and the highest, so that the maximum reduces both."""
+    return np.stack([-groups.min(axis=1, initial=np.inf), groups.max(axis=1, initial=-np.inf)], axis=1)

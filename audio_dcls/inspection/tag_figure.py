@@ -1,0 +1,209 @@
+"""A tagged sound as a figure: waveform, spectrogram, the scores of its top tags over time, and its events.
+
+Axis legend: W windows, C classes, M mels, P columns.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from audio_dcls.errors import ArgumentError
+from audio_dcls.inference.events import window_edges_s
+from audio_dcls.inspection.sound_picture import DYNAMIC_RANGE_DB, LOW_HZ, SoundPicture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from audio_dcls.inference.results import TagResult, WindowScores
+    from audio_dcls.labels import LabelSet
+
+CURVE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Okabe and Ito's, told apart by colour-blind readers."""
+OTHER_COLOUR, WAVE_COLOUR, INK, RULE = "#8a929b", "#4b5a68", "#20303f", "#d9dee3"
+WIDTH_INCHES = 11.0
+MAX_EVENT_ROWS = 10
+TICKS_HZ = (100, 500, 1000, 2000, 5000, 10_000, 20_000)
+MINUTES_FROM_S = 120.0
+SMALL, TINY = 9.0, 8.0
+
+
+def draw_tags(
+    result: TagResult,
+    labels: LabelSet,
+    picture: SoundPicture,
+    *,
+    num_curves: int = 6,
+    threshold: float | None = None,
+) -> Figure:
+    """Waveform, mel spectrogram and score curves above each other, on one axis of time.
+
+    A curve is as wide as the stretch of time its window stands for (`window_edges_s`), so that it changes where events
+    do. Where the result has events, a row of bars for each of their classes stands beneath, in the colours of the
+    curves.
+
+    Args:
+        result: of `Tagger.tag`, with the scores of its windows.
+        labels: the tagger's classes, in the order of the scores.
+        picture: the sound, as it was tagged.
+        num_curves: tags to draw at most, 1 to 6.
+        threshold: drawn as a line, 0 to 1; None for none.
+
+    Raises:
+        ArgumentError: `result` has no scores of windows, or a number is out of range.
+    """
+    windows = result.windows
+    if windows is None:
+        raise ArgumentError(f"`result` of '{result.path}' must hold the scores of windows; tag with a timeline")
+    if not 1 <= num_curves <= len(CURVE_COLOURS):
+        raise ArgumentError(f"`num_curves` (={num_curves}) must be 1 to {len(CURVE_COLOURS)}, as there are colours")
+    drawn = _drawn_classes(result, windows, labels, num_curves)
+    colour_of = {labels.ids[c]: colour for c, colour in zip(drawn, CURVE_COLOURS, strict=False)}
+    rows = _event_rows(result, list(colour_of))
+    heights = [0.8, 2.0, 2.0, *([0.26 * len(rows) + 0.15] if rows else [])]
+    figure = Figure(figsize=(WIDTH_INCHES, sum(heights) + 1.15), layout="constrained")
+    panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
+    for axes in panels:
+        _frame(axes)
+    _draw_waveform(panels[0], picture)
+    _draw_spectrogram(figure, panels[1], picture)
+    _draw_curves(panels[2], result, windows, labels, drawn, threshold, picture.duration_s)
+    if rows:
+        _draw_events(panels[3], result, rows, colour_of)
+    _draw_clock(panels[-1], picture.duration_s)
+    figure.suptitle(_shortened_path(result.path), fontsize=11, x=0.01, ha="left", weight="bold", color=INK)
+    return figure
+
+
+def _drawn_classes(result: TagResult, windows: WindowScores, labels: LabelSet, num_curves: int) -> list[int]:
+    """The result's own tags, or the classes that any window scores highest where no tag reached its threshold."""
+    if result.tags:
+        return [labels.index(tag.id) for tag in result.tags[:num_curves]]
+    return [int(c) for c in np.argsort(-windows.scores.max(axis=0), kind="stable")[:num_curves]]
+
+
+def _event_rows(result: TagResult, curve_ids: list[str]) -> list[tuple[str, str]]:
+    """Id and name of the classes with events: those with a curve in its order, then others by their highest score."""
+    best: dict[str, float] = {}
+    names: dict[str, str] = {}
+    for event in result.events:
+        best[event.id] = max(event.score, best.get(event.id, 0.0))
+        names[event.id] = event.name
+    own = [mid for mid in curve_ids if mid in best]
+    others = sorted(best.keys() - set(own), key=lambda mid: (-best[mid], mid))
+    return [(mid, names[mid]) for mid in [*own, *others][:MAX_EVENT_ROWS]]
+
+
+def _draw_waveform(axes: Axes, picture: SoundPicture) -> None:
+    envelope = picture.envelope()
+    times_s = _edges_s(picture, len(envelope))[:-1]
+    axes.fill_between(times_s, envelope[:, 0], envelope[:, 1], color=WAVE_COLOUR, linewidth=0.3)
+    peak = max(float(np.abs(envelope).max(initial=0.0)), 1e-6)
+    axes.set_ylim(-1.08 * peak, 1.08 * peak)
+    axes.set_yticks([-peak, 0, peak], [f"{-peak:.2g}", "0", f"{peak:.2g}"])
+    axes.set_ylabel("sample", fontsize=TINY, color=INK)
+
+
+def _draw_spectrogram(figure: Figure, axes: Axes, picture: SoundPicture) -> None:
+    decibels = picture.spectrogram_db()
+    edges_s = _edges_s(picture, decibels.shape[1])
+    mels = np.linspace(_mel(LOW_HZ), _mel(picture.high_hz), len(decibels) + 1)
+    mesh = axes.pcolormesh(edges_s, mels, decibels, cmap="magma", vmin=-DYNAMIC_RANGE_DB, vmax=0, rasterized=True)
+    ticks = [hz for hz in TICKS_HZ if LOW_HZ <= hz <= picture.high_hz]
+    axes.set_yticks([_mel(hz) for hz in ticks], [f"{hz / 1000:g}k" if hz >= 1000 else str(hz) for hz in ticks])
+    axes.set_ylabel("Hz", fontsize=TINY, color=INK)
+    axes.grid(visible=False)
+    bar = figure.colorbar(mesh, cax=axes.inset_axes((1.01, 0.0, 0.012, 1.0)))
+    bar.set_label("dB below the loudest", fontsize=TINY, color=INK)
+    bar.ax.tick_params(labelsize=TINY, colors=INK, length=0)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+
+
+def _draw_curves(
+    axes: Axes,
+    result: TagResult,
+    windows: WindowScores,
+    labels: LabelSet,
+    drawn: list[int],
+    threshold: float | None,
+    duration_s: float,
+) -> None:
+    edges_s = np.minimum(window_edges_s(windows.start_s, windows.end_s), duration_s)
+    clip_score = {tag.id: tag.score for tag in result.tags}
+    for c, colour in reversed(list(zip(drawn, CURVE_COLOURS, strict=False))):
+        score = clip_score.get(labels.ids[c], float(windows.scores[:, c].max()))
+        axes.stairs(windows.scores[:, c], edges_s, baseline=None, color=colour, linewidth=1.8,
+                    label=f"{score:.2f}  {_shortened(labels.names[c])}")  # fmt: skip
+    if threshold is not None:
+        axes.axhline(threshold, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), label=f"{threshold:.2f}  threshold")
+    axes.set_ylim(0, 1.02)
+    axes.set_yticks([0, 0.5, 1])
+    axes.set_ylabel("probability", fontsize=TINY, color=INK)
+    handles, texts = axes.get_legend_handles_labels()
+    num_curves = len(drawn)
+    order = [*reversed(range(num_curves)), *range(num_curves, len(handles))]
+    axes.legend([handles[i] for i in order], [texts[i] for i in order], loc="upper left", bbox_to_anchor=(1.005, 1.03),
+                fontsize=SMALL, frameon=False, labelcolor=INK, handlelength=1.2, borderaxespad=0.0,
+                title="score of the sound", title_fontsize=TINY, alignment="left")  # fmt: skip
+
+
+def _draw_events(axes: Axes, result: TagResult, rows: list[tuple[str, str]], colour_of: dict[str, str]) -> None:
+    for row, (mid, _) in enumerate(rows):
+        bars = [(event.onset_s, event.duration_s) for event in result.events if event.id == mid]
+        axes.broken_barh(bars, (row - 0.36, 0.72), color=colour_of.get(mid, OTHER_COLOUR), linewidth=0)
+    axes.set_ylim(len(rows) - 0.45, -0.55)
+    axes.yaxis.tick_right()
+    axes.set_yticks(range(len(rows)), [_shortened(name) for _, name in rows], fontsize=SMALL)
+    axes.set_ylabel("events", fontsize=TINY, color=INK)
+    axes.grid(visible=False, axis="y")
+
+
+def _draw_clock(axes: Axes, duration_s: float) -> None:
+    axes.set_xlim(0, duration_s)
+    axes.xaxis.set_major_locator(
+        MaxNLocator(nbins=12, steps=[1, 2, 3, 6, 10] if duration_s >= MINUTES_FROM_S else None)
+    )
+    if duration_s >= MINUTES_FROM_S:
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda time_s, _: clock(time_s)))
+        axes.set_xlabel("time in min:s" if duration_s < 3600 else "time in h:min:s", fontsize=SMALL, color=INK)
+    else:
+        axes.set_xlabel("time in s", fontsize=SMALL, color=INK)
+
+
+def clock(time_s: float) -> str:
+    """A time as on a clock.
+
+    >>> clock(75.0), clock(3661.0)
+    ('1:15', '1:01:01')
+    """
+    minutes, seconds = divmod(round(time_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def _edges_s(picture: SoundPicture, num_columns: int) -> np.ndarray:
+    """(P + 1,) borders of columns."""
+    return np.linspace(0.0, picture.duration_s, num_columns + 1)
+
+
+def _frame(axes: Axes) -> None:
+    axes.tick_params(colors=INK, labelsize=TINY, length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.grid(color=RULE, linewidth=0.7)
+    axes.set_axisbelow(True)
+
+
+def _mel(frequency_hz: float) -> float:
+    return 2595.0 * float(np.log10(1.0 + frequency_hz / 700.0))
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= 30 else f"{name[:29]}…"
+
+
+def _shortened_path(path: str) -> str:
+    return path if len(path) <= 100 else f"…{path[-99:]}"
