@@ -38,9 +38,7 @@ def choose_classes(labels: LabelSet, names: Sequence[str]) -> np.ndarray:
     ['Dog', 'Growling', 'Cat', 'Purr', 'Meow', 'Hiss', 'Caterwaul']
     """
     if isinstance(names, str) or not names:
-        raise LabelError(
-            f"the classes asked for (={names!r}) must be a list of at least one name; leave them out for all"
-        )
+        raise LabelError(f"`names` (={names!r}) must be a list of at least one class; leave the filter out for all")
     chosen: set[int] = set()
     for name in names:
         chosen.update(_meant(labels, name.strip()))
@@ -52,11 +50,11 @@ def _meant(labels: LabelSet, name: str) -> set[int]:
         return {labels.index(name.removeprefix(EXACT))}
     ontology = Ontology.audioset()
     own = _own_class(labels, name)
-    kind = ontology.find(name if own is None else labels.ids[own])
-    if kind is None:
-        if own is None:
-            raise LabelError(_unknown(labels, ontology, name))
+    if own is not None and labels.ids[own] not in ontology.name_of:
         return {own}
+    kind = ontology.find(name) if own is None else labels.ids[own]
+    if kind is None:
+        raise LabelError(_unknown(labels, ontology, name))
     beneath = ontology.beneath(kind)
     found = {index for index, mid in enumerate(labels.ids) if mid in beneath}
     if not found:

@@ -5,6 +5,7 @@ Axis legend: W windows, C classes, M mels, P columns.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,6 +77,23 @@ def draw_tags(
     _draw_clock(panels[-1], picture.duration_s)
     figure.suptitle(_shortened_path(result.path), fontsize=11, x=0.01, ha="left", weight="bold", color=INK)
     return figure
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure as the kind of file its name ends in: .png, .svg, .pdf and others that matplotlib writes.
+
+    Raises:
+        ArgumentError: matplotlib knows no such kind, or the file cannot be written.
+    """
+    target = Path(path)
+    known = figure.canvas.get_supported_filetypes()
+    if target.suffix.lower().removeprefix(".") not in known:
+        raise ArgumentError(f"'{path}' must end in one of {', '.join(f'.{kind}' for kind in known)}; .png is usual")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(target, dpi=150)
+    except OSError as error:
+        raise ArgumentError(f"'{path}' cannot be written: {error.strerror}; choose another place") from error
 
 
 def _drawn_classes(result: TagResult, windows: WindowScores, labels: LabelSet, num_curves: int) -> list[int]:
