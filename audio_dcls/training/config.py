@@ -9,6 +9,7 @@ import pydantic
 from audio_dcls.data.augment import AugmentConfig
 from audio_dcls.data.augment.mixup import check_mixup_groups
 from audio_dcls.data.config import DataConfig
+from audio_dcls.errors import ArgumentError
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.models import ModelConfig
 from audio_dcls.models.activation import Activation
@@ -178,8 +179,14 @@ class TrainConfig(Settings):
     @pydantic.model_validator(mode="after")
     def _fits_together(self) -> TrainConfig:
         if self.augment.mixup_alpha > 0 and self.loop.per_device_batch != "auto":
-            batch = (self.loop.effective_batch, self.loop.per_device_batch)
-            check_mixup_groups(*batch, self.augment.mixup_group_clips)
+            group, batch = self.augment.mixup_group_clips, self.loop.per_device_batch
+            try:
+                check_mixup_groups(self.loop.effective_batch, batch, group)
+            except ArgumentError as error:
+                raise ValueError(
+                    f"`augment.mixup_group_clips` (={group}) must divide `loop.per_device_batch` (={batch}), or a pair "
+                    f"would be split between two forward passes; lower it to a divisor of {batch}"
+                ) from error
         if self.model.dcls is not None and self.model.dcls.transfer == "fit" and not self.model.pretrained:
             raise ValueError(
                 "`model.dcls.transfer` (='fit') must have trained kernels to fit: set model.pretrained=true, and "

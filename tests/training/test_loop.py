@@ -174,7 +174,12 @@ def test_mistakes_in_the_config_are_named(tiny_values: dict[str, Any], tmp_path:
             train(tiny_values, tmp_path / expected[:8].strip("`"), **changes)
 
     refuse("multiple of `per_device_batch`", ConfigError, loop={"effective_batch": 9})
-    refuse("mixup_group_clips", ConfigError, augment={"mixup_group_clips": 3}, loop={"per_device_batch": 4})
+    refuse(
+        "must divide `loop.per_device_batch`",
+        ConfigError,
+        augment={"mixup_group_clips": 3},
+        loop={"per_device_batch": 4},
+    )
     refuse("distinct", ConfigError, seeds=[1, 1])
     refuse("`data.manifests` is empty", ConfigError, data={"manifests": []})
     refuse("no usable clip", ManifestError, data={"train_splits": ["nowhere"]})
