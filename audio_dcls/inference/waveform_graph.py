@@ -1,0 +1,97 @@
+"""A tagger as one graph of common operators: waveforms in, probabilities and embeddings out.
+
+Axis legend: B batch, T samples, K bins some mel band uses, M mels, F frames, C classes, D features.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from audio_dcls.frontend import LogMel
+from audio_dcls.inference.backends import head_outputs
+from audio_dcls.models.activation import Activation, activate
+from audio_dcls.models.fusing import prepare_for_inference
+from audio_dcls.models.tagger import AudioTagger
+
+INPUT_NAME = "waveforms"
+OUTPUT_NAMES = ("probabilities", "embeddings")
+
+
+class ConvolutionLogMel(nn.Module):
+    """`LogMel` out of convolutions, which every runtime has, and computes fast, unlike Fourier transforms.
+
+    The transform of a frame is its product with cosines and sines under the window, of the bins a mel band uses, in one
+    convolution whose stride is the hop; the mel filters are one of width 1.
+
+    Args:
+        frontend: the frontend whose numbers it takes.
+
+    Shape:
+        (B, T) -> (B, 1, M, F).
+
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> sound = 0.1 * torch.randn(1, 16000, generator=generator)
+    >>> bool((ConvolutionLogMel(LogMel())(sound) - LogMel()(sound)).abs().max() < 1e-4)
+    True
+    """
+
+    basis: Tensor
+    bank: Tensor
+
+    def __init__(self, frontend: LogMel) -> None:
+        super().__init__()
+        size = frontend.fft_size
+        bins = np.arange(frontend.used_bins.start, frontend.used_bins.stop)
+        # Whole turns are left out before the product is scaled: a cosine of a large angle would lose digits.
+        angles = 2 * math.pi * ((bins[:, None] * np.arange(size)) % size) / size
+        window = frontend.window.double().cpu().numpy()
+        basis = np.concatenate([np.cos(angles) * window, np.sin(angles) * window])
+        self.register_buffer("basis", torch.from_numpy(basis).float()[:, None])
+        self.register_buffer("bank", frontend.bank.detach().float().cpu()[:, :, None])
+        self.hop_samples = frontend.hop_samples
+        self.half_window_samples = size // 2
+        self.amin = frontend.amin
+        self.scale, self.shift = 10.0 / frontend.std_db, frontend.mean_db / frontend.std_db
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """Normalised log-mel spectrograms."""
+        edge = self.half_window_samples
+        padded = F.pad(waveforms[:, None], (edge, edge), mode="reflect")
+        cosines, sines = F.conv1d(padded, self.basis, stride=self.hop_samples).chunk(2, dim=1)
+        mel = F.conv1d(cosines.square() + sines.square(), self.bank)
+        return (mel.clamp(min=self.amin).log10() * self.scale - self.shift)[:, None]
+
+
+class WaveformGraph(nn.Module):
+    """A tagger with its frontend and its activation, for exporters.
+
+    Args:
+        model: the tagger; it is copied, and the copy put into its inference form.
+        activation: turns its logits into probabilities.
+        frontend: "convolution" for runtimes that are poor at Fourier transforms; "fft" keeps the model's own.
+
+    Shape:
+        (B, T) -> (B, C), (B, D).
+    """
+
+    def __init__(
+        self, model: AudioTagger, activation: Activation, frontend: Literal["convolution", "fft"] = "convolution"
+    ) -> None:
+        super().__init__()
+        prepared = prepare_for_inference(copy.deepcopy(model).cpu().float())
+        self.frontend = ConvolutionLogMel(prepared.frontend) if frontend == "convolution" else prepared.frontend
+        self.backbone = prepared.backbone
+        self.activation: Activation = activation
+        self.eval()
+
+    def forward(self, waveforms: Tensor) -> tuple[Tensor, Tensor]:
+        """Probabilities and embeddings."""
+        logits, features = head_outputs(self.backbone, self.frontend(waveforms))
+        return activate(logits, self.activation), features
