@@ -21,6 +21,9 @@ from audio_dcls.errors import AudioFileError
 BLOCK_SAMPLES = 2**23
 """Samples decoded at once, 95 s of stereo at 44.1 kHz: an hour is mixed down piece by piece."""
 
+STREAM_SAMPLES = 2**19
+"""The same where a file is given piece by piece, 6 s of stereo at 44.1 kHz."""
+
 
 def decode_sndfile(path: Path | EncodedSound, start_s: float | None, end_s: float | None) -> tuple[np.ndarray, int]:
     """Decode a clip, mixed down to mono.
@@ -46,8 +49,30 @@ def decode_sndfile(path: Path | EncodedSound, start_s: float | None, end_s: floa
             raise beyond_the_end(path, total / rate_hz, start_s)
         waveform = _read_mono(sound, first, min(last, sound.frames))
         if promised is not None:
-            check_is_whole(waveform, last - first, rate_hz, path)
+            check_is_whole(len(waveform), last - first, rate_hz, path)
     return waveform, rate_hz
+
+
+def sndfile_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
+    """A whole file piece by piece, mixed down to mono.
+
+    Yields:
+        The next samples (T,) float32, and their rate in Hz.
+
+    Raises:
+        AudioFileError: reason empty or unreadable; a truncated file says so once its last sample was given.
+    """
+    with _opened(path) as sound:
+        promised = promised_frames(sound, path)
+        block_frames = max(1, STREAM_SAMPLES // sound.channels)
+        num_read = 0
+        while len(frames := sound.read(block_frames, dtype="float32", always_2d=True)):
+            num_read += len(frames)
+            yield downmix(frames), sound.samplerate
+        if promised is not None:
+            check_is_whole(num_read, promised, sound.samplerate, path)
+        if not num_read:
+            raise no_frame(path)
 
 
 def sndfile_duration_s(path: Path) -> float:

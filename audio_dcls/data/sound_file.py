@@ -74,11 +74,11 @@ def check_rate(rate_hz: int, path: Path | EncodedSound) -> None:
         )
 
 
-def check_is_whole(waveform: np.ndarray, wanted_samples: float, rate_hz: int, path: Path | EncodedSound) -> None:
+def check_is_whole(num_samples: int, wanted_samples: float, rate_hz: int, path: Path | EncodedSound) -> None:
     """Refuse a clip of which too little could be decoded.
 
     Args:
-        waveform: (T,) what was decoded.
+        num_samples: how much was decoded.
         wanted_samples: as many as the file promises of the clip; infinity where it breaks off at an unknown place.
         rate_hz: of both.
         path: for messages.
@@ -86,11 +86,11 @@ def check_is_whole(waveform: np.ndarray, wanted_samples: float, rate_hz: int, pa
     Raises:
         AudioFileError: reason unreadable.
     """
-    if len(waveform) >= MIN_DECODED_SHARE * wanted_samples:
+    if num_samples >= MIN_DECODED_SHARE * wanted_samples:
         return
     of = "" if math.isinf(wanted_samples) else f" of {wanted_samples / rate_hz:.2f}"
     raise AudioFileError(
-        f"{sound_name(path)} breaks off: {len(waveform) / rate_hz:.2f}{of} s of the clip could be decoded, the file "
+        f"{sound_name(path)} breaks off: {num_samples / rate_hz:.2f}{of} s of the clip could be decoded, the file "
         "is truncated; fetch or write it again",
         reason="unreadable",
     )

@@ -30,6 +30,8 @@ PREROLL_S = 1.0
 """AAC needs one frame (23 ms) and Opus 80 ms (RFC 7845, section 4.6); what precedes them is inaudible, not zero."""
 MARGIN_S = 2.0
 """A clip that starts before this is reached without seeking."""
+BLOCK_S = 1.0
+"""Length of the pieces a whole file is given in."""
 HEADER_BYTES = 12
 ID3_HEADER_BYTES = 10
 EBML = b"\x1a\x45\xdf\xa3"
@@ -82,6 +84,20 @@ def decode_video(path: Path | EncodedSound, start_s: float | None, end_s: float 
             found = track.read(start_s, end_s, may_seek=False)
     assert found is not None
     return found, track.rate_hz
+
+
+def video_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
+    """A whole file piece by piece, mixed down to mono.
+
+    Yields:
+        The next samples (T,) float32, and their rate in Hz.
+
+    Raises:
+        AudioFileError: reason empty or unreadable; a truncated file says so once its last sample was given.
+    """
+    with _opened(path) as track:
+        for block in track.blocks():
+            yield block, track.rate_hz
 
 
 def video_duration_s(path: Path) -> float:
@@ -157,8 +173,37 @@ class _Track:
         promised = end if duration_s is None else round(duration_s * self.rate_hz)
         if first >= promised and not len(waveform):
             raise beyond_the_end(self.path, promised / self.rate_hz, start_s)
-        check_is_whole(waveform, min(last, promised) - first, self.rate_hz, self.path)
+        check_is_whole(len(waveform), min(last, promised) - first, self.rate_hz, self.path)
         return waveform
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """All samples from the beginning, (T,) some `BLOCK_S` at a time.
+
+        Raises:
+            AudioFileError: reason unreadable.
+        """
+        pieces: list[np.ndarray] = []
+        num_pending = num_read = 0
+        for frame in itertools.chain([self._first], self._frames):
+            self._check_frame(frame)
+            pieces.append(_mono(frame))
+            num_pending += frame.samples
+            if num_pending >= BLOCK_S * self.rate_hz:
+                yield np.concatenate(pieces)
+                num_read += num_pending
+                pieces, num_pending = [], 0
+        if pieces:
+            yield np.concatenate(pieces)
+        if self.duration_s is not None:
+            check_is_whole(num_read + num_pending, round(self.duration_s * self.rate_hz), self.rate_hz, self.path)
+
+    def _check_frame(self, frame: av.AudioFrame) -> None:
+        if frame.sample_rate != self.rate_hz:
+            raise AudioFileError(
+                f"{sound_name(self.path)} changes its rate from {self.rate_hz} to {frame.sample_rate} Hz on the "
+                "way; convert it to flac",
+                reason="unreadable",
+            )
 
     def _seek(self, target: int) -> tuple[int, Iterator[av.AudioFrame]] | None:
         """Frames from before sample `target` on, and the place of the first; None where that cannot be had."""
@@ -187,12 +232,7 @@ class _Track:
         """Samples `first` .. `last` - 1 in pieces, and the place after the last that was decoded."""
         blocks = []
         for frame in frames:
-            if frame.sample_rate != self.rate_hz:
-                raise AudioFileError(
-                    f"{sound_name(self.path)} changes its rate from {self.rate_hz} to {frame.sample_rate} Hz on the "
-                    "way; convert it to flac",
-                    reason="unreadable",
-                )
+            self._check_frame(frame)
             if position + frame.samples > first:
                 stop = min(last - position, frame.samples)
                 blocks.append(_mono(frame)[max(first - position, 0) : int(stop)])

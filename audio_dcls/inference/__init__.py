@@ -1,6 +1,9 @@
 """Tagging sounds with a trained model."""
 
-from audio_dcls.inference.results import Tag, TagResult
+from audio_dcls.data.sound_stream import ArraySound
+from audio_dcls.inference.events import Event
+from audio_dcls.inference.options import TagOptions, Timeline
+from audio_dcls.inference.results import Tag, TagFailure, TagResult, WindowScores
 from audio_dcls.inference.tagger import Tagger
 
-__all__ = ["Tag", "TagResult", "Tagger"]
+__all__ = ["ArraySound", "Event", "Tag", "TagFailure", "TagOptions", "TagResult", "Tagger", "Timeline", "WindowScores"]

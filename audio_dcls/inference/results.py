@@ -1,9 +1,19 @@
-"""What tagging returns."""
+"""What tagging returns.
+
+Axis legend: W windows, C classes, D features.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from audio_dcls.inference.events import Event
+
+if TYPE_CHECKING:
+    import pandas
 
 
 @dataclass(frozen=True)
@@ -17,20 +27,72 @@ class Tag:
     """Probability, 0 to 1."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class WindowScores:
+    """Scores along a sound."""
+
+    start_s: np.ndarray
+    """(W,) where windows begin."""
+    end_s: np.ndarray
+    """(W,) where they end, at most at the sound's end."""
+    scores: np.ndarray
+    """(W, C) float32 probabilities, all classes in the order of the labels."""
+
+
+@dataclass(frozen=True, eq=False)
 class TagResult:
     """Tags of one sound, best first."""
 
     path: str
+    """The file's, or the sound's name."""
     duration_s: float
     num_windows: int
     tags: tuple[Tag, ...]
+    windows: WindowScores
+    events: tuple[Event, ...] | None = None
+    """By onset; None where no timeline was asked for."""
+    embedding: np.ndarray | None = None
+    """(D,) float32, the mean over windows of what the classifier sees; None where it was not asked for."""
+    window_embeddings: np.ndarray | None = None
+    """(W, D) float32; None where they were not asked for."""
 
     def to_json_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
+        """Plain values for JSON: tags, and events where a timeline was asked for."""
+        document: dict[str, Any] = {
             "path": self.path,
             "duration_s": round(self.duration_s, 3),
             "num_windows": self.num_windows,
             "tags": [{"id": t.id, "name": t.name, "score": round(t.score, 6)} for t in self.tags],
         }
+        if self.events is not None:
+            document["events"] = [event.to_json_dict() for event in self.events]
+        return document
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """A row a tag: path, id, name, score; `events_dataframe` has the events."""
+        from audio_dcls.data.records import records_frame
+
+        rows = [{"path": self.path, "id": tag.id, "name": tag.name, "score": tag.score} for tag in self.tags]
+        return records_frame(rows, ["path", "id", "name", "score"])
+
+    def events_dataframe(self) -> pandas.DataFrame:
+        """A row an event: path, id, name, onset_s, offset_s, score."""
+        from audio_dcls.data.records import records_frame
+
+        rows = [{"path": self.path, **event.to_json_dict()} for event in self.events or ()]
+        return records_frame(rows, ["path", "id", "name", "onset_s", "offset_s", "score"])
+
+
+@dataclass(frozen=True)
+class TagFailure:
+    """A sound that could not be tagged."""
+
+    path: str
+    reason: str
+    """Short and stable, as in `AudioFileError`: missing, empty, unreadable or not_finite."""
+    message: str
+    """A sentence for people, with the remedy."""
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"path": self.path, "reason": self.reason, "error": self.message}

@@ -1,38 +1,57 @@
 """Tag sounds with a trained model.
 
-Axis legend: W windows, T samples of a window, C classes.
+Axis legend: W windows, T samples of a window, C classes, D features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import typing
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from audio_dcls.data.decode import fit_length, read_clip, sound_duration_s
-from audio_dcls.errors import ArgumentError
-from audio_dcls.inference.results import Tag, TagResult
-from audio_dcls.inference.windows import window_starts
+from audio_dcls.data.sound_stream import ArraySound, FileSound, Sound
+from audio_dcls.errors import ArgumentError, AudioFileError
+from audio_dcls.inference.backends import Backend, BackendName, Precision, build_backend
+from audio_dcls.inference.options import Plan, TagOptions
+from audio_dcls.inference.results import TagFailure, TagResult
+from audio_dcls.inference.tag_stream import WINDOWS_PER_BATCH, tag_sounds
 from audio_dcls.labels import LabelSet
-from audio_dcls.models import AudioTagger, prepare_for_inference
-from audio_dcls.models.activation import Activation, activate
 from audio_dcls.models.checkpoint import load_checkpoint
 
-WINDOWS_PER_BATCH = 8
+if TYPE_CHECKING:
+    from typing import Unpack
+
+AnySound = str | Path | np.ndarray | torch.Tensor | Sound
+Watch = Callable[[Sound], Callable[[np.ndarray], None] | None]
+
+
+class _Options(typing.TypedDict, total=False):
+    """The fields of `TagOptions`, as keywords."""
+
+    top_k: int | None
+    threshold: Any
+    window_s: float | None
+    hop_s: float | None
+    pooling: Any
+    short: Any
+    classes: Any
+    timeline: Any
+    embeddings: bool
 
 
 class Tagger:
     """A trained model with its labels.
 
     Args:
-        model: the tagger; put into its inference form (`prepare_for_inference`).
-        labels: the classes, in the order of the model's logits.
+        backend: computes probabilities of windows.
+        labels: the classes, in the order of its probabilities.
         sample_rate_hz: rate the model hears at.
-        window_samples: length of the clips it was trained on.
-        device: where to compute.
-        activation: turns its logits into probabilities.
+        clip_samples: length of the clips it was trained on; its windows are this long, or are filled up to it.
+        thresholds: (C,) probabilities fitted on some split; None where there are none.
 
     >>> Tagger.load("missing.safetensors")
     Traceback (most recent call last):
@@ -42,96 +61,156 @@ class Tagger:
 
     def __init__(
         self,
-        model: AudioTagger,
+        backend: Backend,
         labels: LabelSet,
         *,
         sample_rate_hz: int,
-        window_samples: int,
-        device: torch.device | str = "cpu",
-        activation: Activation = "sigmoid",
+        clip_samples: int,
+        thresholds: np.ndarray | None = None,
     ) -> None:
-        self.device = torch.device(device)
+        self.backend = backend
         self.labels = labels
-        self.model = prepare_for_inference(model).to(self.device)
-        self.activation: Activation = activation
         self.sample_rate_hz = sample_rate_hz
-        self.window_samples = window_samples
+        self.clip_samples = clip_samples
+        self.thresholds = thresholds
 
     @classmethod
-    def load(cls, path: str | Path, device: torch.device | str = "cpu") -> Tagger:
-        """Load a checkpoint file.
+    def load(
+        cls,
+        source: str | Path,
+        *,
+        device: torch.device | str = "cpu",
+        backend: BackendName = "torch",
+        precision: Precision = "fp32",
+    ) -> Tagger:
+        """Load a checkpoint.
+
+        Args:
+            source: a checkpoint file or folder, or the name of published weights such as "convnext_tiny-dcls", which
+                are fetched once. What exists as a path is taken as one.
+            device: where PyTorch computes.
+            backend: what computes.
+            precision: "fp32", or "bf16" where the device has it.
 
         Raises:
             CheckpointError: it is missing, damaged, or of another kind.
+            ArgumentError: the device, the backend or the precision cannot be had.
         """
-        loaded = load_checkpoint(path, device)
+        loaded = load_checkpoint(find_source(source))
         return cls(
-            loaded.model,
+            build_backend(loaded, backend, device=device, precision=precision),
             loaded.labels,
             sample_rate_hz=loaded.frontend.sample_rate_hz,
-            window_samples=loaded.frontend.clip_samples,
-            device=device,
-            activation=loaded.activation,
+            clip_samples=loaded.frontend.clip_samples,
+            thresholds=loaded.thresholds,
         )
 
     def tag(
-        self, path: str | Path, *, top_k: int | None = 10, threshold: float = 0.0, hop_s: float | None = None
+        self,
+        sound: AnySound,
+        *,
+        sample_rate_hz: int | None = None,
+        on_block: Callable[[np.ndarray], None] | None = None,
+        **options: Unpack[_Options],
     ) -> TagResult:
-        """Tag one file of any format libsndfile reads, of any rate, channels and length.
-
-        The file is read window by window, so memory does not grow with its length. A file shorter than a window is
-        padded with zeros at its end, as in training. Window scores are averaged.
+        """Tag one sound of any length; it is read window by window, so memory does not grow with it.
 
         Args:
-            path: sound file.
-            top_k: number of tags returned at most, best first; None for all.
-            threshold: tags with a probability below it are left out, 0 to 1.
-            hop_s: seconds between window starts; a window's length by default.
+            sound: a file of any format, rate and channels; or samples, (T,) or (channels, T), with their rate.
+            sample_rate_hz: of samples; a file names its own.
+            on_block: called with every block of samples (T,) at the model's rate as it is read, from another thread.
+            options: the fields of `TagOptions`.
 
         Raises:
             AudioFileError: the file is missing, empty, or not sound.
             ArgumentError: an argument is out of range.
         """
-        if top_k is not None and top_k < 1:
-            raise ArgumentError(f"`top_k` (={top_k}) must be at least 1")
-        if not 0.0 <= threshold <= 1.0:
-            raise ArgumentError(f"`threshold` (={threshold}) must lie between 0 and 1")
-        duration_s = sound_duration_s(path)
-        hop_samples = self.window_samples if hop_s is None else round(hop_s * self.sample_rate_hz)
-        num_samples = max(round(duration_s * self.sample_rate_hz), 1)
-        starts = window_starts(num_samples, self.window_samples, hop_samples)
-        total = np.zeros(len(self.labels), dtype=np.float64)
-        for windows in self._windows(path, starts, duration_s):
-            total += self.scores(windows).sum(axis=0)
-        scores = total / len(starts)
-        order = np.argsort(-scores, kind="stable")[:top_k]
-        tags = [
-            Tag(self.labels.ids[c], self.labels.names[c], float(scores[c])) for c in order if scores[c] >= threshold
-        ]
-        return TagResult(path=str(path), duration_s=duration_s, num_windows=len(starts), tags=tuple(tags))
+        heard = as_sound(sound, sample_rate_hz)
+        (outcome,) = tag_sounds([heard], self.backend, self.plan(**options), watch=lambda _sound: on_block)
+        if isinstance(outcome, TagFailure):
+            raise AudioFileError(outcome.message, reason=outcome.reason)
+        return outcome
 
-    @torch.inference_mode()
+    def tag_many(
+        self,
+        sounds: Iterable[AnySound],
+        *,
+        windows_per_batch: int = WINDOWS_PER_BATCH,
+        watch: Watch | None = None,
+        **options: Unpack[_Options],
+    ) -> Iterator[TagResult | TagFailure]:
+        """Tag sounds one after another; windows of several go through the model together.
+
+        The next sounds are decoded while these are computed. One that cannot be read becomes a `TagFailure`, and the
+        rest go on.
+
+        Args:
+            sounds: files; samples need `ArraySound`, which has their rate.
+            windows_per_batch: windows computed at once, at least 1.
+            watch: called with each sound before it is read, returns what takes its blocks, or None.
+            options: the fields of `TagOptions`.
+
+        Yields:
+            One outcome a sound, in their order.
+
+        Raises:
+            ArgumentError: an argument is out of range.
+        """
+        plan = self.plan(**options)
+        if windows_per_batch < 1:
+            raise ArgumentError(f"`windows_per_batch` (={windows_per_batch}) must be at least 1")
+        heard = (as_sound(sound, None) for sound in sounds)
+        return tag_sounds(heard, self.backend, plan, windows_per_batch=windows_per_batch, watch=watch)
+
+    def plan(self, **options: Unpack[_Options]) -> Plan:
+        """Check options against this model.
+
+        Raises:
+            ArgumentError: an option is unknown or breaks its rule.
+        """
+        unknown = sorted(options.keys() - TagOptions.__dataclass_fields__.keys())
+        if unknown:
+            known = ", ".join(TagOptions.__dataclass_fields__)
+            raise ArgumentError(f"`{unknown[0]}` is no option of tagging; there are {known}")
+        return Plan(
+            TagOptions(**options),
+            self.labels,
+            sample_rate_hz=self.sample_rate_hz,
+            clip_samples=self.clip_samples,
+            fitted=self.thresholds,
+        )
+
     def scores(self, windows: np.ndarray) -> np.ndarray:
         """Probabilities of windows.
 
         Args:
-            windows: (W, T), float32 at `sample_rate_hz`, T = `window_samples`.
+            windows: (W, T), float32 at `sample_rate_hz`, T = `clip_samples`.
 
         Returns:
             (W, C), 0 to 1.
         """
-        logits = self.model(torch.from_numpy(windows).to(self.device))
-        return activate(logits, self.activation).cpu().numpy()
+        return self.backend.run(windows)[0]
 
-    def _windows(self, path: str | Path, starts: list[int], duration_s: float) -> Iterator[np.ndarray]:
-        """Batches of windows (W, T), read one after another."""
-        for first in range(0, len(starts), WINDOWS_PER_BATCH):
-            batch = []
-            for start in starts[first : first + WINDOWS_PER_BATCH]:
-                start_s = start / self.sample_rate_hz
-                end_s = min(start_s + self.window_samples / self.sample_rate_hz, duration_s)
-                segment = read_clip(
-                    path, sample_rate_hz=self.sample_rate_hz, start_s=start_s, end_s=end_s, require_sound=False
-                )
-                batch.append(fit_length(segment, self.window_samples))
-            yield np.stack(batch)
+
+def as_sound(sound: AnySound, sample_rate_hz: int | None) -> Sound:
+    """A path, samples, or what is a `Sound` already, as a `Sound`.
+
+    Raises:
+        ArgumentError: samples without a rate, or a path with one.
+    """
+    if isinstance(sound, str | Path):
+        if sample_rate_hz is not None:
+            raise ArgumentError(f"`sample_rate_hz` (={sample_rate_hz}) is of samples; '{sound}' names its own rate")
+        return FileSound(Path(sound))
+    if isinstance(sound, torch.Tensor):
+        sound = sound.detach().cpu().numpy()
+    if not isinstance(sound, np.ndarray):
+        return sound
+    if sample_rate_hz is None:
+        raise ArgumentError("`sample_rate_hz` (=None) must be given with samples: the rate they were taken at")
+    return ArraySound(sound, sample_rate_hz)
+
+
+def find_source(source: str | Path) -> Path:
+    """The checkpoint file of a path, or of the name of published weights."""
+    return Path(source)

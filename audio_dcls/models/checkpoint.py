@@ -1,18 +1,23 @@
 """Self-contained checkpoints: weights in safetensors, everything else as JSON in its metadata. No pickle.
 
-The JSON (`tensor_file`) holds the model's and the frontend's config, the labels in order, seed, step, metrics, the
-training config and the versions it was written with.
+The JSON (`tensor_file`) holds the model's and the frontend's config, the labels in order, thresholds, seed, step, metrics,
+the hash of the clips they were measured on, the training config, the licence and the versions it was written with.
+
+Axis legend: C classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from audio_dcls.errors import CheckpointError
 from audio_dcls.frontend import FrontendConfig
@@ -20,8 +25,11 @@ from audio_dcls.labels import LabelSet
 from audio_dcls.models.activation import Activation, stored_activation
 from audio_dcls.models.config import ModelConfig
 from audio_dcls.models.tagger import AudioTagger, build_tagger
-from audio_dcls.models.tensor_file import load_tensors, save_tensors
+from audio_dcls.models.tensor_file import encode_tensors, load_tensors, save_tensors, write_atomically
 from audio_dcls.settings import build
+
+CHECKSUM_FILE = "checksums.json"
+"""Beside the files of a run's checkpoint: the sha256 of each, or a list of those that it may have."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,14 @@ class LoadedCheckpoint:
     path: Path
     activation: Activation = "sigmoid"
     """Turns its logits into probabilities."""
+
+    @property
+    def thresholds(self) -> np.ndarray | None:
+        """(C,) probabilities above which a class counts as heard, float64; None where none were fitted."""
+        stored = self.info["thresholds"]
+        if stored is None:
+            return None
+        return np.array([np.inf if value is None else value for value in stored["values"]], dtype=np.float64)
 
 
 def save_checkpoint(
@@ -57,6 +73,9 @@ def save_checkpoint(
         info: further JSON: activation (sigmoid where it is left out), seed, step, metrics, training config, versions.
     """
     document = {
+        "activation": "sigmoid",
+        "thresholds": None,
+        "licence": None,
         **info,
         "kind": "tagger",
         "model": model_config.model_dump(mode="json"),
@@ -77,9 +96,7 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Loa
         CheckpointError: the file is missing, damaged, of another kind, or its weights do not fit its own config.
     """
     path = Path(path)
-    tensors, info = load_tensors(path)
-    if info.get("kind") != "tagger":
-        raise CheckpointError(f"'{path}' holds '{info.get('kind')}', not a model; give the model.safetensors beside it")
+    tensors, info = load_tagger_tensors(path)
     labels = LabelSet.from_json_dict(info["labels"])
     model_config = build(ModelConfig, {**info["model"], "pretrained": False}, f"checkpoint '{path}'")
     frontend_config = build(FrontendConfig, info["frontend"], f"checkpoint '{path}'")
@@ -96,3 +113,79 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Loa
     model.load_state_dict(tensors)
     model = model.to(device).eval()
     return LoadedCheckpoint(model, labels, frontend_config, info, path, activation)
+
+
+def load_tagger_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the JSON of a model's file; no model is built.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or of another kind.
+    """
+    tensors, info = load_tensors(path)
+    if info.get("kind") != "tagger":
+        raise CheckpointError(f"'{path}' holds '{info.get('kind')}', not a model; give the model.safetensors beside it")
+    return tensors, info
+
+
+def check_labels(found: LabelSet, wanted: LabelSet, path: str | Path, wanted_by: str) -> None:
+    """Refuse a checkpoint whose classes are not those that are wanted, in that order.
+
+    Args:
+        found: of the checkpoint.
+        wanted: what they must be.
+        path: the checkpoint, for messages.
+        wanted_by: what wants them, for messages.
+
+    Raises:
+        CheckpointError: they are others, or stand in another order.
+    """
+    if found.ids == wanted.ids:
+        return
+    if sorted(found.ids) == sorted(wanted.ids):
+        c = next(index for index, (a, b) in enumerate(zip(found.ids, wanted.ids, strict=True)) if a != b)
+        raise CheckpointError(
+            f"checkpoint '{path}' has the classes of {wanted_by} in another order: class {c} is {found.names[c]!r}, there "
+            f"{wanted.names[c]!r}; scores would go to the wrong names, so use a checkpoint trained with these labels"
+        )
+    missing = [mid for mid in wanted.ids if mid not in set(found.ids)][:3]
+    raise CheckpointError(
+        f"checkpoint '{path}' has {len(found)} classes and {wanted_by} {len(wanted)}, of which {missing} are not among "
+        "them; use a checkpoint trained with these labels"
+    )
+
+
+def store_thresholds(path: str | Path, values: Sequence[float] | np.ndarray, *, split: str, clip_id_hash: str) -> None:
+    """Write thresholds into a checkpoint, in place of those it has; nothing else in it changes.
+
+    Args:
+        path: the checkpoint's file.
+        values: (C,) probabilities; infinity for a class that never counts as heard.
+        split: what they were fitted on.
+        clip_id_hash: of its clips.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or has another number of classes.
+    """
+    path = Path(path)
+    tensors, info = load_tagger_tensors(path)
+    num_classes = len(info["labels"]["ids"])
+    if len(values) != num_classes:
+        raise CheckpointError(f"checkpoint '{path}' has {num_classes} classes, and there are {len(values)} thresholds")
+    # JSON has no infinity.
+    numbers = [float(value) if np.isfinite(value) else None for value in values]
+    info["thresholds"] = {"values": numbers, "split": split, "clip_id_hash": clip_id_hash}
+    replace_file(path, encode_tensors(tensors, info))
+
+
+def replace_file(path: Path, content: bytes | bytearray) -> None:
+    """Replace a file of a run's checkpoint, and its checksum, so that a kill at any moment leaves both right."""
+    checksums = path.with_name(CHECKSUM_FILE)
+    if not checksums.is_file():
+        write_atomically(path, content)
+        return
+    digests: dict[str, Any] = json.loads(checksums.read_text(encoding="utf-8"))
+    digest = hashlib.sha256(content).hexdigest()
+    # Until the model is in its place either of the two may be found there.
+    write_atomically(checksums, json.dumps({**digests, path.name: [digests[path.name], digest]}, indent=2).encode())
+    write_atomically(path, content)
+    write_atomically(checksums, json.dumps({**digests, path.name: digest}, indent=2).encode())

@@ -1,12 +1,15 @@
-"""Tensors and JSON in one safetensors file, written atomically. No pickle.
+"""Tensors and JSON in one safetensors file, written atomically, with a checksum of every byte. No pickle.
 
-The file's metadata has one key, `audio_dcls`, whose JSON holds the format version and what the writer adds. Tensors
-that are one object are stored once; `aliases` maps their other names to the stored one.
+The file's metadata has two keys. `audio_dcls` is JSON: the format version and what the writer adds; tensors that are one
+object are stored once, and `aliases` maps their other names to the stored one. `sha256` is the digest of the whole file
+with 64 zeros in the digest's own place.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import mmap
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,11 +21,18 @@ import torch
 from torch import Tensor
 
 from audio_dcls.errors import CheckpointError
+from audio_dcls.models.checkpoint_versions import FORMAT_VERSION, migrate
 
-FORMAT_VERSION = 1
 METADATA_KEY = "audio_dcls"
+DIGEST_KEY = "sha256"
 MODEL_FILE = "model.safetensors"
 """Name of a checkpoint's model in its folder."""
+_NO_DIGEST = "0" * 64
+_DIGEST_MARK = f'"{DIGEST_KEY}":"'.encode()
+_LENGTH_BYTES = 8
+"""A safetensors file begins with the length of its JSON header."""
+_PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""A zip archive, as torch.save writes since version 1.6, or a bare pickle."""
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
@@ -35,6 +45,11 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, A
         tensors: name to tensor, on any device; tensors that are one object are stored once.
         info: JSON-serialisable mapping.
     """
+    write_atomically(path, encode_tensors(tensors, info))
+
+
+def encode_tensors(tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> bytearray:
+    """The bytes of a file of tensors and JSON."""
     stored: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
     first_name: dict[tuple[int, torch.Size, tuple[int, ...]], str] = {}
@@ -46,11 +61,14 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, A
             first_name[key] = name
             stored[name] = tensor.detach().cpu().contiguous()
     document = json.dumps({**info, "format_version": FORMAT_VERSION, "aliases": aliases})
-    content = safetensors.torch.save(stored, metadata={METADATA_KEY: document})
-    write_atomically(path, content)
+    content = bytearray(safetensors.torch.save(stored, metadata={METADATA_KEY: document, DIGEST_KEY: _NO_DIGEST}))
+    place = _digest_place(content)
+    assert place is not None
+    content[place : place + len(_NO_DIGEST)] = hashlib.sha256(content).hexdigest().encode()
+    return content
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes | bytearray) -> None:
     """Replace a file's content so that a reader, or a power cut, sees the old or the new, never a mixture."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -76,34 +94,98 @@ def sync_folder(folder: Path) -> None:
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_tensors` wrote.
+    """Read what `save_tensors` wrote, by this version or an older one; the tensors are mapped from the file.
 
     Raises:
         CheckpointError: the file is missing, damaged, not ours, or newer than this program.
     """
-    if not path.is_file():
-        raise CheckpointError(f"checkpoint '{path}' does not exist; check the path")
-    try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (safetensors.SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"checkpoint '{path}' cannot be read as safetensors ({error}); it may be damaged"
-        ) from error
-    if METADATA_KEY not in metadata:
-        raise CheckpointError(
-            f"'{path}' is a safetensors file but not an audio_dcls checkpoint (no '{METADATA_KEY}' metadata)"
-        )
-    info = json.loads(metadata[METADATA_KEY])
-    if info["format_version"] > FORMAT_VERSION:
-        raise CheckpointError(
-            f"checkpoint '{path}' has format {info['format_version']}, this program reads up to {FORMAT_VERSION}; "
-            "upgrade audio-dcls"
-        )
+    info = load_info(path)
+    check_digest(path)
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     for alias, name in info.pop("aliases").items():
         tensors[alias] = tensors[name]
     return tensors, info
+
+
+def load_info(path: Path) -> dict[str, Any]:
+    """The JSON of a file alone; its tensors are not read, and not checked.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, not ours, or newer than this program.
+    """
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+    if METADATA_KEY not in metadata:
+        raise CheckpointError(
+            f"'{path}' is a safetensors file but not an audio_dcls checkpoint (no '{METADATA_KEY}' metadata); where it "
+            "is of the authors' own training, `audio-dcls checkpoint convert` makes one"
+        )
+    try:
+        return migrate(json.loads(metadata[METADATA_KEY]), path)
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"checkpoint '{path}' has damaged metadata ({error}); restore a copy of it") from error
+
+
+def check_digest(path: Path) -> None:
+    """Refuse a file of which a byte is not as it was written; one of format 1 has nothing to check it by.
+
+    Raises:
+        CheckpointError: it was changed, or damaged on the way.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        place = _digest_place(content)
+        if place is None:
+            return
+        end = place + len(_NO_DIGEST)
+        told = content[place:end]
+        with memoryview(content) as view:
+            digest = hashlib.sha256(view[:place])
+            digest.update(_NO_DIGEST.encode())
+            digest.update(view[end:])
+    if digest.hexdigest().encode() != told:
+        raise CheckpointError(
+            f"checkpoint '{path}' is not as it was written: its sha256 is {digest.hexdigest()[:16]}…, and it says "
+            f"{told.decode(errors='replace')[:16]}…; copy or download it again"
+        )
+
+
+def _digest_place(content: bytes | bytearray | mmap.mmap) -> int | None:
+    """Where the digest's first digit stands; None for a file without one.
+
+    In the header's JSON the other metadata is text in quotes, so its own quotes have backslashes before them.
+    """
+    header_end = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
+    found = content.find(_DIGEST_MARK, _LENGTH_BYTES, header_end)
+    return None if found < 0 else found + len(_DIGEST_MARK)
+
+
+def _opened(path: Path) -> Any:
+    """A safetensors file, open."""
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint '{path}' does not exist; check the path")
+    try:
+        return safetensors.safe_open(str(path), framework="pt")
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(_describe_damage(path, error)) from error
+
+
+def _describe_damage(path: Path, error: Exception) -> str:
+    with path.open("rb") as file:
+        start = file.read(_LENGTH_BYTES)
+    if start.startswith(_PICKLE_STARTS):
+        return (
+            f"'{path}' is a pickle, which can run any program when it is read; nothing in it was run. Where it holds the "
+            "weights of the authors' own training, `audio-dcls checkpoint convert` reads those alone"
+        )
+    size = path.stat().st_size
+    header_bytes = int.from_bytes(start, "little")
+    if "not fully covered" in str(error) or "MetadataIncompleteBuffer" in str(error) or size < _LENGTH_BYTES + header_bytes:
+        return (
+            f"checkpoint '{path}' is truncated: it has {size} bytes, fewer than its header names; copy or download it "
+            "again"
+        )
+    return f"checkpoint '{path}' cannot be read as safetensors ({error}); it may be damaged, restore a copy of it"
 
 
 def is_ours(path: Path) -> bool:

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from audio_dcls.errors import AudioDclsError, RunError
+from audio_dcls.models.checkpoint import CHECKSUM_FILE
 from audio_dcls.models.tensor_file import MODEL_FILE, sync_folder, write_atomically
 from audio_dcls.settings import build, dump_yaml, load_yaml
 from audio_dcls.training.circumstances import changed_keys
@@ -42,7 +43,6 @@ CHECKPOINT_PATTERN = re.compile(r"step-(\d+)")
 STATE_FILE = "state.safetensors"
 LAST_FILE = "last.safetensors"
 """The weights that training goes on from, where the checkpoint's model is an average."""
-CHECKSUM_FILE = "checksums.json"
 
 
 class RunDir:
@@ -204,11 +204,11 @@ def _damage(folder: Path) -> str | None:
     if not path.is_file():
         return None
     try:
-        digests: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-        for name, digest in digests.items():
+        digests: dict[str, str | list[str]] = json.loads(path.read_text(encoding="utf-8"))
+        for name, known in digests.items():
             if not (folder / name).is_file():
                 return f"{name} is missing"
-            if _sha256(folder / name) != digest:
+            if _sha256(folder / name) not in ([known] if isinstance(known, str) else known):
                 return f"{name} is not as it was written"
     except (OSError, ValueError) as error:
         return f"{CHECKSUM_FILE}: {error}"

@@ -74,7 +74,7 @@ def test_tags_of_such_a_model_add_up_to_1(single_study: StudyDir, tiny_corpus: P
     path = single_study.run(0).newest_checkpoint() / MODEL_FILE
     assert load_checkpoint(path).activation == "softmax"
     tagger = Tagger.load(path)
-    windows = np.random.default_rng(0).standard_normal((2, tagger.window_samples), dtype=np.float32)
+    windows = np.random.default_rng(0).standard_normal((2, tagger.clip_samples), dtype=np.float32)
     with torch.inference_mode():
         expected = tagger.model(torch.from_numpy(windows)).softmax(1)
     np.testing.assert_allclose(tagger.scores(windows), expected.numpy(), rtol=1e-6)

@@ -1,0 +1,82 @@
+"""Sound of a microphone, through PortAudio (the extra `[mic]`).
+
+T samples of a block.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from audio_dcls.errors import ArgumentError, AudioFileError
+
+BLOCK_S = 0.25
+WAIT_S = 5.0
+"""A device that gives nothing for this long has gone."""
+
+
+@dataclass(frozen=True)
+class MicrophoneSound:
+    """What a microphone hears for some time, mixed down to mono, at the device's own rate."""
+
+    duration_s: float
+    """How long to listen, more than 0; infinity until interrupted."""
+    device: int | str | None = None
+    """Number or part of the name of an input device (`python -m sounddevice` lists them); None is the system's."""
+    name: str = "microphone"
+
+    def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
+        """Samples as they are heard.
+
+        Raises:
+            ArgumentError: the extra is not installed, the time is not positive, or there is no such device.
+            AudioFileError: reason unreadable (the device stopped).
+        """
+        if not self.duration_s > 0:
+            raise ArgumentError(f"`duration_s` (={self.duration_s}) must be more than 0 seconds")
+        sounddevice = _portaudio()
+        heard: queue.Queue[np.ndarray] = queue.Queue()
+
+        def take(frames: np.ndarray, _count: int, _time: object, _status: object) -> None:
+            heard.put(frames.mean(axis=1))
+
+        try:
+            rate_hz = round(sounddevice.query_devices(self.device, "input")["default_samplerate"])
+            stream = sounddevice.InputStream(
+                device=self.device, samplerate=rate_hz, blocksize=round(BLOCK_S * rate_hz), dtype="float32", callback=take
+            )
+            with stream:
+                yield from self._listen(heard, rate_hz)
+        except (sounddevice.PortAudioError, ValueError) as error:
+            raise ArgumentError(
+                f"microphone {self.device!r} cannot be used ({error}); `python -m sounddevice` lists the devices"
+            ) from error
+
+    def _listen(self, heard: queue.Queue[np.ndarray], rate_hz: int) -> Iterator[tuple[np.ndarray, int]]:
+        left = self.duration_s * rate_hz
+        while left >= 1:
+            try:
+                block = heard.get(timeout=WAIT_S)
+            except queue.Empty as error:
+                message = f"'{self.name}' gave no sound for {WAIT_S:g} s; check that it is plugged in and not muted"
+                raise AudioFileError(message, reason="unreadable") from error
+            block = block[: int(min(left, len(block)))]
+            left -= len(block)
+            yield block.astype(np.float32, copy=False), rate_hz
+
+
+def _portaudio() -> Any:
+    """The module `sounddevice`; the package, or the system's library it needs, may be missing."""
+    try:
+        import sounddevice
+    except ImportError as error:
+        message = 'a microphone needs the extra [mic]: pip install "audio-dcls[mic]"'
+        raise ArgumentError(message) from error
+    except OSError as error:
+        message = f"a microphone needs the system's PortAudio library ({error}); on Debian: apt install libportaudio2"
+        raise ArgumentError(message) from error
+    return sounddevice

@@ -1,0 +1,130 @@
+"""Many sounds through a backend: windows of several sounds in a batch, the next ones decoded meanwhile.
+
+Axis legend: W windows, T samples of a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from audio_dcls.data.sound_stream import Sound, resampled_blocks
+from audio_dcls.errors import ArgumentError, AudioFileError
+from audio_dcls.inference.backends import Backend
+from audio_dcls.inference.options import Plan
+from audio_dcls.inference.results import TagFailure, TagResult
+from audio_dcls.inference.sound_scores import SoundScores
+from audio_dcls.inference.windows import WindowSplitter, fill_window
+
+WINDOWS_PER_BATCH = 8
+
+
+@dataclass(frozen=True, eq=False)
+class _Window:
+    sound: SoundScores
+    start: int
+    samples: np.ndarray
+
+
+@dataclass(frozen=True)
+class _End:
+    sound: SoundScores
+    num_samples: int
+
+
+_Piece = _Window | _End | TagFailure
+
+
+def tag_sounds(
+    sounds: Iterable[Sound],
+    backend: Backend,
+    plan: Plan,
+    *,
+    windows_per_batch: int = WINDOWS_PER_BATCH,
+    watch: Callable[[Sound], Callable[[np.ndarray], None] | None] | None = None,
+) -> Iterator[TagResult | TagFailure]:
+    """Tag sounds in their order.
+
+    One thread decodes a batch's worth of windows while the batch before it is computed; so no more than two batches
+    of windows are in memory, however long the sounds are and however many.
+
+    Args:
+        sounds: what to tag; asked for the next one from the decoding thread.
+        backend: computes.
+        plan: what is wanted.
+        windows_per_batch: windows computed at once.
+        watch: called with each sound before it is read; what it returns takes the sound's blocks, from that thread.
+
+    Yields:
+        One outcome a sound.
+    """
+    pieces = _pieces(sounds, plan, watch)
+    with ThreadPoolExecutor(1, thread_name_prefix="decode") as decoder:
+        pending = decoder.submit(_take, pieces, windows_per_batch)
+        while batch := pending.result():
+            pending = decoder.submit(_take, pieces, windows_per_batch)
+            _compute(batch, backend, plan)
+            for piece in batch:
+                if isinstance(piece, _End):
+                    yield piece.sound.result(piece.num_samples)
+                elif isinstance(piece, TagFailure):
+                    yield piece
+
+
+def _pieces(
+    sounds: Iterable[Sound], plan: Plan, watch: Callable[[Sound], Callable[[np.ndarray], None] | None] | None
+) -> Iterator[_Piece]:
+    """The windows of each sound, and its end or failure."""
+    for sound in sounds:
+        scores = SoundScores(sound.name, plan)
+        splitter = WindowSplitter(plan.window_samples, plan.hop_samples)
+        on_block = None if watch is None else watch(sound)
+        try:
+            for block in resampled_blocks(sound, sample_rate_hz=plan.sample_rate_hz):
+                if on_block is not None:
+                    on_block(block)
+                for start, window in splitter.push(block):
+                    yield _Window(scores, start, _filled(window, plan))
+        except AudioFileError as error:
+            yield TagFailure(sound.name, error.reason, str(error))
+            continue
+        if not splitter.num_samples:
+            message = f"'{sound.name}' is shorter than one sample at {plan.sample_rate_hz} Hz; record it again"
+            yield TagFailure(sound.name, "empty", message)
+            continue
+        for start, window in splitter.finish():
+            yield _Window(scores, start, _filled(window, plan))
+        yield _End(scores, splitter.num_samples)
+
+
+def _filled(window: np.ndarray, plan: Plan) -> np.ndarray:
+    return fill_window(window, plan.clip_samples, plan.options.short)
+
+
+def _take(pieces: Iterator[_Piece], num_windows: int) -> list[_Piece]:
+    """The next pieces, up to so many windows, and what follows of ends; none at the end of all."""
+    taken: list[_Piece] = []
+    left = num_windows
+    for piece in pieces:
+        taken.append(piece)
+        left -= isinstance(piece, _Window)
+        if not left:
+            break
+    return taken
+
+
+def _compute(batch: list[_Piece], backend: Backend, plan: Plan) -> None:
+    """Give the windows of a batch to their sounds, scored."""
+    windows = [piece for piece in batch if isinstance(piece, _Window)]
+    if not windows:
+        return
+    scores, embeddings = backend.run(np.stack([window.samples for window in windows]))
+    if not plan.options.embeddings:
+        embeddings = None
+    elif embeddings is None:
+        raise ArgumentError(f"`embeddings` (=True) are not to be had of '{backend.name}'; use the backend 'torch'")
+    for index, window in enumerate(windows):
+        window.sound.add(window.start, scores[index], None if embeddings is None else embeddings[index])
