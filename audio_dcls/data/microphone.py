@@ -47,7 +47,11 @@ class MicrophoneSound:
         try:
             rate_hz = round(sounddevice.query_devices(self.device, "input")["default_samplerate"])
             stream = sounddevice.InputStream(
-                device=self.device, samplerate=rate_hz, blocksize=round(BLOCK_S * rate_hz), dtype="float32", callback=take
+                device=self.device,
+                samplerate=rate_hz,
+                blocksize=round(BLOCK_S * rate_hz),
+                dtype="float32",
+                callback=take,
             )
             with stream:
                 yield from self._listen(heard, rate_hz)

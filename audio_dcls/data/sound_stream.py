@@ -15,9 +15,17 @@ from typing import BinaryIO, Literal, Protocol
 import numpy as np
 import soxr
 
-from audio_dcls.data.decode import FULL_SCALE_INT16, ResampleQuality, check_resample_quality, check_waveform
+from audio_dcls.data.clip_table import Clip
+from audio_dcls.data.decode import (
+    FULL_SCALE_INT16,
+    ResampleQuality,
+    check_resample_quality,
+    check_waveform,
+    decode_mono,
+)
 from audio_dcls.data.sndfile_audio import sndfile_blocks
 from audio_dcls.data.sound_file import FILE_RATES_HZ, check_file, downmix
+from audio_dcls.data.sources import stored_sound
 from audio_dcls.data.video_audio import is_video, video_blocks
 from audio_dcls.errors import ArgumentError, AudioFileError
 
@@ -60,6 +68,26 @@ class FileSound:
         """
         check_file(self.path)
         return video_blocks(self.path) if is_video(self.path) else sndfile_blocks(self.path)
+
+
+@dataclass(frozen=True)
+class ClipSound:
+    """A clip of a manifest: a stretch of a file, or a row of a store."""
+
+    clip: Clip
+
+    @property
+    def name(self) -> str:
+        """The clip's id."""
+        return self.clip.id
+
+    def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
+        """The clip, whole.
+
+        Raises:
+            AudioFileError: it cannot be read.
+        """
+        yield decode_mono(stored_sound(self.clip), start_s=self.clip.start_s, end_s=self.clip.end_s)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +155,10 @@ class RawSound:
             if whole:
                 is_empty = False
                 frames = np.frombuffer(content[:whole], dtype=dtype).astype(np.float32).reshape(-1, self.num_channels)
-                yield downmix(frames * np.float32(1 / FULL_SCALE_INT16 if dtype.kind == "i" else 1)), self.sample_rate_hz
+                yield (
+                    downmix(frames * np.float32(1 / FULL_SCALE_INT16 if dtype.kind == "i" else 1)),
+                    self.sample_rate_hz,
+                )
         if is_empty:
             raise AudioFileError(
                 f"'{self.name}' ended before the first sample; check the program that writes to it", reason="empty"

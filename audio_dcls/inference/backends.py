@@ -140,7 +140,7 @@ def build_backend(
     check_precision(precision)
     if torch.device(device).type != "cpu":
         raise ArgumentError(
-            f"`device` (={str(device)!r}) must be 'cpu' with `backend` (={backend!r}); use the backend 'torch' on others"
+            f"`device` (={str(device)!r}) must be 'cpu' with `backend` (={backend!r}); others need the backend 'torch'"
         )
     if backend == "onnx":
         from audio_dcls.inference.onnx_graph import onnx_backend

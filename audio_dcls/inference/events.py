@@ -153,7 +153,7 @@ def _thresholds(
     on: float | np.ndarray, off: float | np.ndarray | None, num_classes: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Both as (C,)."""
-    rows = []
+    rows: list[np.ndarray] = []
     for name, value in (("on", on), ("off", OFF_SHARE * np.asarray(on, dtype=np.float64) if off is None else off)):
         value = np.asarray(value, dtype=np.float64)
         if value.shape not in ((), (num_classes,)) or not (value > 0).all():
@@ -162,11 +162,11 @@ def _thresholds(
                 f"one for each of {num_classes} classes"
             )
         rows.append(np.broadcast_to(value, num_classes))
-    on, off = rows
-    if not (off <= on).all():
-        c = int(np.argmax(off > on))
-        raise ArgumentError(f"`off` (={off[c]:g}) must be at most `on` (={on[c]:g}), or no event would ever last")
-    return on, off
+    begin, end = rows
+    if not (end <= begin).all():
+        c = int(np.argmax(end > begin))
+        raise ArgumentError(f"`off` (={end[c]:g}) must be at most `on` (={begin[c]:g}), or no event would ever last")
+    return begin, end
 
 
 def _held(scores: np.ndarray, on: np.ndarray, off: np.ndarray) -> np.ndarray:

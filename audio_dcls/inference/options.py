@@ -137,12 +137,16 @@ def _thresholds(threshold: Threshold, num_classes: int, fitted: np.ndarray | Non
             raise ArgumentError(f"`threshold` (={threshold!r}) must be a number from 0 to 1, or '{FITTED}'")
         if fitted is None:
             raise ArgumentError(
-                f"`threshold` (='{FITTED}') needs thresholds stored beside the weights, and there are none; fit them by "
-                "`audio-dcls eval RUN --fit-thresholds SPLIT`"
+                f"`threshold` (='{FITTED}') needs thresholds stored beside the weights, and there are none; fit them "
+                "by `audio-dcls eval RUN --fit-thresholds SPLIT`"
             )
         return np.asarray(fitted, dtype=np.float64)
     values = np.asarray(threshold, dtype=np.float64)
-    if values.shape not in ((), (num_classes,)) or not (values >= 0).all() or (np.isfinite(values) & (values > 1)).any():
+    if (
+        values.shape not in ((), (num_classes,))
+        or not (values >= 0).all()
+        or (np.isfinite(values) & (values > 1)).any()
+    ):
         shown = f"{threshold}" if values.ndim == 0 else f"shape {values.shape}"
         raise ArgumentError(
             f"`threshold` (={shown}) must lie between 0 and 1: one number, or one for each of {num_classes} classes"

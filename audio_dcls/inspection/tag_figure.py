@@ -47,18 +47,16 @@ def draw_tags(
     curves.
 
     Args:
-        result: of `Tagger.tag`, with the scores of its windows.
+        result: of `Tagger.tag`.
         labels: the tagger's classes, in the order of the scores.
         picture: the sound, as it was tagged.
         num_curves: tags to draw at most, 1 to 6.
         threshold: drawn as a line, 0 to 1; None for none.
 
     Raises:
-        ArgumentError: `result` has no scores of windows, or a number is out of range.
+        ArgumentError: a number is out of range.
     """
     windows = result.windows
-    if windows is None:
-        raise ArgumentError(f"`result` of '{result.path}' must hold the scores of windows; tag with a timeline")
     if not 1 <= num_curves <= len(CURVE_COLOURS):
         raise ArgumentError(f"`num_curves` (={num_curves}) must be 1 to {len(CURVE_COLOURS)}, as there are colours")
     drawn = _drawn_classes(result, windows, labels, num_curves)
@@ -107,7 +105,7 @@ def _event_rows(result: TagResult, curve_ids: list[str]) -> list[tuple[str, str]
     """Id and name of the classes with events: those with a curve in its order, then others by their highest score."""
     best: dict[str, float] = {}
     names: dict[str, str] = {}
-    for event in result.events:
+    for event in result.events or ():
         best[event.id] = max(event.score, best.get(event.id, 0.0))
         names[event.id] = event.name
     own = [mid for mid in curve_ids if mid in best]
@@ -170,7 +168,7 @@ def _draw_curves(
 
 def _draw_events(axes: Axes, result: TagResult, rows: list[tuple[str, str]], colour_of: dict[str, str]) -> None:
     for row, (mid, _) in enumerate(rows):
-        bars = [(event.onset_s, event.duration_s) for event in result.events if event.id == mid]
+        bars = [(event.onset_s, event.duration_s) for event in result.events or () if event.id == mid]
         axes.broken_barh(bars, (row - 0.36, 0.72), color=colour_of.get(mid, OTHER_COLOUR), linewidth=0)
     axes.set_ylim(len(rows) - 0.45, -0.55)
     axes.yaxis.tick_right()

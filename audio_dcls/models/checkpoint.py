@@ -1,7 +1,8 @@
 """Self-contained checkpoints: weights in safetensors, everything else as JSON in its metadata. No pickle.
 
-The JSON (`tensor_file`) holds the model's and the frontend's config, the labels in order, thresholds, seed, step, metrics,
-the hash of the clips they were measured on, the training config, the licence and the versions it was written with.
+The JSON (`tensor_file`) holds the model's and the frontend's config, the labels in order, thresholds, seed, step,
+metrics, the hash of the clips they were measured on, the training config, the licence and the versions it was written
+with.
 
 Axis legend: C classes.
 """
@@ -144,8 +145,8 @@ def check_labels(found: LabelSet, wanted: LabelSet, path: str | Path, wanted_by:
     if sorted(found.ids) == sorted(wanted.ids):
         c = next(index for index, (a, b) in enumerate(zip(found.ids, wanted.ids, strict=True)) if a != b)
         raise CheckpointError(
-            f"checkpoint '{path}' has the classes of {wanted_by} in another order: class {c} is {found.names[c]!r}, there "
-            f"{wanted.names[c]!r}; scores would go to the wrong names, so use a checkpoint trained with these labels"
+            f"checkpoint '{path}' has the classes of {wanted_by} in another order: class {c} is {found.names[c]!r}, "
+            f"there {wanted.names[c]!r}; scores would go to the wrong names, so use a checkpoint trained with these labels"
         )
     missing = [mid for mid in wanted.ids if mid not in set(found.ids)][:3]
     raise CheckpointError(
@@ -154,7 +155,9 @@ def check_labels(found: LabelSet, wanted: LabelSet, path: str | Path, wanted_by:
     )
 
 
-def store_thresholds(path: str | Path, values: Sequence[float] | np.ndarray, *, split: str, clip_id_hash: str) -> None:
+def store_thresholds(
+    path: str | Path, values: Sequence[float] | np.ndarray, *, split: str, clip_id_hash: str | None
+) -> None:
     """Write thresholds into a checkpoint, in place of those it has; nothing else in it changes.
 
     Args:

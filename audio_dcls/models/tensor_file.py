@@ -1,8 +1,8 @@
 """Tensors and JSON in one safetensors file, written atomically, with a checksum of every byte. No pickle.
 
-The file's metadata has two keys. `audio_dcls` is JSON: the format version and what the writer adds; tensors that are one
-object are stored once, and `aliases` maps their other names to the stored one. `sha256` is the digest of the whole file
-with 64 zeros in the digest's own place.
+The file's metadata has two keys. `audio_dcls` is JSON: the format version and what the writer adds; tensors that are
+one object are stored once, and `aliases` maps their other names to the stored one. `sha256` is the digest of the whole
+file with 64 zeros in the digest's own place.
 """
 
 from __future__ import annotations
@@ -175,12 +175,16 @@ def _describe_damage(path: Path, error: Exception) -> str:
         start = file.read(_LENGTH_BYTES)
     if start.startswith(_PICKLE_STARTS):
         return (
-            f"'{path}' is a pickle, which can run any program when it is read; nothing in it was run. Where it holds the "
+            f"'{path}' is a pickle, which can run any program when it is read; nothing in it was run. Where it holds "
             "weights of the authors' own training, `audio-dcls checkpoint convert` reads those alone"
         )
     size = path.stat().st_size
     header_bytes = int.from_bytes(start, "little")
-    if "not fully covered" in str(error) or "MetadataIncompleteBuffer" in str(error) or size < _LENGTH_BYTES + header_bytes:
+    if (
+        "not fully covered" in str(error)
+        or "MetadataIncompleteBuffer" in str(error)
+        or size < _LENGTH_BYTES + header_bytes
+    ):
         return (
             f"checkpoint '{path}' is truncated: it has {size} bytes, fewer than its header names; copy or download it "
             "again"

@@ -1,0 +1,68 @@
+"""From what a user names to sounds: files, folders, globs, manifests."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path
+
+from audio_dcls.data import Manifest
+from audio_dcls.data.dataset_import import is_sound, sounds_below
+from audio_dcls.data.sound_stream import ClipSound, FileSound, Sound
+from audio_dcls.errors import ArgumentError, AudioDclsError
+from audio_dcls.labels import LabelSet
+
+MANIFEST_SUFFIXES = (".csv", ".clips", ".parquet", ".h5", ".hdf5", ".hdf")
+
+
+def find_sounds(inputs: Iterable[str], labels: LabelSet) -> list[Sound]:
+    """The sounds that names stand for, in their order.
+
+    Args:
+        inputs: each a sound file, a folder (every sound file at any depth, by name), a pattern with `*`, `?`, `[]` or
+            `**` (of files, by name), or a manifest, packed index or store (its clips). What exists is never a pattern.
+        labels: the model's, in which a manifest's labels are looked up.
+
+    Returns:
+        Sounds; a file that is named twice comes once. A single file need not exist: tagging says so of it.
+
+    Raises:
+        ArgumentError: a folder or a pattern holds no sound.
+        ManifestError: a manifest cannot be read.
+    """
+    found: dict[str, Sound] = {}
+    for name in inputs:
+        for sound in _sounds(name, labels):
+            found.setdefault(sound.name, sound)
+    return list(found.values())
+
+
+def _sounds(name: str, labels: LabelSet) -> list[Sound]:
+    path = Path(name)
+    if path.is_dir():
+        files = [path / below for below in sounds_below(path, videos=True)]
+        if not files:
+            raise ArgumentError(
+                f"folder '{name}' holds no sound file at any depth; name another, or the files themselves"
+            )
+        return [FileSound(file) for file in files]
+    if path.suffix.lower() in MANIFEST_SUFFIXES:
+        return [ClipSound(clip) for clip in _manifest(path, labels).clips]
+    if not path.exists() and glob.has_magic(name):
+        matches = sorted(Path(match) for match in glob.glob(name, recursive=True))
+        files = [match for match in matches if match.is_file() and is_sound(match.name, videos=True)]
+        if not files:
+            raise ArgumentError(f"no sound file matches '{name}'; check the pattern")
+        return [FileSound(file) for file in files]
+    return [FileSound(path)]
+
+
+def _manifest(path: Path, labels: LabelSet) -> Manifest:
+    """A manifest; one with labels the model does not know says so with the remedy."""
+    try:
+        return Manifest.load(path, labels)
+    except AudioDclsError as error:
+        if "unknown label" not in str(error):
+            raise
+        message = f"{error}; to tag clips whatever their labels, leave that column empty"
+        raise ArgumentError(message) from error

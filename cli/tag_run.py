@@ -1,0 +1,187 @@
+"""What `audio-dcls tag` does with outcomes: print, write, draw."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import typer
+
+if TYPE_CHECKING:
+    from audio_dcls.data.sound_stream import Sound
+    from audio_dcls.inference import Event, Tagger, TagResult
+    from audio_dcls.inference.embedding_files import EmbeddingFile
+    from audio_dcls.inference.tag_log import TagLog
+    from audio_dcls.inspection.sound_picture import SoundPicture
+
+BAR_FROM = 5
+"""Sounds from which a bar counts them."""
+
+
+@dataclass(frozen=True)
+class TagOutputs:
+    """Where outcomes go."""
+
+    json: bool
+    out: Path | None
+    resume: bool
+    timeline: Path | None
+    plot: Path | None
+    embeddings: Path | None
+    truth: Path | None
+
+    def check(self) -> None:
+        """Refuse names and combinations before anything is computed.
+
+        Raises:
+            ArgumentError: one cannot be.
+        """
+        from audio_dcls.errors import ArgumentError
+        from audio_dcls.inference.embedding_files import EmbeddingFile
+        from audio_dcls.inference.event_files import event_form
+
+        if self.timeline is not None:
+            event_form(self.timeline)
+        if self.embeddings is not None:
+            EmbeddingFile(self.embeddings)
+            if self.resume:
+                raise ArgumentError(
+                    "--embeddings cannot go with --resume: those of the sounds that are done are not in OUT; leave "
+                    "--resume away and name another OUT"
+                )
+
+
+def run_tagging(
+    tagger: Tagger, sounds: Sequence[Sound], options: dict[str, Any], outputs: TagOutputs, *, windows_per_batch: int
+) -> int:
+    """Tag sounds and deal with each outcome as it comes.
+
+    Returns:
+        Number of sounds that failed, earlier ones of a resumed file included.
+    """
+    from audio_dcls.inference import TagFailure
+    from audio_dcls.inference.event_files import write_events
+    from audio_dcls_cli.progress import clip_progress, say, warn
+
+    with contextlib.ExitStack() as stack:
+        log = _open_log(stack, outputs)
+        left = [sound for sound in sounds if log is None or sound.name not in log.done]
+        if log is not None and len(left) < len(sounds) and not outputs.json:
+            say(f"{len(sounds) - len(left)} of {len(sounds)} sounds are done in {outputs.out}, {len(left)} left")
+        writer = _Writer(tagger, outputs, _open_embeddings(stack, outputs), log, several=len(sounds) > 1)
+        advance = stack.enter_context(clip_progress("tagging", len(left), quiet=outputs.json or len(left) < BAR_FROM))
+        failures: list[str] = []
+        for outcome in tagger.tag_many(left, windows_per_batch=windows_per_batch, watch=writer.watch, **options):
+            if isinstance(outcome, TagFailure):
+                warn(outcome.message)
+                failures.append(outcome.path)
+                if log is not None:
+                    log.add(outcome)
+            else:
+                writer.write(outcome)
+            advance(1)
+    if outputs.timeline is not None:
+        events = log.events() if log is not None else writer.events
+        num_events = write_events(outputs.timeline, events)
+        if not outputs.json:
+            say(f"{num_events} events: {outputs.timeline}")
+    num_failed = log.num_failed if log is not None else len(failures)
+    if len(sounds) > 1 and not outputs.json:
+        say(
+            f"{len(sounds) - num_failed} of {len(sounds)} sounds tagged"
+            + (f", {num_failed} failed" if num_failed else "")
+        )
+    return num_failed
+
+
+def _open_log(stack: contextlib.ExitStack, outputs: TagOutputs) -> TagLog | None:
+    from audio_dcls.inference.tag_log import TagLog
+
+    return None if outputs.out is None else stack.enter_context(TagLog(outputs.out, resume=outputs.resume))
+
+
+def _open_embeddings(stack: contextlib.ExitStack, outputs: TagOutputs) -> EmbeddingFile | None:
+    from audio_dcls.inference.embedding_files import EmbeddingFile
+
+    return None if outputs.embeddings is None else stack.enter_context(EmbeddingFile(outputs.embeddings))
+
+
+class _Writer:
+    """Prints, writes and draws results."""
+
+    def __init__(
+        self,
+        tagger: Tagger,
+        outputs: TagOutputs,
+        embeddings: EmbeddingFile | None,
+        log: TagLog | None,
+        *,
+        several: bool,
+    ) -> None:
+        self.tagger, self.outputs, self.embeddings, self.log, self.several = tagger, outputs, embeddings, log, several
+        self.events: list[tuple[str, Sequence[Event]]] = []
+        self.pictures: dict[str, SoundPicture] = {}
+        self.true_labels = None if outputs.truth is None else _true_labels(outputs.truth, tagger)
+
+    def watch(self, sound: Sound) -> Callable[[np.ndarray], None] | None:
+        """Take a picture of each sound where they are drawn."""
+        if self.outputs.plot is None:
+            return None
+        from audio_dcls.inspection.sound_picture import SoundPicture
+
+        picture = self.pictures[sound.name] = SoundPicture(self.tagger.sample_rate_hz)
+        return picture.add
+
+    def write(self, result: TagResult) -> None:
+        """Deal with one result."""
+        self._show(result)
+        if self.log is not None:
+            self.log.add(result)
+        elif result.events:
+            self.events.append((result.path, result.events))
+        if self.embeddings is not None:
+            assert result.embedding is not None and result.window_embeddings is not None
+            windows = result.windows
+            self.embeddings.add(result.path, result.embedding, windows.start_s, windows.end_s, result.window_embeddings)
+        if self.outputs.plot is not None:
+            self._draw(result, self.outputs.plot)
+
+    def _show(self, result: TagResult) -> None:
+        import json
+
+        from audio_dcls_cli.progress import warn
+        from audio_dcls_cli.tables import tag_table
+
+        true = None
+        if self.true_labels is not None:
+            true = self.true_labels.get(result.path) or self.true_labels.get(str(Path(result.path).resolve()))
+            if true is None:
+                warn(f"'{result.path}' is not in '{self.outputs.truth}', so its labels are not shown")
+        if self.outputs.json:
+            typer.echo(json.dumps(result.to_json_dict() | ({} if true is None else {"true_labels": list(true)})))
+        elif self.outputs.out is None or not self.several:
+            tag_table(result, true)
+
+    def _draw(self, result: TagResult, plot: Path) -> None:
+        from audio_dcls.inspection.tag_figure import draw_tags, save_figure
+
+        path = plot
+        if self.several:
+            name = Path(result.path).name if result.path != "-" else "standard_input"
+            path = plot / f"{name}.png"
+        figure = draw_tags(result, self.tagger.labels, self.pictures.pop(result.path))
+        save_figure(figure, path)
+
+
+def _true_labels(manifest: Path, tagger: Tagger) -> dict[str, tuple[str, ...]]:
+    """Names of each clip's labels, by its file and by its id."""
+    from audio_dcls.data import Manifest
+
+    found: dict[str, tuple[str, ...]] = {}
+    for clip in Manifest.load(manifest, tagger.labels).clips:
+        found[str(clip.path.resolve())] = found[clip.id] = tuple(tagger.labels.names[c] for c in clip.labels)
+    return found
