@@ -150,9 +150,9 @@ def _read_pickle(path: Path) -> Any:
     except UnpicklingError as error:
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         if wanted is None:
-            raise CheckpointError(f"weights '{path}' cannot be read as a pickle; copy or download them again") from error
+            raise CheckpointError(f"weights '{path}' are no readable pickle; copy or download them again") from error
         raise CheckpointError(
-            f"weights '{path}' ask to run '{wanted[1]}' when they are read, which could be any program; nothing was run. "
+            f"weights '{path}' ask to run '{wanted[1]}' as they are read, which could be any program; nothing was run. "
             "Weights need tensors alone: get the file from where its authors published it"
         ) from error
     except (EOFError, OSError, RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
