@@ -12,8 +12,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Literal
 
+from audio_dcls.data.audio_folder import is_hidden, sounds_below
 from audio_dcls.data.clip_table import Clip
-from audio_dcls.data.dataset_import import DatasetImport, is_hidden, require_folder, sounds_below
+from audio_dcls.data.dataset_import import DatasetImport, require_folder
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.metadata_table import label_set
 from audio_dcls.errors import ArgumentError, ManifestError

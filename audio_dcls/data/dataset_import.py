@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from audio_dcls.data.audio_folder import DECODED, VIDEO
+from audio_dcls.data.audio_folder import is_sound
 from audio_dcls.data.clip_table import Clip
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.errors import ManifestError
@@ -65,37 +65,6 @@ def find_clips(
         num_missing=len(clips) - num_found,
         num_unlisted=len(on_disk - listed),
     )
-
-
-def sounds_below(folder: Path, *, videos: bool = False) -> list[str]:
-    """Audio files at any depth, in order, relative to the folder, with `/` between names; no hidden ones.
-
-    Args:
-        folder: where to look.
-        videos: whether files that need the extra `[video]` are listed too.
-
-    Archives made on macOS hold a `._x.wav` beside each `x.wav`, and a folder `__MACOSX` of them.
-    """
-    found: list[str] = []
-    for parent, names, files in os.walk(folder):
-        names[:] = [name for name in names if not is_hidden(name)]
-        below = Path(parent).relative_to(folder)
-        found.extend((below / name).as_posix() for name in files if is_sound(name, videos=videos))
-    return sorted(found)
-
-
-def is_sound(name: str, *, videos: bool = False) -> bool:
-    """Whether a file's name says that it holds sound that can be decoded; `videos` adds what needs the extra.
-
-    >>> [is_sound(name) for name in ("a.WAV", "._a.wav", "a.txt")]
-    [True, False, False]
-    """
-    return name.lower().endswith(DECODED + VIDEO if videos else DECODED) and not is_hidden(name)
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is the file system's own business."""
-    return name.startswith(".") or name == "__MACOSX"
 
 
 def require_folder(folder: Path, dataset: str) -> None:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
+from audio_dcls.data.audio_folder import is_hidden, is_sound
 from audio_dcls.data.clip_table import Clip
-from audio_dcls.data.dataset_import import DatasetImport, is_hidden, is_sound, require_folder
+from audio_dcls.data.dataset_import import DatasetImport, require_folder
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.metadata_table import label_set
 from audio_dcls.errors import ManifestError

@@ -5,12 +5,15 @@ from __future__ import annotations
 import glob
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from audio_dcls.data import Manifest
-from audio_dcls.data.dataset_import import is_sound, sounds_below
+from audio_dcls.data.audio_folder import is_sound, sounds_below
 from audio_dcls.data.sound_stream import ClipSound, FileSound, Sound
-from audio_dcls.errors import ArgumentError, AudioDclsError
+from audio_dcls.errors import ArgumentError
 from audio_dcls.labels import LabelSet
+
+if TYPE_CHECKING:
+    from audio_dcls.data import Manifest
 
 MANIFEST_SUFFIXES = (".csv", ".clips", ".parquet", ".h5", ".hdf5", ".hdf")
 
@@ -58,11 +61,6 @@ def _sounds(name: str, labels: LabelSet) -> list[Sound]:
 
 
 def _manifest(path: Path, labels: LabelSet) -> Manifest:
-    """A manifest; one with labels the model does not know says so with the remedy."""
-    try:
-        return Manifest.load(path, labels)
-    except AudioDclsError as error:
-        if "unknown label" not in str(error):
-            raise
-        message = f"{error}; to tag clips whatever their labels, leave that column empty"
-        raise ArgumentError(message) from error
+    from audio_dcls.data import Manifest
+
+    return Manifest.load(path, labels)

@@ -146,7 +146,7 @@ def check_labels(found: LabelSet, wanted: LabelSet, path: str | Path, wanted_by:
         c = next(index for index, (a, b) in enumerate(zip(found.ids, wanted.ids, strict=True)) if a != b)
         raise CheckpointError(
             f"checkpoint '{path}' has the classes of {wanted_by} in another order: class {c} is {found.names[c]!r}, "
-            f"there {wanted.names[c]!r}; scores would go to the wrong names, so use a checkpoint trained with these labels"
+            f"there {wanted.names[c]!r}; scores would go to the wrong names, use a checkpoint trained with these labels"
         )
     missing = [mid for mid in wanted.ids if mid not in set(found.ids)][:3]
     raise CheckpointError(

@@ -100,7 +100,7 @@ def authors_state(model: nn.Module, name: str) -> dict[str, torch.Tensor]:
     return state
 
 
-def _timm_model(name, num_classes, num_channels, depths, dims) -> nn.Module:  # noqa: ANN001
+def _timm_model(name, num_classes, num_channels, depths, dims) -> nn.Module:
     options = {"num_classes": num_classes, "in_chans": num_channels}
     if name.startswith("convformer") and dims is not None:
         return MetaFormer(
