@@ -6,6 +6,7 @@ Shared positions are shared as theirs are, by the width of the layers in the ord
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import timm
 import torch
@@ -111,15 +112,15 @@ def _timm_model(name, num_classes, num_channels, depths, dims) -> nn.Module:
     return timm.create_model(name, **sizes, **options)
 
 
-def _put_audio_stem(model: nn.Module, name: str) -> None:
-    width = model.feature_info[0]["num_chs"]  # type: ignore[index]
+def _put_audio_stem(model: Any, name: str) -> None:
+    width = model.feature_info[0]["num_chs"]
     stem = nn.Conv2d(1, width, (2, 16), (2, 16), bias=name.startswith("convnext"))
     if name.startswith("fastvit"):
         model.stem = stem
     elif name.startswith("convformer"):
-        model.stem.conv = stem  # type: ignore[union-attr]
+        model.stem.conv = stem
     else:
-        model.stem[0] = stem  # type: ignore[index]
+        model.stem[0] = stem
 
 
 def _replace_depthwise(model: nn.Module, kernel_size: int, kernel_count: int, version: str) -> None:

@@ -1,0 +1,158 @@
+"""One file over HTTP: resumed, checked, and whole before it has its name.
+
+What has come so far lies in a hidden file beside the target, with the server's tag of the version it is of, so that a
+later call goes on where this one broke off (RFC 9110, sections 13.1.5 and 14.2: `If-Range` and `Range`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import importlib.metadata
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from audio_dcls.errors import PretrainedError
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes that are there and, where it is known, their number in all."""
+
+TIMEOUT_S = 30.0
+MAX_ATTEMPTS = 5
+"""Connections in a row that may break before it is given up, as long as each brings something."""
+
+_CHUNK_BYTES = 1 << 18
+_RANGE_NOT_SATISFIABLE = 416
+_BROKEN = (http.client.HTTPException, ConnectionError, TimeoutError)
+
+
+def download(
+    url: str,
+    target: str | Path,
+    *,
+    num_bytes: int | None = None,
+    checksum: str | None = None,
+    progress: Progress | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Path:
+    """Fetch a file, going on from what an earlier call left.
+
+    Args:
+        url: its address, http or https.
+        target: where it goes; replaced only by a file that is whole.
+        num_bytes: its size; None takes the server's word.
+        checksum: "md5:..." or "sha256:...", in hexadecimal digits; None checks the size alone.
+        progress: called as bytes come.
+        timeout_s: seconds of silence after which a connection counts as broken.
+
+    Raises:
+        PretrainedError: it cannot be reached, or what came is not what it should be.
+    """
+    target = Path(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.part")
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        before = _size(part)
+        try:
+            total = _go_on(url, part, checksum is not None, progress, timeout_s)
+        except urllib.error.HTTPError as error:
+            if error.code == _RANGE_NOT_SATISFIABLE and before:
+                _forget(part)
+                continue
+            raise PretrainedError(f"'{url}' answers {error.code} {error.reason}; check the address") from error
+        except (urllib.error.URLError, *_BROKEN) as error:
+            if attempt < MAX_ATTEMPTS and _size(part) > before:
+                continue
+            reason = getattr(error, "reason", None) or error
+            raise PretrainedError(
+                f"'{url}' cannot be reached ({reason}); check the network and try again, which goes on after the "
+                f"{_size(part)} bytes that are there"
+            ) from error
+        if total is None or _size(part) >= total:
+            break
+    _check(part, url, total if num_bytes is None else num_bytes, checksum)
+    os.replace(part, target)
+    _tag_file(part).unlink(missing_ok=True)
+    return target
+
+
+def _go_on(url: str, part: Path, is_checked: bool, progress: Progress | None, timeout_s: float) -> int | None:
+    """Fetch what is missing; returns the file's size, where the server says it."""
+    headers = {"User-Agent": f"audio-dcls/{importlib.metadata.version('audio-dcls')}", "Accept-Encoding": "identity"}
+    done, tag = _size(part), _tag_file(part)
+    known = tag.read_text(encoding="utf-8") if tag.is_file() else ""
+    # Without a tag only a checksum can tell that the rest is of the same version.
+    if done and (known or is_checked):
+        headers["Range"] = f"bytes={done}-"
+        if known:
+            headers["If-Range"] = known
+    else:
+        done = 0
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 (the addresses are the program's own)
+    with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310
+        is_rest = response.status == http.HTTPStatus.PARTIAL_CONTENT
+        done = done if is_rest else 0
+        length = response.headers.get("Content-Length")
+        total = None if length is None else done + int(length)
+        tag.write_text(_strong_tag(response), encoding="utf-8")
+        with part.open("ab" if is_rest else "wb") as file:
+            _copy(response, file, done, total, progress)
+    return total
+
+
+def _copy(response: Any, file: IO[bytes], done: int, total: int | None, progress: Progress | None) -> None:
+    if progress is not None:
+        progress(done, total)
+    while chunk := response.read(_CHUNK_BYTES):
+        file.write(chunk)
+        done += len(chunk)
+        if progress is not None:
+            progress(done, total)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _strong_tag(response: Any) -> str:
+    """What names this version of the file to the byte; a weak tag does not."""
+    tag = response.headers.get("ETag") or ""
+    return "" if tag.startswith("W/") else tag
+
+
+def _check(part: Path, url: str, num_bytes: int | None, checksum: str | None) -> None:
+    """Refuse what is not what it should be; what is too short is kept, to go on from."""
+    size = _size(part)
+    if num_bytes is not None and size < num_bytes:
+        raise PretrainedError(
+            f"'{url}' broke off after {size} of {num_bytes} bytes; try again, which goes on from there"
+        )
+    if num_bytes is not None and size > num_bytes:
+        _forget(part)
+        raise PretrainedError(f"'{url}' sent {size} bytes instead of {num_bytes}; try again later")
+    if checksum is None:
+        return
+    algorithm, _, digest = checksum.partition(":")
+    with part.open("rb") as file:
+        found = hashlib.file_digest(file, algorithm).hexdigest()
+    if found != digest:
+        _forget(part)
+        raise PretrainedError(
+            f"'{url}' sent a file whose {algorithm} is {found} instead of {digest}: it was damaged or changed on the way, "
+            "and is deleted; try again"
+        )
+
+
+def _forget(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _tag_file(part).unlink(missing_ok=True)
+
+
+def _tag_file(part: Path) -> Path:
+    return part.with_name(f"{part.name}.etag")
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.is_file() else 0

@@ -1,0 +1,221 @@
+"""Weights that the authors published: which there are, and a copy of them on this machine."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import platformdirs
+
+from audio_dcls.errors import PretrainedError
+from audio_dcls.models import zenodo
+from audio_dcls.models.download import Progress, download
+from audio_dcls.models.tensor_file import MODEL_FILE
+
+CACHE_VARIABLE = "AUDIO_DCLS_CACHE"
+"""Environment variable that names the cache folder."""
+
+DEFAULT_NAME = "convnext_tiny-dcls"
+"""The best of them, which `audio-dcls tag` offers to who has no model."""
+
+
+@dataclass(frozen=True)
+class PublishedWeights:
+    """A file of the authors.
+
+    Attributes:
+        name: what it is called here: timm's name of the backbone, with -dcls where it is swapped.
+        backbone: timm's name.
+        trained_on: the data.
+        num_classes: outputs.
+        record: number of its Zenodo record.
+        file: its name there.
+        mean_average_precision: on AudioSet's evaluation clips, 0 to 1, mean over three seeds (arXiv 2309.13972); None
+            for weights of images.
+        std: its standard deviation over the seeds.
+        licence: of the authors' repository.
+    """
+
+    name: str
+    backbone: str
+    trained_on: str
+    num_classes: int
+    record: int
+    file: str
+    mean_average_precision: float | None = None
+    std: float | None = None
+    licence: str = "MIT"
+
+    @property
+    def is_tagger(self) -> bool:
+        """Whether it tags sound; the others are for `model.pretrained_file`."""
+        return self.mean_average_precision is not None
+
+    @property
+    def page(self) -> str:
+        """Where people read about it."""
+        return f"{zenodo.SITE}/records/{self.record}"
+
+    @property
+    def url(self) -> str:
+        """Address of the file."""
+        return zenodo.file_url(self.record, self.file)
+
+    @property
+    def download_path(self) -> Path:
+        """Where the file lies once it is fetched, or put there by hand."""
+        return cache_folder() / str(self.record) / self.file
+
+    @property
+    def path(self) -> Path:
+        """What is used on this machine: a checkpoint of ours for a tagger, else the file itself."""
+        return cache_folder() / self.name / MODEL_FILE if self.is_tagger else self.download_path
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether it can be used without the network."""
+        return self.path.is_file() or self.download_path.is_file()
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """Everything about it as plain values; bytes are those on this machine, where it is there."""
+        here = self.path if self.path.is_file() else None
+        return asdict(self) | {
+            "kind": "tagger" if self.is_tagger else "backbone",
+            "url": self.url,
+            "cached": None if here is None else str(here),
+            "num_bytes": None if here is None else here.stat().st_size,
+        }
+
+
+_AUDIOSET = {"trained_on": "AudioSet-2M", "num_classes": 527, "record": 8370979}
+PUBLISHED = (
+    PublishedWeights(
+        "convnext_tiny-dcls",
+        "convnext_tiny",
+        file="convnext_dcls_audio_tiny.pth",
+        mean_average_precision=0.4552,
+        std=0.0005,
+        **_AUDIOSET,
+    ),
+    PublishedWeights(
+        "fastvit_sa24-dcls",
+        "fastvit_sa24",
+        file="fastvit_dcls_audio_sa24.pth",
+        mean_average_precision=0.4440,
+        std=0.0007,
+        **_AUDIOSET,
+    ),
+    PublishedWeights(
+        "convformer_s18-dcls",
+        "convformer_s18",
+        file="convformer_dcls_audio_s18.pth",
+        mean_average_precision=0.4368,
+        std=0.0002,
+        **_AUDIOSET,
+    ),
+    PublishedWeights(
+        "convformer_s18",
+        "convformer_s18",
+        file="convformer_audio_s18.pth",
+        mean_average_precision=0.4314,
+        std=0.0003,
+        **_AUDIOSET,
+    ),
+    PublishedWeights(
+        "convnext_tiny-dcls-imagenet",
+        "convnext_tiny",
+        trained_on="ImageNet-1k",
+        num_classes=1000,
+        record=8029747,
+        file="convnext_dcls_gauss_tiny_1k_224_ema.pth",
+    ),
+)
+
+
+def find_published(name: str | Path) -> PublishedWeights | None:
+    """The published weights of that name; None where there are none.
+
+    >>> find_published("convnext_tiny-dcls").file, find_published("resnet50")
+    ('convnext_dcls_audio_tiny.pth', None)
+    """
+    return next((weights for weights in PUBLISHED if weights.name == str(name)), None)
+
+
+def resolve(name: str, *, progress: Progress | None = None, site: str = zenodo.SITE) -> Path:
+    """The file of published weights on this machine, fetched and converted where it is not there yet.
+
+    Processes that want the same weights at the same time wait for the one that fetches them.
+
+    Args:
+        name: of `PUBLISHED`.
+        progress: called as bytes come.
+        site: where the records are.
+
+    Returns:
+        A checkpoint for `load_checkpoint`, or, of weights of images, the authors' file for `model.pretrained_file`.
+
+    Raises:
+        PretrainedError: there are none of that name, or they are neither here nor to be had.
+        CheckpointError: the authors' file is damaged, or not what it should be.
+    """
+    weights = find_published(name)
+    if weights is None:
+        known = [published.name for published in PUBLISHED]
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+        raise PretrainedError(f"no weights are published under the name '{name}'; {hint}")
+    if weights.path.is_file():
+        return weights.path
+    weights.path.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(weights.path.parent / ".lock"):
+        if not weights.download_path.is_file() and not weights.path.is_file():
+            _fetch(weights, progress, site)
+        if not weights.path.is_file():
+            _convert(weights)
+    return weights.path
+
+
+def cache_folder() -> Path:
+    """Where weights are kept: in `AUDIO_DCLS_CACHE`, or in the user's cache folder."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return (Path(named) if named else Path(platformdirs.user_cache_dir("audio-dcls"))) / "weights"
+
+
+def _fetch(weights: PublishedWeights, progress: Progress | None, site: str) -> None:
+    try:
+        found = zenodo.look_up(weights.record, weights.file, site)
+        download(
+            found.url,
+            weights.download_path,
+            num_bytes=found.num_bytes,
+            checksum=found.checksum,
+            progress=progress,
+        )
+    except PretrainedError as error:
+        raise PretrainedError(
+            f"the weights '{weights.name}' are not on this machine and cannot be fetched: {error}. Without a network: "
+            f"download {weights.url} on a machine that has one, and copy the file to '{weights.download_path}'"
+        ) from error
+
+
+def _convert(weights: PublishedWeights) -> None:
+    # Imports timm, and so a second that who only looks for a file need not wait.
+    from audio_dcls.models.conversion import convert_checkpoint
+
+    assert weights.mean_average_precision is not None
+    info = {
+        "licence": weights.licence,
+        "source": weights.page,
+        "published": {
+            "name": weights.name,
+            "trained_on": weights.trained_on,
+            "mAP_mean": weights.mean_average_precision,
+            "mAP_std": weights.std,
+            "num_seeds": 3,
+        },
+    }
+    convert_checkpoint(weights.download_path, weights.path, info=info, name=weights.backbone)

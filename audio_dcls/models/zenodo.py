@@ -1,0 +1,72 @@
+"""What a record of Zenodo says of its files."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+from audio_dcls.errors import PretrainedError
+
+SITE = "https://zenodo.org"
+TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """A file of a record.
+
+    Attributes:
+        url: its address.
+        num_bytes: its size; None where the record does not say.
+        checksum: such as "md5:..."; None where the record does not say.
+    """
+
+    url: str
+    num_bytes: int | None
+    checksum: str | None
+
+
+def file_url(record: int, name: str, site: str = SITE) -> str:
+    """Address of a file of a record.
+
+    >>> file_url(8370979, "convnext_dcls_audio_tiny.pth")
+    'https://zenodo.org/records/8370979/files/convnext_dcls_audio_tiny.pth'
+    """
+    return f"{site}/records/{record}/files/{name}"
+
+
+def look_up(record: int, name: str, site: str = SITE) -> RecordFile:
+    """Ask Zenodo for the size and the checksum of a file (developers.zenodo.org, "Records").
+
+    Args:
+        record: its number.
+        name: of the file.
+        site: where the records are.
+
+    Raises:
+        PretrainedError: the record cannot be read, or has no such file.
+    """
+    url = f"{site}/api/records/{record}"
+    request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310 (an address of ours)
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
+            document: Any = json.load(response)
+        files = {file["key"]: file for file in document["files"]}
+    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise PretrainedError(f"'{url}' cannot be reached ({reason}); check the network and try again") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise PretrainedError(
+            f"'{url}' does not list the record's files as it used to; download '{file_url(record, name, site)}' by hand"
+        ) from error
+    if name not in files:
+        raise PretrainedError(f"'{url}' lists no '{name}', only {', '.join(files)}; the record was changed")
+    size, checksum = files[name].get("size"), files[name].get("checksum")
+    is_known = isinstance(checksum, str) and checksum.partition(":")[0] in ("md5", "sha256")
+    return RecordFile(
+        file_url(record, name, site), size if isinstance(size, int) else None, checksum if is_known else None
+    )
