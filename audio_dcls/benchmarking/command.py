@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import json
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,16 @@ from pathlib import Path
 from audio_dcls.errors import ArgumentError
 
 MIB = 2**20
+# A process's highest memory includes that of the one it was forked from, so a small one stands between.
+_STARTER = """
+import json, os, subprocess, sys, time
+started_s = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+wall_s = time.perf_counter() - started_s
+process.returncode = os.waitstatus_to_exitcode(status)
+print(json.dumps([process.returncode, wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss]))
+"""
 
 
 @dataclass(frozen=True)
@@ -40,22 +48,17 @@ def measure_command(command: Sequence[str | Path]) -> CommandCost:
     Raises:
         ArgumentError: it ended with another exit code than 0.
 
-    >>> cost = measure_command([sys.executable, "-c", "bytes(50 * 2**20)"])
-    >>> cost.wall_s > 0 and cost.peak_mib > 50
+    >>> cost = measure_command([sys.executable, "-c", "b'x' * (50 * 2**20)"])
+    >>> cost.wall_s > 0 and 50 < cost.peak_mib < 100
     True
     """
-    with tempfile.TemporaryFile() as errors:
-        started_s = time.perf_counter()
-        process = subprocess.Popen([str(part) for part in command], stdout=subprocess.DEVNULL, stderr=errors)
-        _, status, usage = os.wait4(process.pid, 0)
-        wall_s = time.perf_counter() - started_s
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            errors.seek(0)
-            last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
-            raise ArgumentError(
-                f"`command` (={' '.join(map(str, command))}) ended with exit code {process.returncode}: "
-                f"{''.join(last) or 'it says nothing'}; run it by hand"
-            )
-    unit = 1 if sys.platform == "darwin" else 1024
-    return CommandCost(wall_s, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * unit / MIB)
+    starter = [sys.executable, "-I", "-S", "-c", _STARTER, *map(str, command)]
+    done = subprocess.run(starter, capture_output=True, text=True, check=True)
+    code, wall_s, cpu_s, highest = json.loads(done.stdout)
+    if code:
+        last = "".join(done.stderr.strip().splitlines()[-1:])
+        raise ArgumentError(
+            f"`command` (={' '.join(map(str, command))}) ended with exit code {code}: {last or 'it says nothing'}; "
+            "run it by hand"
+        )
+    return CommandCost(wall_s, cpu_s, highest * (1 if sys.platform == "darwin" else 1024) / MIB)
