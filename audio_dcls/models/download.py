@@ -92,8 +92,8 @@ def _go_on(url: str, part: Path, is_checked: bool, progress: Progress | None, ti
             headers["If-Range"] = known
     else:
         done = 0
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 (the addresses are the program's own)
-    with urllib.request.urlopen(request, timeout=timeout_s) as response:  # noqa: S310
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=timeout_s) as response:
         is_rest = response.status == http.HTTPStatus.PARTIAL_CONTENT
         done = done if is_rest else 0
         length = response.headers.get("Content-Length")
@@ -140,8 +140,8 @@ def _check(part: Path, url: str, num_bytes: int | None, checksum: str | None) ->
     if found != digest:
         _forget(part)
         raise PretrainedError(
-            f"'{url}' sent a file whose {algorithm} is {found} instead of {digest}: it was damaged or changed on the way, "
-            "and is deleted; try again"
+            f"'{url}' sent a file whose {algorithm} is {found} instead of {digest}: it was damaged on the way, and is "
+            "deleted; try again"
         )
 
 

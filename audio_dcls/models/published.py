@@ -30,24 +30,24 @@ class PublishedWeights:
     Attributes:
         name: what it is called here: timm's name of the backbone, with -dcls where it is swapped.
         backbone: timm's name.
-        trained_on: the data.
-        num_classes: outputs.
-        record: number of its Zenodo record.
-        file: its name there.
+        file: its name in its record.
         mean_average_precision: on AudioSet's evaluation clips, 0 to 1, mean over three seeds (arXiv 2309.13972); None
             for weights of images.
         std: its standard deviation over the seeds.
+        trained_on: the data.
+        num_classes: outputs.
+        record: number of its Zenodo record.
         licence: of the authors' repository.
     """
 
     name: str
     backbone: str
-    trained_on: str
-    num_classes: int
-    record: int
     file: str
     mean_average_precision: float | None = None
     std: float | None = None
+    trained_on: str = "AudioSet-2M"
+    num_classes: int = 527
+    record: int = 8370979
     licence: str = "MIT"
 
     @property
@@ -91,7 +91,6 @@ class PublishedWeights:
         }
 
 
-_AUDIOSET = {"trained_on": "AudioSet-2M", "num_classes": 527, "record": 8370979}
 PUBLISHED = (
     PublishedWeights(
         "convnext_tiny-dcls",
@@ -99,7 +98,6 @@ PUBLISHED = (
         file="convnext_dcls_audio_tiny.pth",
         mean_average_precision=0.4552,
         std=0.0005,
-        **_AUDIOSET,
     ),
     PublishedWeights(
         "fastvit_sa24-dcls",
@@ -107,7 +105,6 @@ PUBLISHED = (
         file="fastvit_dcls_audio_sa24.pth",
         mean_average_precision=0.4440,
         std=0.0007,
-        **_AUDIOSET,
     ),
     PublishedWeights(
         "convformer_s18-dcls",
@@ -115,7 +112,6 @@ PUBLISHED = (
         file="convformer_dcls_audio_s18.pth",
         mean_average_precision=0.4368,
         std=0.0002,
-        **_AUDIOSET,
     ),
     PublishedWeights(
         "convformer_s18",
@@ -123,7 +119,6 @@ PUBLISHED = (
         file="convformer_audio_s18.pth",
         mean_average_precision=0.4314,
         std=0.0003,
-        **_AUDIOSET,
     ),
     PublishedWeights(
         "convnext_tiny-dcls-imagenet",

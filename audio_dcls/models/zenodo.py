@@ -51,9 +51,9 @@ def look_up(record: int, name: str, site: str = SITE) -> RecordFile:
         PretrainedError: the record cannot be read, or has no such file.
     """
     url = f"{site}/api/records/{record}"
-    request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310 (an address of ours)
+    request = urllib.request.Request(url, headers={"Accept": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
             document: Any = json.load(response)
         files = {file["key"]: file for file in document["files"]}
     except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
