@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import safetensors.torch
+import timm
 import torch
 from safetensors import SafetensorError
 from timm.models import convnext, fastvit, metaformer
@@ -27,7 +28,10 @@ from torch import Tensor, nn
 
 from audio_dcls.dcls.conv import DclsConv
 from audio_dcls.dcls.reference_layout import state_from_reference, state_to_reference
+from audio_dcls.dcls.swap import plan_swap
 from audio_dcls.errors import ArgumentError, CheckpointError
+from audio_dcls.models.backbones import build_backbone
+from audio_dcls.models.config import DclsConfig
 from audio_dcls.models.stem import PATCH_SIZE
 
 _MODEL_KEY = "model"
@@ -207,6 +211,33 @@ def describe_state(state: Mapping[str, Tensor], path: str | Path) -> AuthorsWeig
     )
 
 
+def build_authors_backbone(weights: AuthorsWeights, name: str, dcls: DclsConfig | None) -> nn.Module:
+    """A model of a file's form, without memory for its entries: for `to_timm_state` alone.
+
+    Args:
+        weights: the file.
+        name: timm's name of the backbone.
+        dcls: its swap; None where it has none.
+    """
+    with torch.device("meta"):
+        if weights.is_tagger:
+            sizes = {"depths": list(weights.depths), "dims": list(weights.dims)}
+            backbone = build_backbone(name, weights.num_classes, overrides=sizes)
+        else:
+            backbone = timm.create_model(name.partition(".")[0], num_classes=weights.num_classes)
+        if dcls is not None:
+            plan = plan_swap(
+                backbone,
+                dcls.rule,
+                dilated_kernel_size=dcls.kernel_size,
+                kernel_count=dcls.kernel_count,
+                interpolation=dcls.interpolation,
+                share=dcls.share,
+            )
+            plan.apply(backbone)
+    return backbone
+
+
 def to_timm_state(weights: AuthorsWeights, backbone: nn.Module) -> dict[str, Tensor]:
     """The entries under timm's names, with our positions and spreads in place of P and SIG.
 
@@ -226,7 +257,7 @@ def to_timm_state(weights: AuthorsWeights, backbone: nn.Module) -> dict[str, Ten
         state = state_from_reference(renamed, backbone)
     except KeyError as error:
         raise CheckpointError(_misfit(weights, [f"{error.args[0]} is left over"])) from error
-    except ArgumentError as error:
+    except (ArgumentError, RuntimeError) as error:
         raise CheckpointError(_misfit(weights, [str(error)])) from error
     wanted = backbone.state_dict()
     problems = [f"{key} is missing" for key in wanted if key not in state]

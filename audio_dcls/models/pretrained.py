@@ -89,9 +89,9 @@ def load_pretrained(
     """Copy trained weights into a backbone wherever they fit.
 
     Of ImageNet weights the stem's convolution, the classifier and the kernels of swapped layers have no counterpart and
-    stay random, as in the paper; a swapped layer's bias is loaded. A model trained by this program also gives its stem,
-    its classifier (with `labels`, the rows of the classes it knows; else as far as it has the same shape), and its
-    swapped kernels. Everything else must be found, and everything found must be used.
+    stay random, as in the paper; a swapped layer's bias is loaded, and its kernel where the weights are of a swapped
+    model. A tagger also gives its stem, its classifier (with `labels`, the rows of the classes it knows; else as far as
+    it has the same shape), and its swapped kernels. Everything else must be found, and everything found must be used.
 
     Args:
         backbone: a model of `build_backbone`, swapped or not; changed in place.
@@ -166,7 +166,7 @@ def _expect_random(
             random[key] = "of the new stem"
         elif key.startswith(f"{CLASSIFIER}."):
             random[key] = "of the classifier"
-        elif owner in swapped and entry != "bias":
+        elif owner in swapped and entry != "bias" and (weights.dcls is None or not has_twin):
             random[key] = "of swapped kernels"
     return random
 

@@ -134,7 +134,7 @@ def _start(
     dcls = model.dcls
     if not model.pretrained:
         return (None if dcls is None else swap_backbone(backbone, _at_random(dcls))), None
-    weights = read_weights(model.name, model.pretrained_file)
+    weights = read_weights(model.name, model.pretrained_file, dcls)
     check_swap(weights, dcls)
     if dcls is None:
         return None, load_pretrained(backbone, model.name, weights, labels)

@@ -1,4 +1,4 @@
-"""Weights a backbone can start from: timm's from the hub or a file, or a model trained by this program."""
+"""Weights a backbone can start from: timm's or the authors', from a hub or a file, or a model of this program."""
 
 from __future__ import annotations
 
@@ -15,8 +15,16 @@ from torch import Tensor
 
 from audio_dcls.errors import CheckpointError, ConfigError, LabelError, PretrainedError
 from audio_dcls.labels import LabelSet
+from audio_dcls.models.authors_weights import (
+    build_authors_backbone,
+    describe_state,
+    find_layout,
+    read_state,
+    to_timm_state,
+)
 from audio_dcls.models.config import DclsConfig, ModelConfig
 from audio_dcls.models.families import find_family
+from audio_dcls.models.published import find_published, resolve
 from audio_dcls.models.tensor_file import MODEL_FILE, is_ours, load_tensors
 from audio_dcls.settings import build
 
@@ -31,9 +39,9 @@ class Weights:
     Attributes:
         source: name of the weights, or the file they were read from.
         state: entries under timm's names.
-        is_tagger: whether they are of a model trained by this program, with its stem and classifier; others are timm's.
+        is_tagger: whether they are of a tagger, with its stem and classifier; others are of images.
         dcls: the swap of that model, if it was swapped.
-        labels: the classes of its classifier; None for timm's.
+        labels: the classes of its classifier; None for those of images.
     """
 
     source: str
@@ -43,13 +51,15 @@ class Weights:
     labels: LabelSet | None = None
 
 
-def read_weights(name: str, weights_file: str | Path | None = None) -> Weights:
+def read_weights(name: str, weights_file: str | Path | None = None, dcls: DclsConfig | None = None) -> Weights:
     """Get the weights `pretrained` stands for.
 
     Args:
         name: name of the model; without a tag, the weights trained on ImageNet-1k alone are taken where timm has them.
         weights_file: instead of asking the hub, a .safetensors or .pth file in timm's or the authors' naming, or a
-            checkpoint of this program: its folder, or the model.safetensors in it.
+            checkpoint of this program: its folder, or the model.safetensors in it; or the name of published weights.
+        dcls: the swap that is wanted; size and interpolation of the kernels of a file in the authors' naming, which
+            does not say them.
 
     Raises:
         PretrainedError: the weights cannot be had, or are of another model.
@@ -57,8 +67,14 @@ def read_weights(name: str, weights_file: str | Path | None = None) -> Weights:
     if weights_file is not None:
         path = Path(weights_file)
         path = path / MODEL_FILE if path.is_dir() else path
+        if not path.exists() and find_published(weights_file) is not None:
+            path = resolve(str(weights_file))
         if is_ours(path):
             return _read_tagger(name, path)
+        theirs = _read_authors(name, path, dcls)
+        if theirs is not None:
+            return theirs
+        weights_file = path
     full_name = choose_weights(name)
     return Weights(full_name if weights_file is None else str(weights_file), _read_timm(full_name, weights_file))
 
@@ -100,6 +116,32 @@ def _read_tagger(name: str, path: Path) -> Weights:
     return Weights(str(path), state, is_tagger=True, dcls=config.dcls, labels=labels)
 
 
+def _read_authors(name: str, path: Path, dcls: DclsConfig | None) -> Weights | None:
+    """Weights of a swapped model, or of a tagger, in the authors' naming; None where a file holds neither."""
+    if not path.is_file():
+        return None
+    try:
+        state = read_state(path)
+        if find_layout(state) is None:
+            return None
+        weights = describe_state(state, path)
+        if weights.kernel_count is None and not weights.is_tagger:
+            return None
+        family = find_family(name).title
+        if family != weights.layout.family:
+            raise CheckpointError(f"it holds a {weights.layout.family}, but `model.name` is '{name}'")
+        swap = None
+        if weights.kernel_count is not None:
+            swap = (dcls or DclsConfig()).model_copy(update={"kernel_count": weights.kernel_count})
+        backbone = build_authors_backbone(weights, name, swap)
+        labels = LabelSet.audioset()
+        known = labels if weights.is_tagger and weights.num_classes == len(labels) else None
+        timm_state = to_timm_state(weights, backbone)
+    except CheckpointError as error:
+        raise PretrainedError(f"`model.pretrained_file` (={str(path)!r}): {error}") from error
+    return Weights(str(path), timm_state, is_tagger=weights.is_tagger, dcls=swap, labels=known)
+
+
 def _read_timm(full_name: str, weights_file: str | Path | None) -> Mapping[str, Tensor]:
     """State of timm's own, unadapted model with the weights in it."""
     find_family(full_name)
@@ -116,8 +158,8 @@ def _describe_failure(full_name: str, weights_file: str | Path | None, error: Ex
     detail = " ".join(str(error).split())
     if weights_file is not None and ".SIG" in detail:
         return (
-            f"`model.pretrained_file` (={str(weights_file)!r}) holds DCLS kernels in the authors' layout, which cannot "
-            "be read here; name weights of the plain model, or a checkpoint of this program"
+            f"`model.pretrained_file` (={str(weights_file)!r}) holds DCLS kernels in the authors' layout under timm's "
+            "names; name a file with the authors' names, weights of the plain model, or a checkpoint of this program"
         )
     detail = detail[:200] or type(error).__name__
     if weights_file is not None:
