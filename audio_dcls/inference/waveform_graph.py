@@ -14,10 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from audio_dcls.dcls.depthwise import DepthwiseConv2d
 from audio_dcls.frontend import LogMel
 from audio_dcls.inference.backends import head_outputs
 from audio_dcls.models.activation import Activation, activate
 from audio_dcls.models.fusing import prepare_for_inference
+from audio_dcls.models.stem import PatchStem
 from audio_dcls.models.tagger import AudioTagger
 
 INPUT_NAME = "waveforms"
@@ -69,6 +71,18 @@ class ConvolutionLogMel(nn.Module):
         return (mel.clamp(min=self.amin).log10() * self.scale - self.shift)[:, None]
 
 
+class _BatchLogMel(nn.Module):
+    """`LogMel` of a whole batch: what it does clip by clip on a CPU would fix the number of clips in a graph."""
+
+    def __init__(self, frontend: LogMel) -> None:
+        super().__init__()
+        self.frontend = frontend
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        """Normalised log-mel spectrograms."""
+        return self.frontend.normalised_mel(self.frontend.power_spectrogram(waveforms))
+
+
 class WaveformGraph(nn.Module):
     """A tagger with its frontend and its activation, for exporters.
 
@@ -86,8 +100,8 @@ class WaveformGraph(nn.Module):
     ) -> None:
         super().__init__()
         prepared = prepare_for_inference(copy.deepcopy(model).cpu().float())
-        self.frontend = ConvolutionLogMel(prepared.frontend) if frontend == "convolution" else prepared.frontend
-        self.backbone = prepared.backbone
+        self.frontend = (ConvolutionLogMel if frontend == "convolution" else _BatchLogMel)(prepared.frontend)
+        self.backbone = _plain(prepared.backbone)
         self.activation: Activation = activation
         self.eval()
 
@@ -95,3 +109,17 @@ class WaveformGraph(nn.Module):
         """Probabilities and embeddings."""
         logits, features = head_outputs(self.backbone, self.frontend(waveforms))
         return activate(logits, self.activation), features
+
+
+def _plain(backbone: nn.Module) -> nn.Module:
+    """Torch's own convolutions, contiguous.
+
+    Memory layouts, and which method a convolution takes at which size, are for the runtime to choose; written into a
+    graph they would bind it to the lengths it was made at.
+    """
+    for module in backbone.modules():
+        if isinstance(module, PatchStem | DepthwiseConv2d):
+            module.__class__ = nn.Conv2d
+        if isinstance(module, nn.Conv2d):
+            module.weight.data = module.weight.data.contiguous()
+    return backbone
