@@ -1,4 +1,4 @@
-"""`audio-dcls models`: list the backbones, and show what a swap for DCLS does to one."""
+"""`audio-dcls models`: list backbones and published weights, fetch those, and show what a swap for DCLS does."""
 
 from __future__ import annotations
 
@@ -7,30 +7,37 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
     from audio_dcls.dcls.swap import SwapPlan
     from audio_dcls.models import AudioTagger
+    from audio_dcls.models.published import PublishedWeights
 
 DCLS_SUFFIX = "-dcls"
+BYTES_PER_PARAMETER = 4
+"""Of float32; a file may hold more than the model."""
 
 app = typer.Typer(no_args_is_help=True)
 
 
-@app.command("list", help="Names of the backbones there are.")
+@app.command("list", help="Names of the backbones there are, and weights that the authors published.")
 def list_models(json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """Print the members of each family; those of the paper stand out."""
+    """Print the members of each family; those of the paper stand out. Then the published weights."""
     import json
 
     from rich.table import Table
     from rich.text import Text
 
     from audio_dcls.models import FAMILIES, PAPER_NAMES, member_names
+    from audio_dcls.models.published import DEFAULT_NAME, PUBLISHED
     from audio_dcls_cli.progress import out, say
 
     members = {family.title: member_names(family) for family in FAMILIES}
     if json_:
-        typer.echo(json.dumps({"families": members, "paper": list(PAPER_NAMES)}))
+        published = [weights.to_json_dict() for weights in PUBLISHED]
+        typer.echo(json.dumps({"families": members, "paper": list(PAPER_NAMES), "published": published}))
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("family")
@@ -40,6 +47,20 @@ def list_models(json_: Annotated[bool, typer.Option("--json", help="Print one JS
         table.add_row(title, Text(" ").join(styled))
     out.print(table)
     say(f"The paper's: {', '.join(PAPER_NAMES)}. Add {DCLS_SUFFIX} to a name, or `dcls: {{}}` to a config, to swap it.")
+    say("")
+    out.print(_published_table(PUBLISHED))
+    pages = dict.fromkeys(weights.page for weights in PUBLISHED)
+    say(f"Source: {' and '.join(pages)}; mAP: mean over three seeds, arXiv 2309.13972.")
+    say(f"Use: `tag --checkpoint {DEFAULT_NAME} SOUND`, or model.pretrained_file in a config.")
+    say("They are fetched once; `models fetch NAME` does it ahead of time.")
+
+
+@app.command("fetch", help="Fetch published weights, for use without a network.")
+def fetch(name: Annotated[str, typer.Argument(help="Name from `models list`.", show_default=False)]) -> None:
+    """Fetch, check and convert; print where they are."""
+    from audio_dcls_cli.fetch_weights import fetch_weights
+
+    typer.echo(str(fetch_weights(name)))
 
 
 @app.command("show", help="What a model is made of, and which of its layers become DCLS.")
@@ -78,6 +99,26 @@ def show(
         say("Positions and spreads are counted with the first layer of their group.\n")
     say(f"[bold]{backbone}: parameters with {num_classes} classes[/]")
     out.print(_part_table(parts, with_swap=plan is not None))
+
+
+def _published_table(published: Sequence[PublishedWeights]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("published weights", no_wrap=True)
+    table.add_column("trained on", no_wrap=True)
+    table.add_column("mAP, %", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("here")
+    table.add_column("record", no_wrap=True)
+    for weights in published:
+        score = "-"
+        if weights.mean_average_precision is not None and weights.std is not None:
+            score = f"{100 * weights.mean_average_precision:.2f} ± {100 * weights.std:.2f}"
+        size = f"{weights.num_parameters * BYTES_PER_PARAMETER / 1e6:.0f} MB"
+        here = "yes" if weights.is_cached else "no"
+        table.add_row(weights.name, weights.trained_on, score, size, here, str(weights.record))
+    return table
 
 
 def _count(tagger: AudioTagger, part: str) -> int:

@@ -31,6 +31,7 @@ class PublishedWeights:
         name: what it is called here: timm's name of the backbone, with -dcls where it is swapped.
         backbone: timm's name.
         file: its name in its record.
+        num_parameters: numbers in the model, four bytes each; what it shares counts once.
         mean_average_precision: on AudioSet's evaluation clips, 0 to 1, mean over three seeds (arXiv 2309.13972); None
             for weights of images.
         std: its standard deviation over the seeds.
@@ -43,6 +44,7 @@ class PublishedWeights:
     name: str
     backbone: str
     file: str
+    num_parameters: int
     mean_average_precision: float | None = None
     std: float | None = None
     trained_on: str = "AudioSet-2M"
@@ -96,6 +98,7 @@ PUBLISHED = (
         "convnext_tiny-dcls",
         "convnext_tiny",
         file="convnext_dcls_audio_tiny.pth",
+        num_parameters=28_221_263,
         mean_average_precision=0.4552,
         std=0.0005,
     ),
@@ -103,6 +106,7 @@ PUBLISHED = (
         "fastvit_sa24-dcls",
         "fastvit_sa24",
         file="fastvit_dcls_audio_sa24.pth",
+        num_parameters=21_016_655,
         mean_average_precision=0.4440,
         std=0.0007,
     ),
@@ -110,6 +114,7 @@ PUBLISHED = (
         "convformer_s18-dcls",
         "convformer_s18",
         file="convformer_dcls_audio_s18.pth",
+        num_parameters=25_781_207,
         mean_average_precision=0.4368,
         std=0.0002,
     ),
@@ -117,6 +122,7 @@ PUBLISHED = (
         "convformer_s18",
         "convformer_s18",
         file="convformer_audio_s18.pth",
+        num_parameters=25_797_847,
         mean_average_precision=0.4314,
         std=0.0003,
     ),
@@ -127,6 +133,7 @@ PUBLISHED = (
         num_classes=1000,
         record=8029747,
         file="convnext_dcls_gauss_tiny_1k_224_ema.pth",
+        num_parameters=28_586_536,
     ),
 )
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
-from audio_dcls.errors import ModelError
+from audio_dcls.dcls.swap import count_parameters
+from audio_dcls.errors import ModelError, PretrainedError
+from audio_dcls.frontend import FrontendConfig
+from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
+from audio_dcls.models.published import CACHE_VARIABLE, PUBLISHED
 from audio_dcls_cli.models import app
 
 
@@ -15,6 +21,41 @@ def run(*arguments: str, width: int = 100) -> str:
     result = CliRunner(env={"COLUMNS": str(width)}).invoke(app, list(arguments), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
+
+
+def test_list_names_the_published_weights(tmp_path: Path) -> None:
+    lines = run("list", width=80).splitlines()
+    (line,) = [line for line in lines if line.startswith("convnext_tiny-dcls ")]
+    assert " ".join(line.split()) == "convnext_tiny-dcls AudioSet-2M 45.52 ± 0.05 113 MB no 8370979"
+    assert any("https://zenodo.org/records/8370979" in line for line in lines)
+    names = [weights.name for weights in PUBLISHED]
+    assert [line.split()[0] for line in lines if line.split()[:1] and line.split()[0] in names] == names
+    listed = json.loads(run("list", "--json"))["published"]
+    assert [weights["name"] for weights in listed] == names
+    assert {weights["cached"] for weights in listed} == {None}
+    (tmp_path / "weights" / "8029747").mkdir(parents=True)
+    (tmp_path / "weights" / "8029747" / listed[-1]["file"]).write_bytes(b"weights")
+    listed = json.loads(run("list", "--json"))["published"]
+    assert listed[-1]["num_bytes"] == 7
+    assert run("fetch", listed[-1]["name"]).strip().replace("\n", "") == listed[-1]["cached"]
+
+
+def test_published_sizes_are_those_of_the_models() -> None:
+    for weights in PUBLISHED[:-1]:
+        config = ModelConfig(name=weights.backbone, dcls=DclsConfig() if weights.name.endswith("-dcls") else None)
+        with torch.device("meta"):
+            tagger = build_tagger(config, FrontendConfig(), weights.num_classes)
+        assert count_parameters(tagger) == weights.num_parameters
+
+
+def test_fetch_of_a_name_that_is_none_gets_the_nearest() -> None:
+    with pytest.raises(PretrainedError, match="did you mean 'convnext_tiny-dcls'"):
+        run("fetch", "convnext_tiny-dlcs")
 
 
 def test_list_names_the_members() -> None:
