@@ -5,6 +5,7 @@ Axis legend: W windows, T samples, C classes, D features.
 
 from __future__ import annotations
 
+import importlib
 import typing
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -149,6 +150,20 @@ def build_backend(
     from audio_dcls.inference.openvino_graph import openvino_backend
 
     return openvino_backend(loaded, precision=precision)
+
+
+def need_package(name: str, extra: str) -> Any:
+    """A package that one of our extras brings.
+
+    Raises:
+        ArgumentError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise ArgumentError(f"this needs {name}, which is not installed: pip install 'audio-dcls[{extra}]'") from error
 
 
 def check_precision(precision: str) -> None:

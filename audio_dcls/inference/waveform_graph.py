@@ -111,6 +111,25 @@ class WaveformGraph(nn.Module):
         return activate(logits, self.activation), features
 
 
+def example_waveforms(clip_samples: int, min_samples: int) -> Tensor:
+    """What a graph is traced with: two clips, long enough that no map in it has a length of 1, which would be fixed."""
+    return torch.zeros(2, max(clip_samples, 4 * min_samples))
+
+
+def export_program(graph: WaveformGraph, *, clip_samples: int, min_samples: int) -> torch.export.ExportedProgram:
+    """A graph as torch's exported program, with batch and length free; it holds torch's operators alone.
+
+    Args:
+        graph: the tagger.
+        clip_samples: length of the clips it was trained on.
+        min_samples: shortest sound it takes.
+    """
+    free = {"waveforms": {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}}
+    example = example_waveforms(clip_samples, min_samples)
+    with torch.no_grad():
+        return torch.export.export(graph, (example,), dynamic_shapes=free, strict=False)
+
+
 def _plain(backbone: nn.Module) -> nn.Module:
     """Torch's own convolutions, contiguous.
 

@@ -1,0 +1,99 @@
+"""Whether an exported graph gives what the model gives.
+
+Axis legend: W windows, T samples, C classes.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from audio_dcls.data.decode import fit_length, read_clip
+from audio_dcls.models.activation import activate
+from audio_dcls.models.checkpoint import LoadedCheckpoint
+
+TOLERANCE = 1e-4
+"""Largest difference of a probability."""
+_LENGTHS = (1.0, 1.37, 2.5, 4.0)
+"""Of the sounds that are made, in units of the shortest a graph takes."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Largest differences of a probability, over sounds and classes."""
+
+    num_sounds: int
+    exact: float
+    """From the model in float64."""
+    eager: float
+    """From the model in float32, whose own rounding is in it: where bands are all but empty, as above the range of a
+    sound of low rate, a Fourier transform in float32 leaves noise, and the logarithm lifts it."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the graph may be used in the model's place."""
+        return self.exact <= TOLERANCE
+
+
+def check_parity(
+    loaded: LoadedCheckpoint, run: Callable[[np.ndarray], np.ndarray], sounds: Iterable[np.ndarray]
+) -> Parity:
+    """Compare a graph with its model, a sound at a time, in a batch of one and of two.
+
+    Args:
+        loaded: the checkpoint; its model stays as it is.
+        run: the graph, (W, T) -> (W, C) probabilities.
+        sounds: (T,) each, at the model's rate, of any lengths that the graph takes.
+    """
+    eager = copy.deepcopy(loaded.model).cpu().float().eval()
+    exact = copy.deepcopy(eager).double()
+    num_sounds, from_exact, from_eager = 0, 0.0, 0.0
+    for sound in sounds:
+        num_sounds += 1
+        one = sound[None].astype(np.float32)
+        with torch.inference_mode():
+            wanted = exact(torch.from_numpy(one).double())
+            wanted = (wanted.softmax(1) if loaded.activation == "softmax" else wanted.sigmoid()).numpy()
+            rounded = activate(eager(torch.from_numpy(one)), loaded.activation).numpy()
+        found = run(one)
+        twice = run(np.concatenate([one, one[:, ::-1]]))[:1]
+        from_exact = max(from_exact, _difference(found, wanted), _difference(twice, wanted))
+        from_eager = max(from_eager, _difference(found, rounded), _difference(twice, rounded))
+    return Parity(num_sounds, from_exact, from_eager)
+
+
+def made_sounds(min_samples: int, sample_rate_hz: int) -> tuple[np.ndarray, ...]:
+    """Noise under a swell, and a gliding tone in it, at several lengths.
+
+    >>> [len(sound) for sound in made_sounds(1000, 32000)]
+    [1000, 1370, 2500, 4000]
+    """
+    generator = np.random.default_rng(0)
+    sounds = []
+    for length in _LENGTHS:
+        time_s = np.arange(round(length * min_samples)) / sample_rate_hz
+        swell = 0.05 + 0.2 * np.sin(np.pi * np.arange(len(time_s)) / len(time_s)) ** 2
+        tone = np.sin(2 * np.pi * (300 + 900 * time_s) * time_s)
+        noise = generator.standard_normal(len(time_s))
+        sounds.append((swell * (0.3 * noise + 0.7 * tone)).astype(np.float32))
+    return tuple(sounds)
+
+
+def read_sounds(paths: Sequence[str | Path], *, sample_rate_hz: int, min_samples: int) -> Iterable[np.ndarray]:
+    """Sounds of files, whole, filled up with zeros to what a graph takes.
+
+    Raises:
+        AudioFileError: a file is missing or no sound.
+    """
+    for path in paths:
+        sound = read_clip(path, sample_rate_hz=sample_rate_hz, require_sound=False)
+        yield fit_length(sound, max(len(sound), min_samples))
+
+
+def _difference(found: np.ndarray, wanted: np.ndarray) -> float:
+    return float(np.abs(found - wanted).max())
