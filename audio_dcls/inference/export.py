@@ -102,9 +102,9 @@ def export_checkpoint(
     with tempfile.TemporaryDirectory(prefix=f".{path.stem}.", dir=path.parent) as folder:
         draft = Path(folder) / path.name
         info, run, backend = _WRITERS[format](loaded, draft, int8, opset)
-        parity = check_parity(
-            loaded, run, made_sounds(info.min_samples, info.sample_rate_hz) if sounds is None else sounds
-        )
+        if sounds is None:
+            sounds = made_sounds(info.min_samples, info.sample_rate_hz)
+        parity = check_parity(loaded, run, sounds, min_samples=info.min_samples)
         if not (parity.is_kept or int8):
             raise ModelError(
                 f"what was exported to '{path}' differs from the model by {parity.exact:.1e} in a probability, and "

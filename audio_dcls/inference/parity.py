@@ -6,7 +6,7 @@ Axis legend: W windows, T samples, C classes.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,21 +41,26 @@ class Parity:
 
 
 def check_parity(
-    loaded: LoadedCheckpoint, run: Callable[[np.ndarray], np.ndarray], sounds: Iterable[np.ndarray]
+    loaded: LoadedCheckpoint,
+    run: Callable[[np.ndarray], np.ndarray],
+    sounds: Iterable[np.ndarray],
+    *,
+    min_samples: int,
 ) -> Parity:
     """Compare a graph with its model, a sound at a time, in a batch of one and of two.
 
     Args:
         loaded: the checkpoint; its model stays as it is.
         run: the graph, (W, T) -> (W, C) probabilities.
-        sounds: (T,) each, at the model's rate, of any lengths that the graph takes.
+        sounds: (T,) each, at the model's rate; zeros fill up those that are shorter than the graph takes.
+        min_samples: shortest sound the graph takes.
     """
     eager = copy.deepcopy(loaded.model).cpu().float().eval()
     exact = copy.deepcopy(eager).double()
     num_sounds, from_exact, from_eager = 0, 0.0, 0.0
     for sound in sounds:
         num_sounds += 1
-        one = sound[None].astype(np.float32)
+        one = fit_length(sound.astype(np.float32), max(len(sound), min_samples))[None]
         with torch.inference_mode():
             wanted = exact(torch.from_numpy(one).double())
             wanted = (wanted.softmax(1) if loaded.activation == "softmax" else wanted.sigmoid()).numpy()
@@ -84,15 +89,14 @@ def made_sounds(min_samples: int, sample_rate_hz: int) -> tuple[np.ndarray, ...]
     return tuple(sounds)
 
 
-def read_sounds(paths: Sequence[str | Path], *, sample_rate_hz: int, min_samples: int) -> Iterable[np.ndarray]:
-    """Sounds of files, whole, filled up with zeros to what a graph takes.
+def read_sounds(paths: Sequence[str | Path], sample_rate_hz: int) -> Iterator[np.ndarray]:
+    """Sounds of files, whole.
 
     Raises:
         AudioFileError: a file is missing or no sound.
     """
     for path in paths:
-        sound = read_clip(path, sample_rate_hz=sample_rate_hz, require_sound=False)
-        yield fit_length(sound, max(len(sound), min_samples))
+        yield read_clip(path, sample_rate_hz=sample_rate_hz, require_sound=False)
 
 
 def _difference(found: np.ndarray, wanted: np.ndarray) -> float:
