@@ -19,6 +19,9 @@ from audio_dcls.models.tensor_file import MODEL_FILE
 CACHE_VARIABLE = "AUDIO_DCLS_CACHE"
 """Environment variable that names the cache folder."""
 
+HUB_PREFIX = "hf:"
+"""What begins the name of a checkpoint on the Hugging Face hub: hf:owner/name, or hf:owner/name@revision."""
+
 DEFAULT_NAME = "convnext_tiny-dcls"
 """The best of them, which `audio-dcls tag` offers to who has no model."""
 
@@ -147,13 +150,29 @@ def find_published(name: str | Path) -> PublishedWeights | None:
     return next((weights for weights in PUBLISHED if weights.name == str(name)), None)
 
 
+def is_on_hub(name: str | Path) -> bool:
+    """Whether a name is that of a checkpoint on the Hugging Face hub.
+
+    >>> is_on_hub("hf:owner/name"), is_on_hub("runs/demo")
+    (True, False)
+    """
+    return str(name).startswith(HUB_PREFIX)
+
+
+def is_published_name(name: str | Path) -> bool:
+    """Whether `resolve` takes a name; what exists as a path should be taken as one first."""
+    return find_published(name) is not None or is_on_hub(name)
+
+
 def resolve(name: str, *, progress: Progress | None = None, site: str = zenodo.SITE) -> Path:
     """The file of published weights on this machine, fetched and converted where it is not there yet.
+
+    A name such as "hf:owner/name" is that of a checkpoint on the Hugging Face hub.
 
     Processes that want the same weights at the same time wait for the one that fetches them.
 
     Args:
-        name: of `PUBLISHED`.
+        name: of `PUBLISHED`, or one on the hub.
         progress: called as bytes come.
         site: where the records are.
 
@@ -164,6 +183,8 @@ def resolve(name: str, *, progress: Progress | None = None, site: str = zenodo.S
         PretrainedError: there are none of that name, or they are neither here nor to be had.
         CheckpointError: the authors' file is damaged, or not what it should be.
     """
+    if is_on_hub(name):
+        return _fetch_from_hub(name)
     weights = find_published(name)
     if weights is None:
         known = [published.name for published in PUBLISHED]
@@ -202,6 +223,13 @@ def _fetch(weights: PublishedWeights, progress: Progress | None, site: str) -> N
             f"the weights '{weights.name}' are not on this machine and cannot be fetched: {error}. Without a network: "
             f"download {weights.url} on a machine that has one, and copy the file to '{weights.download_path}'"
         ) from error
+
+
+def _fetch_from_hub(name: str) -> Path:
+    # The hub's client takes half a second to import.
+    from audio_dcls.models.hub import fetch_checkpoint
+
+    return fetch_checkpoint(name)
 
 
 def _convert(weights: PublishedWeights) -> None:

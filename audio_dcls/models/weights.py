@@ -24,7 +24,7 @@ from audio_dcls.models.authors_weights import (
 )
 from audio_dcls.models.config import DclsConfig, ModelConfig
 from audio_dcls.models.families import find_family
-from audio_dcls.models.published import find_published, resolve
+from audio_dcls.models.published import is_published_name, resolve
 from audio_dcls.models.tensor_file import MODEL_FILE, is_ours, load_tensors
 from audio_dcls.settings import build
 
@@ -67,7 +67,7 @@ def read_weights(name: str, weights_file: str | Path | None = None, dcls: DclsCo
     if weights_file is not None:
         path = Path(weights_file)
         path = path / MODEL_FILE if path.is_dir() else path
-        if not path.exists() and find_published(weights_file) is not None:
+        if not path.exists() and is_published_name(weights_file):
             path = resolve(str(weights_file))
         if is_ours(path):
             return _read_tagger(name, path)
