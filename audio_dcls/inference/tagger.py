@@ -21,6 +21,8 @@ from audio_dcls.inference.results import TagFailure, TagResult
 from audio_dcls.inference.tag_stream import WINDOWS_PER_BATCH, tag_sounds
 from audio_dcls.labels import LabelSet
 from audio_dcls.models.checkpoint import load_checkpoint
+from audio_dcls.models.published import is_published_name, resolve_tagger
+from audio_dcls.models.tensor_file import MODEL_FILE
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -212,5 +214,14 @@ def as_sound(sound: AnySound, sample_rate_hz: int | None) -> Sound:
 
 
 def find_source(source: str | Path) -> Path:
-    """The checkpoint file of a path, or of the name of published weights."""
-    return Path(source)
+    """The checkpoint file of a path, or of the name of published weights, which are fetched where they are not here.
+
+    Raises:
+        PretrainedError: published weights are neither here nor to be had, or are no tagger.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return path / MODEL_FILE
+    if path.exists() or not is_published_name(source):
+        return path
+    return resolve_tagger(str(source))

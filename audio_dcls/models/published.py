@@ -202,6 +202,22 @@ def resolve(name: str, *, progress: Progress | None = None, site: str = zenodo.S
     return weights.path
 
 
+def resolve_tagger(name: str, *, progress: Progress | None = None, site: str = zenodo.SITE) -> Path:
+    """As `resolve`, for weights that tag sound.
+
+    Raises:
+        PretrainedError: as `resolve`, or they are of images.
+        CheckpointError: as `resolve`.
+    """
+    weights = find_published(name)
+    if weights is not None and not weights.is_tagger:
+        raise PretrainedError(
+            f"the weights '{name}' are of images, and tag no sound; start a training from them: model.pretrained=true "
+            f"and model.pretrained_file={name}; or take '{DEFAULT_NAME}'"
+        )
+    return resolve(name, progress=progress, site=site)
+
+
 def cache_folder() -> Path:
     """Where weights are kept: in `AUDIO_DCLS_CACHE`, or in the user's cache folder."""
     named = os.environ.get(CACHE_VARIABLE)

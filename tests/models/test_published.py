@@ -8,11 +8,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import torch
 from authors_models import authors_model, authors_state
 
 from audio_dcls.errors import CheckpointError, PretrainedError
+from audio_dcls.inference import Tagger
 from audio_dcls.models import published, zenodo
 from audio_dcls.models.checkpoint import load_checkpoint
 from audio_dcls.models.published import DEFAULT_NAME, PUBLISHED, find_published, resolve
@@ -118,6 +120,18 @@ def test_weights_of_images_are_left_as_they_are(file_server: FileServer, cache: 
     file_server.add_record(8029747, "convnext_dcls_gauss_tiny_1k_224_ema.pth", b"images")
     path = resolve("convnext_tiny-dcls-imagenet", site=file_server.url)
     assert path.read_bytes() == b"images" and path.parent == cache / "8029747"
+
+
+def test_a_tagger_of_that_name_tags(cache: Path, content: bytes) -> None:
+    place = cache / str(RECORD) / FILE
+    place.parent.mkdir(parents=True)
+    place.write_bytes(content)
+    tagger = Tagger.load(DEFAULT_NAME)
+    noise = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
+    assert len(tagger.tag(noise, sample_rate_hz=32_000, top_k=3).tags) == 3
+    assert Tagger.load(cache / DEFAULT_NAME).labels == tagger.labels
+    with pytest.raises(PretrainedError, match=r"are of images.*model.pretrained_file=convnext_tiny-dcls-imagenet"):
+        Tagger.load("convnext_tiny-dcls-imagenet")
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:
