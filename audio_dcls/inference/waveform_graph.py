@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from audio_dcls.models.tagger import AudioTagger
 
 INPUT_NAME = "waveforms"
 OUTPUT_NAMES = ("probabilities", "embeddings")
+_POOLS = ("avg", "max", "avgmax")
 
 
 class ConvolutionLogMel(nn.Module):
@@ -130,8 +131,23 @@ def export_program(graph: WaveformGraph, *, clip_samples: int, min_samples: int)
         return torch.export.export(graph, (example,), dynamic_shapes=free, strict=False)
 
 
+class _GlobalPool(nn.Module):
+    """Mean, maximum or half their sum over a map, out of reductions: exporters lack adaptive maxima."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, D, rows, columns) -> (B, D, 1, 1)."""
+        if self.kind == "avg":
+            return x.mean((2, 3), keepdim=True)
+        largest = x.amax((2, 3), keepdim=True)
+        return largest if self.kind == "max" else 0.5 * (x.mean((2, 3), keepdim=True) + largest)
+
+
 def _plain(backbone: nn.Module) -> nn.Module:
-    """Torch's own convolutions, contiguous.
+    """Torch's own convolutions, contiguous, and pooling that every exporter knows.
 
     Memory layouts, and which method a convolution takes at which size, are for the runtime to choose; written into a
     graph they would bind it to the lengths it was made at.
@@ -139,6 +155,9 @@ def _plain(backbone: nn.Module) -> nn.Module:
     for module in backbone.modules():
         if isinstance(module, PatchStem | DepthwiseConv2d):
             module.__class__ = nn.Conv2d
+        if getattr(module, "pool_type", None) in _POOLS:
+            pooling: Any = module
+            pooling.pool = _GlobalPool(pooling.pool_type)
         if isinstance(module, nn.Conv2d):
             module.weight.data = module.weight.data.contiguous()
     return backbone
