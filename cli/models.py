@@ -60,7 +60,7 @@ def fetch(name: Annotated[str, typer.Argument(help="Name from `models list`.", s
     """Fetch, check and convert; print where they are."""
     from audio_dcls_cli.fetch_weights import fetch_weights
 
-    typer.echo(str(fetch_weights(name)))
+    typer.echo(str(fetch_weights(name, for_tagging=False)))
 
 
 @app.command("show", help="What a model is made of, and which of its layers become DCLS.")

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import torch
 from authors_models import authors_model, authors_state
+from typer.testing import CliRunner
 
 from audio_dcls.errors import CheckpointError, PretrainedError
 from audio_dcls.inference import Tagger
 from audio_dcls.models import published, zenodo
 from audio_dcls.models.checkpoint import load_checkpoint
 from audio_dcls.models.published import DEFAULT_NAME, PUBLISHED, find_published, resolve
+from audio_dcls_cli.fetch_weights import fetch_weights
+from audio_dcls_cli.models import app
 
 if TYPE_CHECKING:
     from conftest import FileServer
@@ -132,6 +135,20 @@ def test_a_tagger_of_that_name_tags(cache: Path, content: bytes) -> None:
     assert Tagger.load(cache / DEFAULT_NAME).labels == tagger.labels
     with pytest.raises(PretrainedError, match=r"are of images.*model.pretrained_file=convnext_tiny-dcls-imagenet"):
         Tagger.load("convnext_tiny-dcls-imagenet")
+
+
+def test_the_command_fetches_and_says_from_where(
+    file_server: FileServer, cache: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file_server.add_record(RECORD, FILE, content)
+    for function in (resolve, published.resolve_tagger):
+        monkeypatch.setitem(function.__kwdefaults__, "site", file_server.url)
+    result = CliRunner().invoke(app, ["fetch", DEFAULT_NAME], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert result.stdout.strip() == str(cache / DEFAULT_NAME / "model.safetensors")
+    assert fetch_weights(DEFAULT_NAME, quiet=True) == Path(result.stdout.strip())
+    with pytest.raises(PretrainedError, match="are of images"):
+        fetch_weights("convnext_tiny-dcls-imagenet")
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:
