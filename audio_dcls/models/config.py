@@ -76,9 +76,9 @@ class ModelConfig(Settings):
 
     pretrained_file: str | None = None
     """Where `pretrained` is true, what to read instead of asking the hub: a .safetensors or .pth file in timm's or the
-    authors' naming, or a checkpoint of this program (its model.safetensors, its folder, or the run or study it belongs
-    to). Of a checkpoint, stem and classifier are loaded too: of the classifier, the rows of the classes that both label
-    sets have, by identifier."""
+    authors' naming, a checkpoint of this program (its model.safetensors, its folder, or the run or study it belongs
+    to), or a name of published weights (`audio-dcls models list`). Of a tagger, stem and classifier are loaded too: of
+    the classifier, the rows of the classes that both label sets have, by identifier."""
 
     drop_path_rate: float = pydantic.Field(default=0.0, ge=0, lt=1)
     """Probability of skipping the last block; grows linearly over depth."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from audio_dcls.errors import RunError
+from audio_dcls.models.published import is_published_name, resolve_tagger
 from audio_dcls.models.tensor_file import MODEL_FILE
 from audio_dcls.settings import load_yaml
 from audio_dcls.training.run_dir import RunDir, StudyDir
@@ -65,18 +66,25 @@ def latest_study(root: str | Path = "runs") -> StudyDir:
 
 
 def find_model(path: str | Path) -> Path:
-    """The model file meant by a study, run or checkpoint folder, or by the file itself.
+    """The model file meant by a study, run or checkpoint folder, by the file itself, or by a name.
 
-    A study stands for its first seed, a run for its newest checkpoint.
+    A study stands for its first seed, a run for its newest checkpoint. A name is one of published weights, which are
+    fetched where they are not here; what exists as a path is taken as one.
 
     Raises:
         RunError: no model is there.
+        PretrainedError: published weights are neither here nor to be had.
     """
-    path = Path(path)
+    name, path = str(path), Path(path)
     if path.is_file() or (path / MODEL_FILE).is_file():
         return path if path.is_file() else path / MODEL_FILE
     if not path.exists():
-        raise RunError(f"'{path}' does not exist; give a study, run or checkpoint folder, or a {MODEL_FILE}")
+        if is_published_name(name):
+            return resolve_tagger(name)
+        raise RunError(
+            f"'{path}' does not exist; give a study, run or checkpoint folder, a {MODEL_FILE}, or a name of "
+            "`audio-dcls models list`"
+        )
     _, runs = find_runs(path)
     trained = [run for run in runs if run.checkpoints()] or runs
     return trained[0].newest_checkpoint() / MODEL_FILE

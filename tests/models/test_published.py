@@ -19,6 +19,7 @@ from audio_dcls.inference import Tagger
 from audio_dcls.models import published, zenodo
 from audio_dcls.models.checkpoint import load_checkpoint
 from audio_dcls.models.published import DEFAULT_NAME, PUBLISHED, find_published, resolve
+from audio_dcls.training.find_run import find_model
 from audio_dcls_cli.fetch_weights import fetch_weights
 from audio_dcls_cli.models import app
 
@@ -59,6 +60,22 @@ def test_the_five_files_are_named() -> None:
     best = max((weights for weights in PUBLISHED if weights.is_tagger), key=lambda w: w.mean_average_precision or 0)
     assert best.name == DEFAULT_NAME
     assert json.loads(json.dumps([weights.to_json_dict() for weights in PUBLISHED]))[0]["num_bytes"] is None
+
+
+def test_the_guide_says_what_the_list_says() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "published_weights.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in guide.splitlines() if line[:3] == "| `"]
+    assert rows == [
+        [
+            f"`{w.name}`",
+            w.trained_on,
+            f"{100 * w.mean_average_precision:.2f} ± {100 * (w.std or 0):.2f}" if w.mean_average_precision else "–",
+            f"{4e-6 * w.num_parameters:.0f} MB",
+            w.file,
+            f"[{w.record}]({w.page})",
+        ]
+        for w in PUBLISHED
+    ]
 
 
 def test_weights_are_fetched_once_and_then_need_no_network(
@@ -133,6 +150,7 @@ def test_a_tagger_of_that_name_tags(cache: Path, content: bytes) -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
     assert len(tagger.tag(noise, sample_rate_hz=32_000, top_k=3).tags) == 3
     assert Tagger.load(cache / DEFAULT_NAME).labels == tagger.labels
+    assert find_model(DEFAULT_NAME) == cache / DEFAULT_NAME / "model.safetensors"
     with pytest.raises(PretrainedError, match=r"are of images.*model.pretrained_file=convnext_tiny-dcls-imagenet"):
         Tagger.load("convnext_tiny-dcls-imagenet")
 
