@@ -10,7 +10,7 @@ import sys
 import typer
 
 from audio_dcls.errors import AudioDclsError
-from audio_dcls_cli import bench, demo, evaluate, export, manifest, models, pack, study, tag, train
+from audio_dcls_cli import bench, checkpoint, demo, evaluate, export, manifest, models, pack, study, tag, train
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -42,7 +42,8 @@ app.add_typer(study.app, name="study", help=study.HELP)
 app.command(name="eval", help=evaluate.HELP)(evaluate.evaluate)
 app.command(name="tag", help=tag.HELP)(tag.tag)
 app.command(name="export", help=export.HELP)(export.export)
-app.add_typer(models.app, name="models", help="Look at the models.")
+app.add_typer(models.app, name="models", help="Look at the models, and fetch published ones.")
+app.add_typer(checkpoint.app, name="checkpoint", help=checkpoint.HELP)
 app.add_typer(manifest.app, name="manifest", help="Build and check manifests.")
 app.add_typer(pack.app, name="pack", help=pack.HELP)
 app.command(name="demo", help=demo.HELP)(demo.demo)
