@@ -1,4 +1,4 @@
-"""Inference form of a model: frozen DCLS kernels, FastViT's branches fused into one convolution each.
+"""Inference form of a model: frozen DCLS kernels, FastViT's branches fused into one convolution each, scales folded.
 
 FastViT trains blocks of parallel branches and turns each into one convolution for inference (reparameterisation: Vasu
 et al., ICCV 2023). timm's blocks do that with the kernel size they were built with; in a swapped model they take the
@@ -12,7 +12,17 @@ from typing import Any, TypeVar
 
 import torch
 from timm.layers.conv_bn_act import ConvNormAct
-from timm.models.fastvit import ConvMlp, MobileOneBlock, ReparamLargeKernelConv, RepConditionalPosEnc, RepMixer
+from timm.models.convnext import ConvNeXtBlock
+from timm.models.fastvit import (
+    AttentionBlock,
+    ConvMlp,
+    LayerScale2d,
+    MobileOneBlock,
+    ReparamLargeKernelConv,
+    RepConditionalPosEnc,
+    RepMixer,
+    RepMixerBlock,
+)
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -27,8 +37,9 @@ def prepare_for_inference(model: Model) -> Model:
     """Put a model into the form that is fastest to apply; its outputs stay the same.
 
     In evaluation mode DCLS kernels are frozen, FastViT's branches and the batch norms behind its large kernels fused,
-    and convolutions laid out in channels_last. A second call changes nothing. Where something was fused with a DCLS
-    layer `unfreeze` refuses. A checkpoint can be written before, not after.
+    the layer scales of ConvNeXt and FastViT put into the weights before them, and convolutions laid out in
+    channels_last. A second call changes nothing. Where something was fused with a DCLS layer `unfreeze` refuses. A
+    checkpoint can be written before, not after.
 
     Args:
         model: a tagger or a backbone; changed in place.
@@ -49,6 +60,8 @@ def prepare_for_inference(model: Model) -> Model:
                 module.reparameterize()
         elif isinstance(module, ConvMlp) and isinstance(module.conv, ConvNormAct):
             _fuse_norm(module)
+        if isinstance(module, tuple(_SCALED)):
+            _fold_scales(module)
     to_channels_last(model)
     return model
 
@@ -125,6 +138,13 @@ _FUSABLE_CLASSES: dict[type[nn.Module], Any] = {
     ReparamLargeKernelConv: FusablePatchConv,
 }
 
+_SCALED: dict[type[nn.Module], tuple[tuple[str, str], ...]] = {
+    ConvNeXtBlock: (("gamma", "mlp.fc2"),),
+    RepMixerBlock: (("layer_scale", "mlp.fc2"),),
+    AttentionBlock: (("layer_scale_1", "token_mixer.proj"), ("layer_scale_2", "mlp.fc2")),
+}
+"""Blocks with layer scales: what each is called, and the layer whose output it multiplies."""
+
 
 def _kernel_sizes(block: nn.Module) -> set[tuple[int, ...]]:
     """Taps of the kernels in a block."""
@@ -157,8 +177,22 @@ def _fuse_norm(block: Any) -> None:
     block.conv = _with_weights(conv, *fuse_conv_bn_weights(conv.weight, conv.bias, *statistics))
 
 
+def _fold_scales(block: Any) -> None:
+    """Multiply a block's layer scales into the weights before them; inference then has one map less to pass over."""
+    for name, layer_name in next(pairs for kind, pairs in _SCALED.items() if isinstance(block, kind)):
+        scale = getattr(block, name)
+        layer = block.get_submodule(layer_name)
+        gamma = scale.gamma if isinstance(scale, LayerScale2d) else scale
+        if not isinstance(gamma, Tensor) or not isinstance(layer, nn.Linear | nn.Conv2d):
+            continue
+        factors = gamma.detach().flatten()
+        weight = layer.weight * factors.reshape(-1, *(1,) * (layer.weight.ndim - 1))
+        _with_weights(layer, weight, None if layer.bias is None else layer.bias * factors)
+        setattr(block, name, nn.Identity() if isinstance(scale, LayerScale2d) else None)
+
+
 def _with_weights(conv: Any, kernel: Tensor, bias: Tensor | None) -> nn.Module:
-    """A convolution with other weights in it."""
+    """A layer with other weights in it."""
     requires_grad, was_frozen = conv.weight.requires_grad, holds_frozen(conv)
     with torch.no_grad():
         conv.weight = nn.Parameter(kernel.detach(), requires_grad=requires_grad)

@@ -13,7 +13,7 @@ from timm.utils.model import reparameterize_model
 from torch import Tensor, nn
 
 from audio_dcls.dcls import freeze, frozen, plan_swap, unfreeze
-from audio_dcls.dcls.conv import DclsConv
+from audio_dcls.dcls.conv import DclsConv, DclsConv2d
 from audio_dcls.errors import ModelError
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.models import AudioTagger, DclsConfig, ModelConfig, build_tagger, prepare_for_inference, swap_backbone
@@ -215,6 +215,38 @@ def test_frozen_and_prepared_models_have_the_same_logits_in_float32(name: str) -
     assert_same(prepared(x), expected, 1e-6 if "fastvit" not in name else None)
     assert_same(unfreeze(freeze(model))(x), expected, 1e-6)
     assert not any(isinstance(m, DclsConv) for m in prepared.modules())
+
+
+@pytest.mark.parametrize("name", ["convnext_atto", "fastvit_sa12"])
+@torch.no_grad()
+def test_layer_scales_are_folded_into_the_weights_before_them(name: str) -> None:
+    config = ModelConfig(name=name, overrides={"depths": [1, 1, 2, 1], "dims": [8, 16, 32, 64]})
+    model = tagger(config, DCLS)
+    scales = [key for key in model.state_dict() if key.endswith("gamma") or "layer_scale" in key]
+    assert scales
+    x = clips()
+    expected = model(x)
+    prepared = prepare_for_inference(copy.deepcopy(model))
+    assert_same(prepared(x), expected)
+    assert not [key for key in prepared.state_dict() if key in scales]
+    assert_same(prepare_for_inference(prepared)(x), expected)
+    if name == "convnext_atto":
+        assert_same(unfreeze(prepared)(x), expected)
+    assert_same(model(x), expected, 1e-15)
+
+
+@torch.no_grad()
+def test_a_layer_scale_on_a_swapped_layer_is_folded_and_not_unfrozen() -> None:
+    model = tagger(ModelConfig(name="fastvit_t8", overrides=T8.overrides), DCLS)
+    block = model.backbone.get_submodule("stages.0.blocks.0")
+    mlp: Any = block.mlp
+    mlp.fc2 = DclsConv2d(mlp.fc2.in_channels, 8, 2, 3, padding=1).double()
+    x = clips()
+    expected = model(x)
+    prepared = prepare_for_inference(model)
+    assert_same(prepared(x), expected)
+    with pytest.raises(ModelError, match=r"^6 layers"):  # the large kernels of five blocks, and this one
+        unfreeze(prepared)
 
 
 @pytest.mark.slow
