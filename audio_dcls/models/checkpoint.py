@@ -25,6 +25,7 @@ from audio_dcls.frontend import FrontendConfig
 from audio_dcls.labels import LabelSet
 from audio_dcls.models.activation import Activation, stored_activation
 from audio_dcls.models.config import ModelConfig
+from audio_dcls.models.stem import to_channels_last
 from audio_dcls.models.tagger import AudioTagger, build_tagger
 from audio_dcls.models.tensor_file import encode_tensors, load_tensors, save_tensors, write_atomically
 from audio_dcls.settings import build
@@ -102,7 +103,8 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Loa
     model_config = build(ModelConfig, {**info["model"], "pretrained": False}, f"checkpoint '{path}'")
     frontend_config = build(FrontendConfig, info["frontend"], f"checkpoint '{path}'")
     activation = stored_activation(info, path)
-    model = build_tagger(model_config, frontend_config, len(labels))
+    with torch.device("meta"):  # nothing is drawn at random to be replaced
+        model = build_tagger(model_config, frontend_config, len(labels))
     wanted = model.state_dict()
     missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
     reshaped = sorted(n for n in wanted.keys() & tensors.keys() if wanted[n].shape != tensors[n].shape)
@@ -111,7 +113,9 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Loa
             f"checkpoint '{path}' does not fit its own config: {len(missing)} missing {missing[:3]}, "
             f"{len(extra)} unknown {extra[:3]}, {len(reshaped)} of another shape {reshaped[:3]}; it may be damaged"
         )
-    model.load_state_dict(tensors)
+    typed = {name: tensor.to(wanted[name].dtype) for name, tensor in tensors.items()}
+    model.load_state_dict(typed, assign=True)  # most stay mapped from the file
+    to_channels_last(model.backbone)
     model = model.to(device).eval()
     return LoadedCheckpoint(model, labels, frontend_config, info, path, activation)
 
