@@ -27,6 +27,8 @@ METADATA_KEY = "audio_dcls"
 DIGEST_KEY = "sha256"
 MODEL_FILE = "model.safetensors"
 """Name of a checkpoint's model in its folder."""
+LAST_WITHOUT_DIGEST = 1
+"""Formats after this one have a digest."""
 _NO_DIGEST = "0" * 64
 _DIGEST_MARK = f'"{DIGEST_KEY}":"'.encode()
 _LENGTH_BYTES = 8
@@ -99,8 +101,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         CheckpointError: the file is missing, damaged, not ours, or newer than this program.
     """
-    info = load_info(path)
-    check_digest(path)
+    raw = _raw_info(path)
+    info = migrate(raw, path)
+    check_digest(path, required=raw["format_version"] > LAST_WITHOUT_DIGEST)
     with _opened(path) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     for alias, name in info.pop("aliases").items():
@@ -114,6 +117,11 @@ def load_info(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is missing, damaged, not ours, or newer than this program.
     """
+    return migrate(_raw_info(path), path)
+
+
+def _raw_info(path: Path) -> dict[str, Any]:
+    """The JSON of a file as it was written."""
     with _opened(path) as file:
         metadata = file.metadata() or {}
     if METADATA_KEY not in metadata:
@@ -122,13 +130,17 @@ def load_info(path: Path) -> dict[str, Any]:
             "is of the authors' own training, `audio-dcls checkpoint convert` makes one"
         )
     try:
-        return migrate(json.loads(metadata[METADATA_KEY]), path)
+        return json.loads(metadata[METADATA_KEY])
     except json.JSONDecodeError as error:
         raise CheckpointError(f"checkpoint '{path}' has damaged metadata ({error}); restore a copy of it") from error
 
 
-def check_digest(path: Path) -> None:
-    """Refuse a file of which a byte is not as it was written; one of format 1 has nothing to check it by.
+def check_digest(path: Path, *, required: bool) -> None:
+    """Refuse a file of which a byte is not as it was written.
+
+    Args:
+        path: the file.
+        required: whether one without a digest is refused too; the first format had none.
 
     Raises:
         CheckpointError: it was changed, or damaged on the way.
@@ -136,6 +148,9 @@ def check_digest(path: Path) -> None:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         place = _digest_place(content)
         if place is None:
+            if required:
+                message = f"checkpoint '{path}' is not as it was written: it has no sha256; copy or download it again"
+                raise CheckpointError(message)
             return
         end = place + len(_NO_DIGEST)
         told = content[place:end]
