@@ -62,7 +62,7 @@ def convert_tagger(
         name: timm's name of the backbone; None is the member of its family that the authors published.
         labels: its classes; None stands for AudioSet's 527.
         frontend: its spectrogram.
-        dcls: size, interpolation and sharing of its kernels.
+        dcls: size, interpolation and sharing of its kernels; None for those that were published.
 
     Raises:
         CheckpointError: the file cannot be read, is not of a tagger, or does not fit.
@@ -78,6 +78,11 @@ def convert_tagger(
         raise CheckpointError(
             f"weights '{source}' have {weights.num_classes} classes, and the labels {len(labels)}; give the file of "
             "labels they were trained with"
+        )
+    if dcls is None and weights.kernel_count not in (None, DclsConfig().kernel_count):
+        raise CheckpointError(
+            f"weights '{source}' have {weights.kernel_count} elements a kernel, not {DclsConfig().kernel_count} as the "
+            "published ones, so that the size of the kernels is not known; give it and their interpolation (`dcls`)"
         )
     model_config = _model_config(weights, name or weights.layout.name, dcls or DclsConfig())
     frontend = frontend or FrontendConfig()

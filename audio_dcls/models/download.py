@@ -26,7 +26,7 @@ MAX_ATTEMPTS = 5
 """Connections in a row that may break before it is given up, as long as each brings something."""
 
 _CHUNK_BYTES = 1 << 18
-_RANGE_NOT_SATISFIABLE = 416
+_SERVER_FAULT = 500
 _BROKEN = (http.client.HTTPException, ConnectionError, TimeoutError)
 
 
@@ -60,10 +60,12 @@ def download(
         try:
             total = _go_on(url, part, checksum is not None, progress, timeout_s)
         except urllib.error.HTTPError as error:
-            if error.code == _RANGE_NOT_SATISFIABLE and before:
+            if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and before:
                 _forget(part)
                 continue
-            raise PretrainedError(f"'{url}' answers {error.code} {error.reason}; check the address") from error
+            is_passing = error.code == http.HTTPStatus.TOO_MANY_REQUESTS or error.code >= _SERVER_FAULT
+            remedy = "try again later" if is_passing else "check the address"
+            raise PretrainedError(f"'{url}' answers {error.code} {error.reason}; {remedy}") from error
         except (urllib.error.URLError, *_BROKEN) as error:
             if attempt < MAX_ATTEMPTS and _size(part) > before:
                 continue
@@ -136,7 +138,7 @@ def _check(part: Path, url: str, num_bytes: int | None, checksum: str | None) ->
         return
     algorithm, _, digest = checksum.partition(":")
     with part.open("rb") as file:
-        found = hashlib.file_digest(file, algorithm).hexdigest()
+        found = hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
     if found != digest:
         _forget(part)
         raise PretrainedError(

@@ -24,6 +24,7 @@ class FileServer:
         breaks: bytes after which each of the next answers ends.
         has_ranges: whether it sends parts of a file.
         has_tags: whether it names versions of a file.
+        fault: status of every answer, where it is not 0.
         requests: (path, Range header) of every request.
     """
 
@@ -31,6 +32,7 @@ class FileServer:
         self.files: dict[str, bytes] = {}
         self.breaks: list[int] = []
         self.has_ranges = self.has_tags = True
+        self.fault = 0
         self.requests: list[tuple[str, str | None]] = []
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
@@ -64,8 +66,8 @@ class FileServer:
         asked = handler.headers["Range"]
         self.requests.append((handler.path, asked))
         content = self.files.get(handler.path)
-        if content is None:
-            handler.send_error(404)
+        if content is None or self.fault:
+            handler.send_error(self.fault or 404)
             return
         tag = f'"{hashlib.sha256(content).hexdigest()}"'
         start = 0

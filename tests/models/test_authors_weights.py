@@ -96,6 +96,8 @@ def test_every_interpolation_keeps_its_axes(interpolation: Any, version: str, tm
     sizes = SMALL["convnext_tiny"] | {"kernel_size": 9, "kernel_count": 6, "version": version}
     model = authors_model("convnext_tiny", generator(), swapped=True, num_classes=527, **sizes)
     path = training_file(tmp_path / "theirs.pth", authors_state(model, "convnext_tiny"))
+    with pytest.raises(CheckpointError, match=r"6 elements a kernel, not 26 .*give it and their interpolation"):
+        convert_tagger(path)
     converted = convert_tagger(path, dcls=DclsConfig(kernel_size=(9, 9), interpolation=interpolation))
     assert converted.model_config.dcls is not None and converted.model_config.dcls.kernel_count == 6
     check_equal_logits(model, converted.tagger.backbone, 401)
@@ -127,6 +129,14 @@ def test_a_payload_is_refused_and_does_not_run(small_state: dict[str, torch.Tens
     with pytest.raises(CheckpointError, match=r"ask to run '(posix|nt)\.mkdir'.*nothing was run"):
         read_state(tmp_path / "bad.pth")
     assert not (tmp_path / "ran").exists()
+
+
+def test_files_of_older_torch_are_read(small_state: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    options = argparse.Namespace(lr=4e-3)
+    torch.save({"model": small_state, "args": options}, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
+    state = read_state(tmp_path / "a.pth")
+    assert state.keys() == small_state.keys()
+    assert all(torch.equal(state[key], small_state[key]) for key in state)
 
 
 def test_damaged_files_are_refused(small_state: dict[str, torch.Tensor], tmp_path: Path) -> None:

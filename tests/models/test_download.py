@@ -103,6 +103,9 @@ def test_what_is_not_what_it_should_be_is_refused(address: str, file_server: Fil
     assert not (tmp_path / "a.pth").exists()
     with pytest.raises(PretrainedError, match=r"b\.pth' answers 404"):
         download(f"{file_server.url}/b.pth", tmp_path / "b.pth")
+    file_server.fault = 429
+    with pytest.raises(PretrainedError, match=r"answers 429 Too Many Requests; try again later"):
+        download(address, tmp_path / "a.pth")
 
 
 def test_no_network_says_so(tmp_path: Path) -> None:
