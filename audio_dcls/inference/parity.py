@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from audio_dcls.data.decode import fit_length, read_clip
+from audio_dcls.dcls import freeze
 from audio_dcls.models.activation import activate
 from audio_dcls.models.checkpoint import LoadedCheckpoint
 
@@ -56,7 +57,8 @@ def check_parity(
         min_samples: shortest sound the graph takes.
     """
     eager = copy.deepcopy(loaded.model).cpu().float().eval()
-    exact = copy.deepcopy(eager).double()
+    exact = freeze(copy.deepcopy(eager).double())
+    freeze(eager)
     num_sounds, from_exact, from_eager = 0, 0.0, 0.0
     for sound in sounds:
         num_sounds += 1

@@ -62,8 +62,8 @@ def measure_backend(
         clip_samples=clip_samples,
         augment=None,
         erase=None,
-        num_bins=0,
-        num_frames=0,
+        num_bins=1,
+        num_frames=1,
         seed=0,
     )
     ids, scores, targets = [], [], []
