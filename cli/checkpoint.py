@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from audio_dcls.labels import LabelSet
+    from audio_dcls.models import DclsConfig
 
 HELP = "Look at a model's file, check it, average, strip, convert or publish it."
 FOUND_SOMETHING = 1
@@ -146,6 +147,10 @@ def convert(
     out: Out,
     model: Annotated[str | None, typer.Option(help="timm's name (default: the published one of its family).")] = None,
     labels: Annotated[str, typer.Option(metavar="CSV|audioset", help="Its classes.")] = "audioset",
+    kernel_size: Annotated[
+        int | None, typer.Option(min=1, help="Taps of its DCLS kernels along each axis (default: 23).")
+    ] = None,
+    interpolation: Annotated[str | None, typer.Option(help="Of its DCLS kernels (default: gauss).")] = None,
     licence: Annotated[str | None, typer.Option(help="Of the weights, as SPDX names it.")] = None,
     replace: Replace = False,
 ) -> None:
@@ -153,7 +158,10 @@ def convert(
     from audio_dcls.models.conversion import convert_checkpoint
 
     _refuse_existing(out, replace)
-    converted = convert_checkpoint(weights, out, info={"licence": licence}, name=model, labels=_labels(labels))
+    dcls = _dcls(kernel_size, interpolation)
+    converted = convert_checkpoint(
+        weights, out, info={"licence": licence}, name=model, labels=_labels(labels), dcls=dcls
+    )
     _say_written(out, f"{converted.model_config.name}, {converted.num_entries} entries, none left over")
 
 
@@ -174,6 +182,19 @@ def push(
     path = find_model(checkpoint)
     url = push_checkpoint(path, repo, private=private, licence=licence, replace_card=replace_card, message=message)
     say(f"{path} is at {url}")
+
+
+def _dcls(kernel_size: int | None, interpolation: str | None) -> DclsConfig | None:
+    """Kernels that are not those of the published weights; None where nothing is said of them."""
+    from audio_dcls.models import DclsConfig
+    from audio_dcls.settings import build
+
+    if kernel_size is None and interpolation is None:
+        return None
+    given: dict[str, Any] = {"kernel_size": None if kernel_size is None else [kernel_size, kernel_size]}
+    given["interpolation"] = interpolation
+    values = {key: value for key, value in given.items() if value is not None}
+    return build(DclsConfig, values, "--kernel-size and --interpolation")
 
 
 def _labels(name: str) -> LabelSet:

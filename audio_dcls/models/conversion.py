@@ -82,7 +82,7 @@ def convert_tagger(
     if dcls is None and weights.kernel_count not in (None, DclsConfig().kernel_count):
         raise CheckpointError(
             f"weights '{source}' have {weights.kernel_count} elements a kernel, not {DclsConfig().kernel_count} as the "
-            "published ones, so that the size of the kernels is not known; give it and their interpolation (`dcls`)"
+            "published ones, so that the size of the kernels is not known; give it and their interpolation"
         )
     model_config = _model_config(weights, name or weights.layout.name, dcls or DclsConfig())
     frontend = frontend or FrontendConfig()

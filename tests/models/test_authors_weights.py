@@ -11,14 +11,16 @@ import pytest
 import safetensors.torch
 import torch
 from authors_models import authors_model, authors_state
+from typer.testing import CliRunner
 
 from audio_dcls.dcls.conv import DclsConv
-from audio_dcls.errors import CheckpointError
+from audio_dcls.errors import CheckpointError, ConfigError
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig
 from audio_dcls.models.authors_weights import read_authors_weights, read_state
 from audio_dcls.models.checkpoint import load_checkpoint
 from audio_dcls.models.conversion import convert_checkpoint, convert_tagger
+from audio_dcls_cli.checkpoint import app
 
 TOLERANCE = 1e-4
 """What the issue asks of logits; sums in another order differ by some 1e-6."""
@@ -101,6 +103,21 @@ def test_every_interpolation_keeps_its_axes(interpolation: Any, version: str, tm
     converted = convert_tagger(path, dcls=DclsConfig(kernel_size=(9, 9), interpolation=interpolation))
     assert converted.model_config.dcls is not None and converted.model_config.dcls.kernel_count == 6
     check_equal_logits(model, converted.tagger.backbone, 401)
+
+
+def test_the_command_takes_what_a_file_cannot_tell(tmp_path: Path) -> None:
+    sizes = SMALL["convnext_tiny"] | {"kernel_size": 17, "kernel_count": 34, "version": "v1"}
+    model = authors_model("convnext_tiny", generator(), swapped=True, **sizes)
+    path = training_file(tmp_path / "theirs.pth", authors_state(model, "convnext_tiny"))
+    arguments = ["convert", str(path), "--out", str(tmp_path / "ours.safetensors")]
+    kernels = ["--kernel-size", "17", "--interpolation", "bilinear", "--licence", "MIT"]
+    result = CliRunner().invoke(app, arguments + kernels, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    loaded = load_checkpoint(tmp_path / "ours.safetensors")
+    assert loaded.info["licence"] == "MIT"
+    check_equal_logits(model, loaded.model.backbone, 401)
+    with pytest.raises(ConfigError, match=r"--kernel-size and --interpolation.*'cubic'"):
+        CliRunner().invoke(app, [*arguments, "--replace", "--interpolation", "cubic"], catch_exceptions=False)
 
 
 @pytest.fixture(scope="module")
