@@ -69,8 +69,8 @@ def write(
     codec: Annotated[
         CodecName,
         typer.Option(
-            help="flac: lossless; pcm16: quickest to read, twice the size; opus: a tenth, lossy; source: files as they "
-            "are."
+            help="flac: lossless; pcm16: quickest to read, twice the size; opus: a sixth of pcm16, lossy; "
+            "source: files as they are."
         ),
     ] = CodecName.flac,
     rows_per_shard: Annotated[int, typer.Option(min=1, metavar="N", help="Clips of a shard.")] = 500,
