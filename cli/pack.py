@@ -136,6 +136,8 @@ def verify(address: Address, workers: Workers = os.cpu_count() or 1, json_: Json
     if result.faults:
         if not json_ and len(result.faults) > FAULTS_SHOWN:
             say(f"… and {len(result.faults) - FAULTS_SHOWN} more; --json prints all of them")
+        if not json_:
+            say("Delete the files named, and give the same pack command again: it writes those alone.")
         raise typer.Exit(FOUND_SOMETHING)
 
 
