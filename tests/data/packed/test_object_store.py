@@ -80,10 +80,10 @@ def test_a_store_that_cannot_be_reached_is_one_error(address, monkeypatch, wrong
             monkeypatch.delenv(name)
         monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     store = Store(place)
-    with pytest.raises(ManifestError, match="'s3://.*check"):
+    with pytest.raises(ManifestError, match=r"'s3://.*check"):
         store.read("pack.json")
     if wrong != "bucket":  # one is made where it may be
-        with pytest.raises(ManifestError, match="'s3://.*check"):
+        with pytest.raises(ManifestError, match=r"'s3://.*check"):
             store.write("a.txt", b"hello")
-        with pytest.raises(ManifestError, match="'s3://.*check"):
+        with pytest.raises(ManifestError, match=r"'s3://.*check"):
             store.names()
