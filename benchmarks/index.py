@@ -4,6 +4,7 @@ Makes a manifest of 2 084 320 rows and 527 classes, and measures, each in a proc
 opening its packed index, the first batch plan, the shuffle of an epoch, the share of one of 32 processes, and the
 memory of its own (`Private_*` of /proc/PID/smaps_rollup) that each of eight loader workers has more than one with a
 table of a few hundred clips, forked and spawned. Seconds are of processor time, the file in the page cache. Linux only.
+
 Writes index.json and index.md:
 
     python benchmarks/index.py
@@ -17,12 +18,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from audio_dcls.benchmarking import manifest_scale as scale
-from audio_dcls.benchmarking.machine import describe_machine
+from audio_dcls.benchmarking.machine import describe_machine, results_heading
 from audio_dcls.data.clip_index import write_index
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.labels import LabelSet
@@ -77,7 +79,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = measure_all(Path(folder), args.rows, args.workers)
-    report = {
+    report: dict[str, Any] = {
         "benchmark": "index",
         "machine": describe_machine(torch.device("cpu")),
         "settings": {"rows": args.rows, "workers": args.workers},
@@ -86,8 +88,9 @@ def main() -> None:
     }
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "index.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (args.out / "index.md").write_text(table_of(found), encoding="utf-8")
-    sys.stdout.write(table_of(found))
+    text = results_heading(__doc__ or "", report["machine"]) + table_of(found)
+    (args.out / "index.md").write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
 
 
 if __name__ == "__main__":

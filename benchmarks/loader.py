@@ -37,7 +37,7 @@ import soxr
 import torch
 import torchaudio
 
-from audio_dcls.benchmarking.machine import describe_machine
+from audio_dcls.benchmarking.machine import describe_machine, results_heading
 from audio_dcls.benchmarking.report import Contender, Ratio
 from audio_dcls.benchmarking.timing import time_interleaved
 from audio_dcls.data.clip_table import Clip
@@ -291,7 +291,7 @@ def main() -> None:
             for name, published, target in (*TARGETS, *MEL_TARGETS)
         ],
     }
-    text = tables(contenders, args.gpu_rates)
+    text = results_heading(__doc__ or "", report["machine"]) + tables(contenders, args.gpu_rates)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "loader.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (args.out / "loader.md").write_text(text, encoding="utf-8")

@@ -68,7 +68,8 @@ def run() -> None:
             sys.exit(1)
         if error.filename is None and error.errno != errno.ENOSPC:
             raise
-        place = f"'{error.filename}': " if error.filename is not None else ""
+        name = error.filename2 or error.filename  # a file that could not be renamed to its own name has both
+        place = f"'{name}': " if name is not None else ""
         remedy = "check the path, its permissions and the space left, or name another place"
         _print_error(f"{place}{(error.strerror or 'cannot be used').lower()}; {remedy}")
         sys.exit(USER_ERROR)

@@ -69,8 +69,8 @@ def write(
     codec: Annotated[
         CodecName,
         typer.Option(
-            help="flac: lossless; pcm16: quickest to read, twice the size; opus: a tenth, lossy; source: files as they "
-            "are."
+            help="flac: lossless; pcm16: quickest to read, twice the size; opus: a sixth of pcm16, lossy; "
+            "source: files as they are."
         ),
     ] = CodecName.flac,
     rows_per_shard: Annotated[int, typer.Option(min=1, metavar="N", help="Clips of a shard.")] = 500,
@@ -136,6 +136,8 @@ def verify(address: Address, workers: Workers = os.cpu_count() or 1, json_: Json
     if result.faults:
         if not json_ and len(result.faults) > FAULTS_SHOWN:
             say(f"… and {len(result.faults) - FAULTS_SHOWN} more; --json prints all of them")
+        if not json_:
+            say("Delete the files named, and give the same pack command again: it writes those alone.")
         raise typer.Exit(FOUND_SOMETHING)
 
 

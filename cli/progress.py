@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from audio_dcls.data.check import ClipReport
     from audio_dcls.evaluation import TaggingMetrics
-    from audio_dcls.training.events import RunStarted, StepDone, TrainEvent
+    from audio_dcls.training.events import ClipFailed, RunStarted, StepDone, TrainEvent
     from audio_dcls.training.run_dir import StudyDir
 
 out = Console(highlight=False)
@@ -103,7 +103,7 @@ class _TrainingView:
         self.start: RunStarted | None = None
         self.last: StepDone | None = None
         self.rate_ema = 0.0
-        self.num_finished = 0
+        self.num_finished = self.num_failed = 0
         self.is_stopped = False
 
     def show(self, event: TrainEvent) -> None:
@@ -120,6 +120,8 @@ class _TrainingView:
                 self._advance(event)
             case events.StepSkipped():
                 say(f"[yellow]  step {event.step} left out: loss or gradient not finite[/] (clips: {event.report})")
+            case events.ClipFailed():
+                self._name_failed(event)
             case events.CheckpointDamaged():
                 say(f"[yellow]  {event.message}[/]")
             case events.RunStopped():
@@ -135,6 +137,10 @@ class _TrainingView:
                     f"Seed {event.seed} done: {_scores(event.metrics, bold=True)} on {event.metrics.num_clips} clips "
                     f"({event.folder})"
                 )
+                if event.num_failed_clips:
+                    named = event.folder / "metrics.jsonl"
+                    clips = _counted("training clip", event.num_failed_clips)
+                    say(f"[yellow]  {clips} could not be read, and {named} says at which steps[/]")
 
     def close(self) -> None:
         """Take the bar away."""
@@ -143,7 +149,7 @@ class _TrainingView:
             self.progress = None
 
     def _open(self, event: RunStarted) -> None:
-        self.start, self.last = event, None
+        self.start, self.last, self.num_failed = event, None, 0
         epochs = _counted("epoch", event.num_epochs)
         steps = _counted("step", event.num_steps // event.num_epochs)
         say(
@@ -170,6 +176,13 @@ class _TrainingView:
             epoch=0.0, loss=0.0, rate=0.0, speed=0.0,
         )  # fmt: skip
         self.progress.start()
+
+    def _name_failed(self, event: ClipFailed) -> None:
+        self.num_failed += 1
+        if self.num_failed <= MAX_PROBLEMS_SHOWN:
+            problem = event.problem
+            text = f"  left out of step {event.step}: {problem.id} ({problem.reason}): {problem.message}"
+            out.print(text, style="yellow", markup=False, soft_wrap=True)
 
     def _advance(self, event: StepDone) -> None:
         assert self.progress is not None and self.task is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,33 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
         machine["accelerator"] = torch.cuda.get_device_name(device)
     return machine
+
+
+def results_heading(description: str, machine: Mapping[str, Any]) -> str:
+    r"""What a file of results begins with: its claim, how it was measured, and on what.
+
+    Args:
+        description: a benchmark's docstring: "Claim: ..." in its first line, how it is measured in the next paragraph.
+        machine: of `describe_machine`.
+
+    >>> machine = {"processor": "A", "instructions": "B", "threads": 1, "python": "3.11", "versions": {"torch": "2.12"}}
+    >>> print(results_heading("Claim: it is so.\n\nMeasured\nthus.\n\nUsage", machine))
+    # It is so
+    <BLANKLINE>
+    Measured thus.
+    <BLANKLINE>
+    On A, B, threads 1; python 3.11, torch 2.12.
+    <BLANKLINE>
+    <BLANKLINE>
+    """
+    claim, method = description.strip().split("\n\n")[:2]
+    claim = " ".join(claim.split()).removeprefix("Claim: ").rstrip(".")
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return (
+        f"# {claim[0].upper()}{claim[1:]}\n\n{' '.join(method.split())}\n\n"
+        f"On {machine['processor']}, {machine['instructions']}, threads {machine['threads']}; "
+        f"python {machine['python']}, {versions}.\n\n"
+    )
 
 
 def _processor_name() -> str:

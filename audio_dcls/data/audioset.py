@@ -102,7 +102,7 @@ def import_audioset(
         manifest=replace(listed, clips=placed),
         num_found=int(has_file.sum()),
         num_missing=int((~has_file).sum()),
-        num_recordings=sum(is_part),
+        num_recordings=int(sum(is_part)),
         repeated=tuple(table.ids[i] for i, file in enumerate(found) if file is not None and file.num_files > 1),
         num_unlisted=folder.num_files - len({file.path for file in found if file is not None}),
     )

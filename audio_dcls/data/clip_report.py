@@ -128,10 +128,12 @@ class ClipReport:
         """
         num_clips = len(self.table)
         kinds: dict[int, list[str]] = {}
+        sentences = {row: [message] for row, message in self.outcomes.messages.items()}
         for warning in self.clip_warnings:
             kinds.setdefault(warning.index, []).append(warning.reason)
+            sentences.setdefault(warning.index, []).append(warning.message)
         firsts = range(0, max(num_clips, 1), ROWS_AT_ONCE)
-        pieces = (_columns(self, kinds, first, min(first + ROWS_AT_ONCE, num_clips)) for first in firsts)
+        pieces = (_columns(self, kinds, sentences, first, min(first + ROWS_AT_ONCE, num_clips)) for first in firsts)
         write_csv_pieces(Path(path), pieces)
 
     @classmethod
@@ -158,7 +160,11 @@ def sound_paths(table: ClipTable) -> list[str]:
 
 
 def _columns(
-    report: ClipReport, kinds: Mapping[int, Sequence[str]], first: int, last: int
+    report: ClipReport,
+    kinds: Mapping[int, Sequence[str]],
+    sentences: Mapping[int, Sequence[str]],
+    first: int,
+    last: int,
 ) -> dict[str, Sequence[object]]:
     """Cells of rows `first` .. `last` - 1."""
     table, outcomes, rows = report.table.take(np.arange(first, last)), report.outcomes, slice(first, last)
@@ -171,7 +177,7 @@ def _columns(
         "split": [table.split_names[code] for code in table.split_codes.tolist()],
         "sha256": table.sha256.to_list(),
         "reason": outcomes.reasons(first, last),
-        "message": [outcomes.messages.get(row, "") for row in range(first, last)],
+        "message": [" ".join(sentences.get(row, ())) for row in range(first, last)],
         "num_bytes": outcomes.num_bytes[rows].tolist(),
         "modified_ns": outcomes.modified_ns[rows].tolist(),
         "row": [""] * len(table) if table.rows is None else ["" if r < 0 else str(r) for r in table.rows.tolist()],
@@ -232,11 +238,11 @@ class _Piece:
     def _outcomes(self) -> OutcomeTable:
         usable = np.array([USABLE], dtype=object)  # the first code
         codes, names = pd.factorize(np.concatenate([usable, self.cells["reason"]]))
-        messages = self.cells["message"]
+        messages, is_fault = self.cells["message"], codes[1:] != 0
         return OutcomeTable(
             reason_codes=codes[1:].astype(np.int16),
             reason_names=tuple(names),
-            messages={int(row): messages[row] for row in np.flatnonzero(messages != "")},
+            messages={int(row): messages[row] for row in np.flatnonzero(is_fault & (messages != ""))},
             num_bytes=self._parsed("num_bytes", np.int64, NO_FILE),
             modified_ns=self._parsed("modified_ns", np.int64, NO_FILE),
             duration_s=self._parsed("duration_s", np.float64, UNKNOWN),
@@ -245,7 +251,7 @@ class _Piece:
         )
 
     def _warnings(self) -> Iterator[ClipWarning]:
-        """Kinds of warnings; their sentences are not in the file."""
+        """Kinds of warnings; a clip's sentences stand together in the file, and are made anew."""
         cells = self.cells["warnings"]
         for row in np.flatnonzero(cells != "").tolist():
             yield from (ClipWarning(row, kind, "") for kind in cells[row].split(SEPARATOR))

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from audio_dcls.data import ClipProblem
 from audio_dcls.evaluation.metrics import TaggingMetrics
 from audio_dcls.models import PretrainedReport
 from audio_dcls.training.batch_layout import BatchLayout
@@ -120,6 +121,14 @@ class StepSkipped:
 
 
 @dataclass(frozen=True)
+class ClipFailed:
+    """A training clip could not be read for the first time in this run; it is left out of its batches."""
+
+    step: int
+    problem: ClipProblem
+
+
+@dataclass(frozen=True)
 class RunStopped:
     """A signal asked the run to stop; everything is saved."""
 
@@ -136,6 +145,8 @@ class RunFinished:
     seed: int
     folder: Path
     metrics: TaggingMetrics
+    num_failed_clips: int = 0
+    """Training clips that could not be read, of all processes."""
 
 
 TrainEvent = (
@@ -143,6 +154,7 @@ TrainEvent = (
     | NormalisationFarOff
     | StepDone
     | StepSkipped
+    | ClipFailed
     | Evaluated
     | CheckpointWritten
     | CheckpointDamaged

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from audio_dcls.data.check import ClipProblem
 from audio_dcls.data.clips import ClipDataset
 from audio_dcls.data.fetch_ahead import build_fetch_ahead
 from audio_dcls.data.loader import eval_loader, train_loader
@@ -105,6 +106,7 @@ class Trainer:
         )
         self.clock = CheckpointClock(loop, self.steps_per_epoch, self.num_steps)
         self.num_skipped = run_dir.num_skipped(self.first_step)
+        self.failed: dict[str, ClipProblem] = {}
 
     def run(self) -> Iterator[TrainEvent]:
         """Train to the last step, yielding what happens; stopping the iteration leaves the last checkpoint whole.
@@ -127,7 +129,10 @@ class Trainer:
             book.status(state="running", seed=self.seed, step=self.first_step, num_steps=self.num_steps)
             batches = iter(self._train_batches())
             for step in range(self.first_step, self.num_steps):
+                known = set(self.failed)
                 done = self._step(step, batches, book)
+                for name in [name for name in self.failed if name not in known]:
+                    yield events.ClipFailed(step + 1, self.failed[name])
                 if done is None:
                     yield events.StepSkipped(step + 1, self.run_dir.nonfinite_path(step + 1))
                     done = StepDone.skipped(step + 1, (step + 1) / self.steps_per_epoch)
@@ -149,8 +154,11 @@ class Trainer:
             if metrics is None or self.watched_set is not self.eval_set:
                 metrics = self.evaluate(self.eval_set)
                 book.record_scores(metrics, self.num_steps, self.config.loop.epochs)
-            book.status(state="done", step=self.num_steps, skipped_steps=self.num_skipped)
-        yield events.RunFinished(self.seed, self.run_dir.path, metrics)
+            num_failed = len(set(gather_items(self.fabric, list(self.failed))))
+            book.status(
+                state="done", step=self.num_steps, skipped_steps=self.num_skipped, failed_train_clips=num_failed
+            )
+        yield events.RunFinished(self.seed, self.run_dir.path, metrics, num_failed)
 
     def evaluate(self, dataset: ClipDataset) -> TaggingMetrics:
         """Score clips with the present weights, or their average, each clip once over all processes.
@@ -255,6 +263,7 @@ class Trainer:
         if self.average is not None:
             self.average.update(self.raw_model, step + 1)
         for problem in result.failures:
+            self.failed.setdefault(problem.id, problem)
             book.note({"step": step + 1, "failed_clip": problem.id, "reason": problem.reason})
         done = StepDone(
             step=step + 1,

@@ -62,14 +62,20 @@ def test_a_second_run_says_what_was_there(packed, tiny_corpus, run):
     assert "codec flac, asked for opus" in error and len(error.strip().splitlines()) == 1
 
 
-def test_a_flipped_byte_is_named(packed, run):
+def test_a_flipped_byte_is_named_and_mended(packed, run, tiny_corpus):
     shard = packed / "data" / "train-00001-of-00003.parquet"
-    content = bytearray(shard.read_bytes())
+    whole = shard.read_bytes()
+    content = bytearray(whole)
     content[len(content) // 3] ^= 4
     shard.write_bytes(content)
     text = run("pack", "verify", packed, code=1)
     assert "'data/train-00001-of-00003.parquet', row " in text and "has changed" in text
+    assert "Delete the files named, and give the same pack command again" in text
     assert len(json.loads(run("pack", "verify", packed, "--json", code=1))["faults"]) == 1
+    shard.unlink()
+    arguments = ("--labels", tiny_corpus / "labels.csv", "--rows-per-shard", 10, "--rate", 16_000)
+    assert "4 shards were there already" in run("pack", tiny_corpus / "manifest.csv", packed, *arguments)
+    assert shard.read_bytes() == whole
 
 
 def test_clips_that_cannot_be_read_give_code_1(tiny_corpus, tmp_path, run):

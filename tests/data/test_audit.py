@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import multiprocessing
@@ -101,6 +102,17 @@ def test_a_report_is_judged_anew_without_reading(doubled: list[Clip], tmp_path: 
     assert [(p.id, p.reason, p.message) for p in read.problems] == [
         (p.id, p.reason, p.message) for p in strict.problems
     ]
+
+
+def test_a_report_says_of_which_clip_another_is_a_duplicate(doubled: list[Clip], tmp_path: Path) -> None:
+    report = audit_clips(doubled, tmp_path / "r.csv")
+    ((warned,), (said,)) = (
+        report.warnings,
+        [row for row in csv.DictReader((tmp_path / "r.csv").open()) if row["warnings"]],
+    )
+    assert (said["id"], said["warnings"], said["message"]) == (warned.id, "duplicate", warned.message)
+    assert "same sound as clip" in said["message"] and said["reason"] == ""
+    assert ClipReport.from_csv(tmp_path / "r.csv").outcomes == report.outcomes
 
 
 def test_lengths(tmp_path: Path) -> None:

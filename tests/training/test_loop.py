@@ -20,10 +20,19 @@ from audio_dcls.models.tensor_file import load_tensors
 from audio_dcls.settings import build, merge
 from audio_dcls.training.clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.events import CheckpointWritten, Evaluated, RunFinished, RunStarted, StepDone, TrainEvent
+from audio_dcls.training.events import (
+    CheckpointWritten,
+    ClipFailed,
+    Evaluated,
+    RunFinished,
+    RunStarted,
+    StepDone,
+    TrainEvent,
+)
 from audio_dcls.training.measure import measure_study
 from audio_dcls.training.run_dir import MODEL_FILE, STATE_FILE, StudyDir
 from audio_dcls.training.study import train_study
+from audio_dcls_cli.progress import show_events
 
 
 def start(values: dict[str, Any], folder: Path, **changes: Any) -> tuple[TrainConfig, StudyDir, TrainingClips]:
@@ -155,17 +164,24 @@ def test_bad_clips_are_reported_and_left_out(tiny_values: dict[str, Any], tiny_c
 
 
 def test_a_clip_that_vanishes_in_mid_run_is_left_out_and_logged(
-    tiny_values: dict[str, Any], tiny_corpus: Path, tmp_path: Path
+    tiny_values: dict[str, Any], tiny_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for source in tiny_corpus.iterdir():
         (tmp_path / source.name).write_bytes(source.read_bytes())
     data = {"manifests": [str(tmp_path / "manifest.csv")]}
-    config, study, clips = start(tiny_values, tmp_path / "s", data=data, loop={"epochs": 1})
+    config, study, clips = start(tiny_values, tmp_path / "s", data=data, loop={"epochs": 2})
     (tmp_path / "clip03.wav").unlink()
-    failed = [e.num_failed_clips for e in train_study(config, study, clips) if isinstance(e, StepDone)]
-    assert sum(failed) == 1
+    seen = list(train_study(config, study, clips))
+    assert sum(e.num_failed_clips for e in seen if isinstance(e, StepDone)) == 2  # once an epoch
+    (said,) = [e.problem for e in seen if isinstance(e, ClipFailed)]
+    assert (said.id, said.reason) == ("clip03", "missing") and "clip03.wav' does not exist" in said.message
+    assert [e.num_failed_clips for e in seen if isinstance(e, RunFinished)] == [1]
+    assert study.run(0).status()["failed_train_clips"] == 1
     lines = [json.loads(x) for x in (study.run(0).path / "metrics.jsonl").read_text().splitlines()]
-    assert [(x["failed_clip"], x["reason"]) for x in lines if "failed_clip" in x] == [("clip03", "missing")]
+    assert [(x["failed_clip"], x["reason"]) for x in lines if "failed_clip" in x] == [("clip03", "missing")] * 2
+    show_events(iter(seen), study)
+    printed = capsys.readouterr().out
+    assert "clip03 (missing)" in printed and "1 training clip could not be read" in printed
 
 
 def test_mistakes_in_the_config_are_named(tiny_values: dict[str, Any], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 import types
 from collections.abc import Iterator
@@ -19,6 +20,12 @@ import fsspec.core
 from audio_dcls.errors import ManifestError
 
 PART_SUFFIX = ".part"
+_REMOTE_ERRORS = (
+    ("botocore.exceptions", "BotoCoreError"),
+    ("botocore.exceptions", "ClientError"),
+    ("aiohttp", "ClientError"),
+    ("google.auth.exceptions", "GoogleAuthError"),
+)
 
 
 class Store:
@@ -51,10 +58,11 @@ class Store:
             path = self.folder / name
             return path.stat().st_size if path.is_file() else None
         files, root = self._remote()
-        try:
-            details = files.info(f"{root}/{name}")
-        except FileNotFoundError:
-            return None
+        with self._naming(name):
+            try:
+                details = files.info(f"{root}/{name}")
+            except FileNotFoundError:
+                return None
         return int(details["size"]) if details["type"] == "file" else None
 
     def read(self, name: str) -> bytes:
@@ -139,10 +147,11 @@ class Store:
             found = [path.as_posix() for path in paths]
         else:
             files, root = self._remote()
-            try:
-                listed = files.find(root)
-            except FileNotFoundError:
-                listed = []
+            with self._naming(""):
+                try:
+                    listed = files.find(root)
+                except FileNotFoundError:
+                    listed = []
             found = [name.lstrip("/").removeprefix(root.lstrip("/")).lstrip("/") for name in listed]
         return sorted(name for name in found if not name.rpartition("/")[2].startswith("."))
 
@@ -158,7 +167,7 @@ class Store:
         return files, root.rstrip("/")
 
     def _naming(self, name: str) -> _Naming:
-        return _Naming(f"{self.address}/{name}")
+        return _Naming(f"{self.address}/{name}".rstrip("/"))
 
 
 class _Naming:
@@ -175,11 +184,17 @@ class _Naming:
     ) -> None:
         if isinstance(error, FileNotFoundError):
             raise ManifestError(f"'{self.place}' does not exist; check the address") from error
-        if isinstance(error, OSError):
-            detail = error.strerror or str(error) or type(error).__name__
+        if isinstance(error, (OSError, *remote_errors())):
+            detail = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
             raise ManifestError(
-                f"'{self.place}' cannot be read or written: {detail}; check access and the space left"
+                f"'{self.place}' cannot be read or written: {detail}; check the address, access to it and the "
+                "space left"
             ) from error
+
+
+def remote_errors() -> tuple[type[Exception], ...]:
+    """What the packages of object stores raise that is no OSError: of those packages that are in use."""
+    return tuple(getattr(sys.modules[module], name) for module, name in _REMOTE_ERRORS if module in sys.modules)
 
 
 def is_local(address: str | Path) -> bool:

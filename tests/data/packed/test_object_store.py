@@ -64,3 +64,26 @@ def test_mistakes_on_s3(address, corpus):
         Manifest.load(address, corpus.labels)
     with pytest.raises(ManifestError, match=r"pack\.json' does not exist"):
         verify_pack(address)
+
+
+@pytest.mark.parametrize("wrong", ["endpoint", "bucket", "credentials"])
+def test_a_store_that_cannot_be_reached_is_one_error(address, monkeypatch, wrong):
+    s3fs.S3FileSystem.clear_instance_cache()
+    place = address
+    if wrong == "endpoint":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    elif wrong == "bucket":
+        place = "s3://no-such-bucket/pack"
+    else:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    store = Store(place)
+    with pytest.raises(ManifestError, match=r"'s3://.*check"):
+        store.read("pack.json")
+    if wrong != "bucket":  # one is made where it may be
+        with pytest.raises(ManifestError, match=r"'s3://.*check"):
+            store.write("a.txt", b"hello")
+        with pytest.raises(ManifestError, match=r"'s3://.*check"):
+            store.names()
