@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -150,6 +151,11 @@ def build_backend(
     from audio_dcls.inference.openvino_graph import openvino_backend
 
     return openvino_backend(loaded, precision=precision)
+
+
+def is_exported(path: str | Path) -> bool:
+    """Whether a name is that of a graph of `audio-dcls export` that has a backend."""
+    return Path(path).suffix in (".onnx", ".xml")
 
 
 def need_package(name: str, extra: str) -> Any:

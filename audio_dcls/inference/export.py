@@ -21,7 +21,7 @@ import torch
 
 from audio_dcls.dcls import freeze
 from audio_dcls.errors import ArgumentError, ModelError
-from audio_dcls.inference.backends import Backend, Precision, TorchBackend
+from audio_dcls.inference.backends import Backend, Precision, TorchBackend, is_exported
 from audio_dcls.inference.graph_card import METADATA_KEY, GraphInfo, describe, graph_usage, model_card
 from audio_dcls.inference.onnx_graph import OPSET, OnnxBackend, encode_onnx
 from audio_dcls.inference.openvino_graph import OpenVinoBackend, convert_to_openvino
@@ -131,19 +131,13 @@ def load_exported(path: str | Path, *, precision: Precision = "fp32") -> OnnxBac
         ArgumentError: another suffix, a precision it does not have, or a package that is not installed.
         CheckpointError: the file is missing, damaged, or was not written by `audio-dcls export`.
     """
-    suffix = Path(path).suffix
-    if suffix == ".xml":
-        return OpenVinoBackend(path, precision=precision)
-    if suffix != ".onnx":
+    if not is_exported(path):
         raise ArgumentError(f"`path` (='{path}') must end with .onnx or .xml; use the checkpoint itself")
+    if Path(path).suffix == ".xml":
+        return OpenVinoBackend(path, precision=precision)
     if precision != "fp32":
         raise ArgumentError(f"`precision` (={precision!r}) must be 'fp32' for '{path}'; an .xml file has 'bf16'")
     return OnnxBackend(path)
-
-
-def is_exported(path: str | Path) -> bool:
-    """Whether a name is that of a file for `load_exported`."""
-    return Path(path).suffix in (".onnx", ".xml")
 
 
 def _check_arguments(path: Path, format: Format, int8: bool, measures: bool) -> None:

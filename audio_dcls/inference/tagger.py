@@ -15,7 +15,7 @@ import torch
 
 from audio_dcls.data.sound_stream import ArraySound, FileSound, Sound
 from audio_dcls.errors import ArgumentError, AudioFileError
-from audio_dcls.inference.backends import Backend, BackendName, Precision, build_backend
+from audio_dcls.inference.backends import Backend, BackendName, Precision, build_backend, is_exported
 from audio_dcls.inference.options import Plan, TagOptions
 from audio_dcls.inference.results import TagFailure, TagResult
 from audio_dcls.inference.tag_stream import WINDOWS_PER_BATCH, tag_sounds
@@ -89,7 +89,8 @@ class Tagger:
 
         Args:
             source: a checkpoint file or folder, or the name of published weights such as "convnext_tiny-dcls", which
-                are fetched once. What exists as a path is taken as one.
+                are fetched once; or an .onnx or .xml file of `audio-dcls export`, which names its backend itself. What
+                exists as a path is taken as one.
             device: where PyTorch computes.
             backend: what computes.
             precision: "fp32", or "bf16" where the device has it.
@@ -98,13 +99,31 @@ class Tagger:
             CheckpointError: it is missing, damaged, or of another kind.
             ArgumentError: the device, the backend or the precision cannot be had.
         """
-        loaded = load_checkpoint(find_source(source))
+        path = find_source(source)
+        if is_exported(path):
+            return cls._of_graph(path, device=device, precision=precision)
+        loaded = load_checkpoint(path)
         return cls(
             build_backend(loaded, backend, device=device, precision=precision),
             loaded.labels,
             sample_rate_hz=loaded.frontend.sample_rate_hz,
             clip_samples=loaded.frontend.clip_samples,
             thresholds=loaded.thresholds,
+        )
+
+    @classmethod
+    def _of_graph(cls, path: Path, *, device: torch.device | str, precision: Precision) -> Tagger:
+        from audio_dcls.inference.export import load_exported
+
+        if torch.device(device).type != "cpu":
+            raise ArgumentError(f"`device` (={str(device)!r}) must be 'cpu' with '{path}'; others need a checkpoint")
+        graph = load_exported(path, precision=precision)
+        return cls(
+            graph,
+            graph.info.labels,
+            sample_rate_hz=graph.info.sample_rate_hz,
+            clip_samples=graph.info.clip_samples,
+            thresholds=graph.info.thresholds,
         )
 
     def tag(

@@ -209,7 +209,7 @@ def test_eight_bits_are_near_and_smaller(tmp_path: Path) -> None:
         loaded, tmp_path / "small.onnx", int8=True, measure=lambda backend: len(backend.name) / 100
     )
     spectrogram_bytes = 4 * sum(buffer.numel() for buffer in ConvolutionLogMel(loaded.model.frontend).buffers())
-    assert small.num_bytes - spectrogram_bytes < 0.5 * whole.num_bytes
+    assert small.num_bytes - spectrogram_bytes < 0.6 * whole.num_bytes
     assert TOLERANCE < small.parity.exact < 0.1
     kinds = {node.op_type for node in onnx.load(small.path).graph.node}
     assert "MatMulInteger" in kinds and "ConvInteger" not in kinds
