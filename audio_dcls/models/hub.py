@@ -17,10 +17,11 @@ from huggingface_hub.utils import (
     RepositoryNotFoundError,
 )
 
-from audio_dcls.errors import ArgumentError, CheckpointError, PretrainedError
+from audio_dcls.errors import ArgumentError, PretrainedError
+from audio_dcls.models.checkpoint import load_tagger_tensors
 from audio_dcls.models.model_card import build_card
 from audio_dcls.models.published import HUB_PREFIX
-from audio_dcls.models.tensor_file import MODEL_FILE, check_digest, load_info
+from audio_dcls.models.tensor_file import MODEL_FILE
 
 CARD_FILE = "README.md"
 CONFIG_FILE = "config.json"
@@ -65,10 +66,7 @@ def push_checkpoint(
         ArgumentError: the name is none, or the hub refuses it.
     """
     path = Path(path)
-    info = load_info(path)
-    check_digest(path)
-    if info.get("kind") != "tagger":
-        raise CheckpointError(f"'{path}' holds '{info.get('kind')}', not a model; give the {MODEL_FILE} beside it")
+    _, info = load_tagger_tensors(path)
     if not _REPO_ID.fullmatch(repo_id):
         raise ArgumentError(f"`repo_id` (={repo_id!r}) must be 'owner/name', as the hub has it")
     api = huggingface_hub.HfApi(endpoint=endpoint, token=token, library_name="audio-dcls")

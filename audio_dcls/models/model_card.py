@@ -180,7 +180,7 @@ def _training(info: Mapping[str, Any]) -> str:
     rows += [(f"version of {name}", version) for name, version in (info.get("versions") or {}).items()]
     if not rows:
         return ""
-    return "\n".join(["## Training", "", "| | |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in rows)])
+    return "\n".join(["## How it was made", "", "| | |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in rows)])
 
 
 def _limits(info: Mapping[str, Any], licence: str | None) -> str:

@@ -73,21 +73,30 @@ def authors_model(
     version: str = "gauss",
 ) -> nn.Module:
     """One of the authors' models under timm's names, with weights that let every entry speak."""
-    model = _timm_model(name, num_classes, 1 if audio else 3, depths, dims)
-    if audio:
-        _put_audio_stem(model, name)
-    if swapped:
-        _replace_depthwise(model, kernel_size, kernel_count, version)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(1 << 31, (1,), generator=generator)))
+        model = _timm_model(name, num_classes, 1 if audio else 3, depths, dims)
+        if audio:
+            _put_audio_stem(model, name)
+        if swapped:
+            _replace_depthwise(model, kernel_size, kernel_count, version)
     with torch.no_grad():
-        for key, tensor in model.state_dict().items():
-            if key.endswith(("running_var", "gamma")):
+        state = model.state_dict()
+        for key, tensor in state.items():
+            if key.endswith("running_var"):
                 tensor.uniform_(0.5, 1.5, generator=generator)
+            elif re.search(r"gamma$|layer_scale", key):
+                # More, and a deep model without training would make its roundings as large as its scores.
+                tensor.uniform_(0.1, 0.3, generator=generator)
             elif key.endswith(("running_mean", "bias")):
                 tensor.normal_(0, 0.1, generator=generator)
             elif key.endswith(".P"):
                 tensor.normal_(0, kernel_size / 8, generator=generator)
             elif key.endswith(".SIG"):
                 tensor.uniform_(-1.0, 1.0, generator=generator)
+            elif key.endswith("weight") and tensor.ndim > 1:
+                # Outputs as large as inputs, at any width.
+                tensor.normal_(0, (tensor.shape[0] / tensor.numel()) ** 0.5, generator=generator)
     return model.eval()
 
 
