@@ -114,8 +114,8 @@ def _usage(repo_id: str | None) -> str:
     source = f"hf:{repo_id}" if repo_id else "model.safetensors"
     return (
         "## Use\n\n"
-        "```\npip install audio-dcls\n"
-        f"audio-dcls tag --checkpoint {source} sound.wav\n```\n\n"
+        "With audio-dcls installed:\n\n"
+        f"```\naudio-dcls tag --checkpoint {source} sound.wav\n```\n\n"
         "```python\nfrom audio_dcls.inference import Tagger\n\n"
         f'for tag in Tagger.load("{source}").tag("sound.wav").tags:\n    print(tag.name, tag.score)\n```'
     )
@@ -180,7 +180,9 @@ def _training(info: Mapping[str, Any]) -> str:
     rows += [(f"version of {name}", version) for name, version in (info.get("versions") or {}).items()]
     if not rows:
         return ""
-    return "\n".join(["## How it was made", "", "| | |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in rows)])
+    return "\n".join(
+        ["## How it was made", "", "| | |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in rows)]
+    )
 
 
 def _limits(info: Mapping[str, Any], licence: str | None) -> str:
