@@ -63,6 +63,7 @@ class Exported:
                 "num_sounds": self.parity.num_sounds,
                 "from_float64": self.parity.exact,
                 "from_float32": self.parity.eager,
+                "float32_from_float64": self.parity.rounding,
             },
             "mAP": self.scores or None,
         }
@@ -108,7 +109,8 @@ def export_checkpoint(
         if not (parity.is_kept or int8):
             raise ModelError(
                 f"what was exported to '{path}' differs from the model by {parity.exact:.1e} in a probability, and "
-                f"must by {TOLERANCE:g} at most; use another --format or --opset, and report this model"
+                f"must by {TOLERANCE:g} at most, or by less than the model itself does in float32 "
+                f"({parity.rounding:.1e}); use another --format or --opset, and report this model"
             )
         scores = {}
         if measure is not None and backend is not None:
@@ -225,7 +227,7 @@ def _card(exported: Exported, loaded: LoadedCheckpoint, int8: bool, opset: int) 
         "format": exported.format + (f", opset {opset}" if exported.format == "onnx" else "") + (", int8" * int8),
         "exported from": f"`{loaded.path.name}`",
         "largest difference of a probability": f"{parity.exact:.1e} from the model in float64, {parity.eager:.1e} from "
-        f"it in float32, over {parity.num_sounds} sounds",
+        f"it in float32 (whose own is {parity.rounding:.1e}), over {parity.num_sounds} sounds",
     }
     if exported.scores:
         facts["mAP measured"] = (

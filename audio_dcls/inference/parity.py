@@ -15,6 +15,7 @@ import torch
 
 from audio_dcls.data.decode import fit_length, read_clip
 from audio_dcls.dcls import freeze
+from audio_dcls.errors import ArgumentError
 from audio_dcls.models.activation import activate
 from audio_dcls.models.checkpoint import LoadedCheckpoint
 
@@ -34,11 +35,11 @@ class Parity:
     eager: float
     """From the model in float32, whose own rounding is in it: where bands are all but empty, as above the range of a
     sound of low rate, a Fourier transform in float32 leaves noise, and the logarithm lifts it."""
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether the graph may be used in the model's place."""
-        return self.exact <= TOLERANCE
+    rounding: float
+    """Of the model in float32 from itself in float64."""
+    is_kept: bool
+    """Whether for every sound the graph is within `TOLERANCE` of the model in float64, or nearer to it than the model
+    in float32 is."""
 
 
 def check_parity(
@@ -55,13 +56,15 @@ def check_parity(
         run: the graph, (W, T) -> (W, C) probabilities.
         sounds: (T,) each, at the model's rate; zeros fill up those that are shorter than the graph takes.
         min_samples: shortest sound the graph takes.
+
+    Raises:
+        ArgumentError: there is no sound.
     """
     eager = copy.deepcopy(loaded.model).cpu().float().eval()
     exact = freeze(copy.deepcopy(eager).double())
     freeze(eager)
-    num_sounds, from_exact, from_eager = 0, 0.0, 0.0
+    from_exact, from_eager, roundings = [], [], []
     for sound in sounds:
-        num_sounds += 1
         one = fit_length(sound.astype(np.float32), max(len(sound), min_samples))[None]
         with torch.inference_mode():
             wanted = exact(torch.from_numpy(one).double())
@@ -69,9 +72,13 @@ def check_parity(
             rounded = activate(eager(torch.from_numpy(one)), loaded.activation).numpy()
         found = run(one)
         twice = run(np.concatenate([one, one[:, ::-1]]))[:1]
-        from_exact = max(from_exact, _difference(found, wanted), _difference(twice, wanted))
-        from_eager = max(from_eager, _difference(found, rounded), _difference(twice, rounded))
-    return Parity(num_sounds, from_exact, from_eager)
+        from_exact.append(max(_difference(found, wanted), _difference(twice, wanted)))
+        from_eager.append(max(_difference(found, rounded), _difference(twice, rounded)))
+        roundings.append(_difference(rounded, wanted))
+    if not from_exact:
+        raise ArgumentError("`sounds` (=()) must hold at least one sound; leave it out to check with made ones")
+    is_kept = all(e <= max(TOLERANCE, r) for e, r in zip(from_exact, roundings, strict=True))
+    return Parity(len(from_exact), max(from_exact), max(from_eager), max(roundings), is_kept)
 
 
 def made_sounds(min_samples: int, sample_rate_hz: int) -> tuple[np.ndarray, ...]:

@@ -78,7 +78,14 @@ def checkpoint(
 
 @torch.no_grad()
 def calibrate(model: Any) -> None:
-    """Scale the classifier so that logits of sounds differ by about one, where probabilities are steep."""
+    """Measure the batch norms, and scale the classifier so that logits differ by about one, where probabilities are steep."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.train().reset_running_stats()
+        norm.momentum = None
+    model(torch.from_numpy(noise((2, 2 * SHORTEST))))
+    for norm in norms:
+        norm.eval()
     sounds = made_sounds(SHORTEST, 32_000)
     logits = torch.stack([model(torch.from_numpy(sound)[None])[0] for sound in sounds])
     head = model.backbone.get_classifier()
