@@ -21,8 +21,8 @@ from audio_dcls.inference.results import TagFailure, TagResult
 from audio_dcls.inference.tag_stream import WINDOWS_PER_BATCH, tag_sounds
 from audio_dcls.labels import LabelSet
 from audio_dcls.models.checkpoint import load_checkpoint
+from audio_dcls.models.find_checkpoint import model_file
 from audio_dcls.models.published import is_published_name, resolve_tagger
-from audio_dcls.models.tensor_file import MODEL_FILE
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -88,9 +88,9 @@ class Tagger:
         """Load a checkpoint.
 
         Args:
-            source: a checkpoint file or folder, or the name of published weights such as "convnext_tiny-dcls", which
-                are fetched once; or an .onnx or .xml file of `audio-dcls export`, which names its backend itself. What
-                exists as a path is taken as one.
+            source: a checkpoint file; a study, run or checkpoint folder; an .onnx or .xml file of `audio-dcls export`,
+                which names its backend itself; or the name of published weights such as "convnext_tiny-dcls", which
+                are fetched once. What exists as a path is taken as one.
             device: where PyTorch computes.
             backend: what computes.
             precision: "fp32", or "bf16" where the device has it.
@@ -236,11 +236,12 @@ def find_source(source: str | Path) -> Path:
     """The checkpoint file of a path, or of the name of published weights, which are fetched where they are not here.
 
     Raises:
+        CheckpointError: a folder holds no model.
         PretrainedError: published weights are neither here nor to be had, or are no tagger.
     """
     path = Path(source)
     if path.is_dir():
-        return path / MODEL_FILE
+        return model_file(path)
     if path.exists() or not is_published_name(source):
         return path
     return resolve_tagger(str(source))
