@@ -53,7 +53,9 @@ def randomise(model: nn.Module) -> None:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for key, tensor in model.state_dict().items():
-            if key.endswith(("running_var", "gamma")) or (tensor.ndim == 1 and key.endswith("weight")):
+            if key.endswith("gamma"):
+                tensor.uniform_(0.1, 0.3, generator=generator)
+            elif key.endswith("running_var") or (tensor.ndim == 1 and key.endswith("weight")):
                 tensor.uniform_(0.5, 1.5, generator=generator)
             elif key.endswith(("running_mean", "bias")):
                 tensor.normal_(0, 0.1, generator=generator)
@@ -78,7 +80,7 @@ def checkpoint(
 
 @torch.no_grad()
 def calibrate(model: Any) -> None:
-    """Measure the batch norms, and scale the classifier so that logits differ by about one, where probabilities are steep."""
+    """Measure the batch norms, and scale the classifier so that logits differ by about one: probabilities are steep."""
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.train().reset_running_stats()
