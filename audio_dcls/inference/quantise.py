@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from audio_dcls.inference.backends import need_package
@@ -29,7 +30,6 @@ class PointwiseProduct(nn.Module):
     Shape:
         (N, C, H, W) -> (N, D, H, W).
 
-    >>> import torch
     >>> conv, x = nn.Conv2d(3, 5, 1), torch.ones(2, 3, 4, 6)
     >>> bool((PointwiseProduct(conv)(x) - conv(x)).abs().max() < 1e-6)
     True
@@ -38,7 +38,10 @@ class PointwiseProduct(nn.Module):
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.product = nn.Linear(conv.in_channels, conv.out_channels, bias=conv.bias is not None)
-        self.product.weight, self.product.bias = nn.Parameter(conv.weight.detach().flatten(1)), conv.bias
+        with torch.no_grad():
+            self.product.weight.copy_(conv.weight.flatten(1))
+            if conv.bias is not None:
+                self.product.bias.copy_(conv.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """The convolution."""
