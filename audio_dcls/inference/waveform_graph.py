@@ -152,12 +152,12 @@ def _plain(backbone: nn.Module) -> nn.Module:
     Memory layouts, and which method a convolution takes at which size, are for the runtime to choose; written into a
     graph they would bind it to the lengths it was made at.
     """
-    modules: list[Any] = list(backbone.modules())
-    for module in modules:
+    for module in backbone.modules():
+        changed: Any = module
         if isinstance(module, PatchStem | DepthwiseConv2d):
-            module.__class__ = nn.Conv2d
+            changed.__class__ = nn.Conv2d
         if getattr(module, "pool_type", None) in _POOLS:
-            module.pool = _GlobalPool(module.pool_type)
+            changed.pool = _GlobalPool(changed.pool_type)
         if isinstance(module, nn.Conv2d):
             module.weight.data = module.weight.data.contiguous()
     return backbone
