@@ -197,7 +197,7 @@ def _write_weights(
     loaded: LoadedCheckpoint, path: Path, int8: bool, opset: int
 ) -> tuple[GraphInfo, _Run, Backend | None]:
     info = describe(loaded)
-    frozen = freeze(copy.deepcopy(loaded.model).cpu().float().eval())
+    frozen: Any = freeze(copy.deepcopy(loaded.model).cpu().float().eval())
     tensors = {name: tensor.detach().contiguous() for name, tensor in frozen.backbone.state_dict().items()}
     write_atomically(path, safetensors.torch.save(tensors, metadata={METADATA_KEY: info.to_json()}))
     with torch.no_grad():
