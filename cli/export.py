@@ -115,8 +115,8 @@ def _say(exported: Exported, int8: bool) -> None:
     parity = exported.parity
     say(f"[bold]{exported.path}[/], {exported.num_bytes / 1e6:.1f} MB; its card: {exported.card_path}")
     say(
-        f"Largest difference of a probability over {parity.num_sounds} sounds: {parity.exact:.1e} from the model in "
-        f"float64, {parity.eager:.1e} from it in float32, whose own is {parity.rounding:.1e}"
+        f"Largest difference of a probability over {parity.num_sounds} sounds: {parity.eager:.1e} from the model "
+        f"({parity.exact:.1e} from it in float64, its own {parity.rounding:.1e})"
     )
     if exported.scores:
         before, after = exported.scores["checkpoint"], exported.scores["exported"]

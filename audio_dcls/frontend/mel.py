@@ -25,7 +25,10 @@ class LogMel(nn.Module):
     filters: y = (10 log10(max(W |X|^2, amin)) - mean_db) / std_db.
 
     The arithmetic is float32 whatever the autocast state or the dtype the surrounding model is cast to, and float64
-    after `.double()` (window and filters are then exact in float64, not widened). Nothing here is trained or saved.
+    after `.double()` (window and filters are then exact in float64, not widened). In evaluation mode on a CPU `forward`
+    transforms in float64 all the same: the rounding of a float32 transform of a loud sound is as high as `amin`,
+    so that bands without sound, as those above the range of a low rate, would show noise that depends on the library
+    that computes it. It costs a few milliseconds a clip. Nothing here is trained or saved.
 
     Args:
         sample_rate_hz: samples per second.
@@ -112,7 +115,7 @@ class LogMel(nn.Module):
             ArgumentError: not a batch of real waveforms, or too short for its edges to be reflected.
         """
         with _full_precision(waveforms.device):
-            return _square_magnitude(self._transform(waveforms))
+            return _square_magnitude(self._transform(waveforms, self.window))
 
     def normalised_mel(self, power: Tensor) -> Tensor:
         """Mel bands of a power spectrogram, in decibels, normalised.
@@ -141,10 +144,24 @@ class LogMel(nn.Module):
                 return torch.cat([self._mel_of(clip) for clip in waveforms.split(1)])
             return self._mel_of(waveforms)
 
-    def _mel_of(self, waveforms: Tensor) -> Tensor:
-        return self._normalise(_square_magnitude(self._transform(waveforms)[:, self.used_bins]))
+    def exact_window(self) -> Tensor:
+        """The window in float64: (fft_size,)."""
+        return torch.from_numpy(self._exact_window)
 
-    def _transform(self, waveforms: Tensor) -> Tensor:
+    def windowed_mel(self, waveforms: Tensor, window: Tensor) -> Tensor:
+        """What `forward` gives, the transform computed in the precision of a window.
+
+        Shape:
+            (B, T), (fft_size,) -> (B, 1, M, F).
+        """
+        power = _square_magnitude(self._transform(waveforms, window)[:, self.used_bins])
+        return self._normalise(power.to(self.bank.dtype))
+
+    def _mel_of(self, waveforms: Tensor) -> Tensor:
+        is_exact = not self.training and waveforms.device.type == "cpu"
+        return self.windowed_mel(waveforms, self.exact_window() if is_exact else self.window)
+
+    def _transform(self, waveforms: Tensor, window: Tensor) -> Tensor:
         if waveforms.ndim != 2 or not waveforms.is_floating_point():
             raise ArgumentError(
                 f"`waveforms` (shape {tuple(waveforms.shape)}, {waveforms.dtype}) must be a floating-point batch "
@@ -156,10 +173,10 @@ class LogMel(nn.Module):
                 "samples, for the edges to be reflected; pad shorter sounds with zeros"
             )
         return torch.stft(
-            waveforms.to(self.window.dtype),
+            waveforms.to(window.dtype),
             n_fft=self.fft_size,
             hop_length=self.hop_samples,
-            window=self.window,
+            window=window,
             center=True,
             pad_mode="reflect",
             return_complex=True,

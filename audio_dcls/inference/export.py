@@ -34,6 +34,9 @@ from audio_dcls.models.tensor_file import write_atomically
 
 Format = Literal["onnx", "openvino", "torch-export", "safetensors"]
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch-export": ".pt2", "safetensors": ".safetensors"}
+TOLERANCES = {"onnx": TOLERANCE, "openvino": 1e-3, "torch-export": TOLERANCE, "safetensors": TOLERANCE}
+"""Largest difference of a probability from the model. OpenVINO has no Fourier transform in float64; what it computes in
+bands that are all but empty is rounding, as above the range of a sound of low rate."""
 _Run = Callable[[np.ndarray], np.ndarray]
 
 
@@ -61,9 +64,9 @@ class Exported:
             "min_samples": self.info.min_samples,
             "parity": {
                 "num_sounds": self.parity.num_sounds,
+                "from_model": self.parity.eager,
                 "from_float64": self.parity.exact,
-                "from_float32": self.parity.eager,
-                "float32_from_float64": self.parity.rounding,
+                "model_from_float64": self.parity.rounding,
             },
             "mAP": self.scores or None,
         }
@@ -105,12 +108,12 @@ def export_checkpoint(
         info, run, backend = _WRITERS[format](loaded, draft, int8, opset)
         if sounds is None:
             sounds = made_sounds(info.min_samples, info.sample_rate_hz)
-        parity = check_parity(loaded, run, sounds, min_samples=info.min_samples)
+        tolerance = TOLERANCES[format]
+        parity = check_parity(loaded, run, sounds, min_samples=info.min_samples, tolerance=tolerance)
         if not (parity.is_kept or int8):
             raise ModelError(
-                f"what was exported to '{path}' differs from the model by {parity.exact:.1e} in a probability, and "
-                f"must by {TOLERANCE:g} at most, or by less than the model itself does in float32 "
-                f"({parity.rounding:.1e}); use another --format or --opset, and report this model"
+                f"what was exported to '{path}' differs from the model by {parity.eager:.1e} in a probability, and "
+                f"must by {tolerance:g} at most; use another --format or --opset, and report this model"
             )
         scores = {}
         if measure is not None and backend is not None:
@@ -168,7 +171,7 @@ def _write_openvino(
     import openvino
 
     info = describe(loaded)
-    model = convert_to_openvino(WaveformGraph(loaded.model, loaded.activation), info)
+    model = convert_to_openvino(WaveformGraph(loaded.model, loaded.activation, frontend="convolution"), info)
     openvino.save_model(model, str(path), compress_to_fp16=False)
     backend = OpenVinoBackend(path)
     return info, lambda windows: backend.run(windows)[0], backend
@@ -178,7 +181,7 @@ def _write_program(
     loaded: LoadedCheckpoint, path: Path, int8: bool, opset: int
 ) -> tuple[GraphInfo, _Run, Backend | None]:
     info = describe(loaded)
-    graph = WaveformGraph(loaded.model, loaded.activation, frontend="fft")
+    graph = WaveformGraph(loaded.model, loaded.activation)
     program = export_program(graph, clip_samples=info.clip_samples, min_samples=info.min_samples)
     info = info.with_min_samples(max(int(values.lower) for values in program.range_constraints.values()))
     torch.export.save(program, path, extra_files={f"{METADATA_KEY}.json": info.to_json()})
@@ -226,8 +229,8 @@ def _card(exported: Exported, loaded: LoadedCheckpoint, int8: bool, opset: int) 
         "file": f"`{exported.path.name}`, {exported.num_bytes / 1e6:.1f} MB",
         "format": exported.format + (f", opset {opset}" if exported.format == "onnx" else "") + (", int8" * int8),
         "exported from": f"`{loaded.path.name}`",
-        "largest difference of a probability": f"{parity.exact:.1e} from the model in float64, {parity.eager:.1e} from "
-        f"it in float32 (whose own is {parity.rounding:.1e}), over {parity.num_sounds} sounds",
+        "largest difference of a probability": f"{parity.eager:.1e} from the model, {parity.exact:.1e} from it in "
+        f"float64 (the model's own is {parity.rounding:.1e}), over {parity.num_sounds} sounds",
     }
     if exported.scores:
         facts["mAP measured"] = (

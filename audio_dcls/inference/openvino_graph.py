@@ -112,7 +112,7 @@ def openvino_backend(loaded: LoadedCheckpoint, *, precision: Precision = "fp32")
     Raises:
         ArgumentError: the extra `openvino` is not installed, or the processor does not have the precision.
     """
-    graph = WaveformGraph(loaded.model, loaded.activation)
+    graph = WaveformGraph(loaded.model, loaded.activation, frontend="convolution")
     return OpenVinoBackend(convert_to_openvino(graph, describe(loaded)), precision=precision)
 
 

@@ -41,7 +41,7 @@ class ConvolutionLogMel(nn.Module):
 
     >>> generator = torch.Generator().manual_seed(0)
     >>> sound = 0.1 * torch.randn(1, 16000, generator=generator)
-    >>> bool((ConvolutionLogMel(LogMel())(sound) - LogMel()(sound)).abs().max() < 1e-4)
+    >>> bool((ConvolutionLogMel(LogMel())(sound) - LogMel().eval()(sound)).abs().max() < 1e-4)
     True
     """
 
@@ -72,16 +72,30 @@ class ConvolutionLogMel(nn.Module):
         return (mel.clamp(min=self.amin).log10() * self.scale - self.shift)[:, None]
 
 
-class _BatchLogMel(nn.Module):
-    """`LogMel` of a whole batch: what it does clip by clip on a CPU would fix the number of clips in a graph."""
+class FourierLogMel(nn.Module):
+    """`LogMel` as it is in evaluation mode, of a whole batch: clip by clip, the number of clips would be fixed in a graph.
+
+    Args:
+        frontend: the frontend whose numbers it takes.
+
+    Shape:
+        (B, T) -> (B, 1, M, F).
+
+    >>> sound = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0))
+    >>> torch.equal(FourierLogMel(LogMel())(sound), LogMel().eval()(sound))
+    True
+    """
+
+    window: Tensor
 
     def __init__(self, frontend: LogMel) -> None:
         super().__init__()
         self.frontend = frontend
+        self.register_buffer("window", frontend.exact_window())
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """Normalised log-mel spectrograms."""
-        return self.frontend.normalised_mel(self.frontend.power_spectrogram(waveforms))
+        return self.frontend.windowed_mel(waveforms, self.window)
 
 
 class WaveformGraph(nn.Module):
@@ -90,18 +104,19 @@ class WaveformGraph(nn.Module):
     Args:
         model: the tagger; it is copied, and the copy put into its inference form.
         activation: turns its logits into probabilities.
-        frontend: "convolution" for runtimes that are poor at Fourier transforms; "fft" keeps the model's own.
+        frontend: "fft" transforms in float64, as the model does; "convolution", in float32, is for runtimes that have no
+            transform in float64.
 
     Shape:
         (B, T) -> (B, C), (B, D).
     """
 
     def __init__(
-        self, model: AudioTagger, activation: Activation, frontend: Literal["convolution", "fft"] = "convolution"
+        self, model: AudioTagger, activation: Activation, frontend: Literal["fft", "convolution"] = "fft"
     ) -> None:
         super().__init__()
         prepared = prepare_for_inference(copy.deepcopy(model).cpu().float())
-        self.frontend = (ConvolutionLogMel if frontend == "convolution" else _BatchLogMel)(prepared.frontend)
+        self.frontend = (ConvolutionLogMel if frontend == "convolution" else FourierLogMel)(prepared.frontend)
         self.backbone = _plain(prepared.backbone)
         self.activation: Activation = activation
         self.eval()

@@ -1,7 +1,6 @@
 """Exported taggers give what the model gives, in ONNX Runtime, OpenVINO and torch, at every length and batch.
 
-The oracle is the model in float64. float32's own rounding enters through the logarithm: where a band is all but empty a
-Fourier transform in float32 leaves noise, so eager float32 is compared with sounds that fill their bands.
+The oracles are the model, and the model in float64.
 """
 
 from __future__ import annotations
@@ -13,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
+import openvino
 import pytest
 import safetensors
 import safetensors.torch
@@ -33,10 +35,6 @@ from audio_dcls.inference.waveform_graph import ConvolutionLogMel, WaveformGraph
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, PatchStem, build_tagger
 from audio_dcls.models.checkpoint import LoadedCheckpoint, load_checkpoint, save_checkpoint
-
-onnx = pytest.importorskip("onnx")
-onnxruntime = pytest.importorskip("onnxruntime")
-openvino = pytest.importorskip("openvino")
 
 LABELS = LabelSet(ids=tuple("abcde"), names=("A", "B", "C", "D", "E"))
 NARROW = {"depths": [1, 1, 1, 1], "dims": [8, 16, 32, 64]}
@@ -127,7 +125,7 @@ def assert_parity(loaded: LoadedCheckpoint, run: Callable[[np.ndarray], Any], sh
 def test_onnx_gives_what_the_model_gives(name: str, dcls: bool, tmp_path: Path) -> None:
     loaded = checkpoint(tmp_path / "model.safetensors", name, dcls=dcls)
     exported = export_checkpoint(loaded, tmp_path / "graph.onnx")
-    assert exported.parity.exact < TOLERANCE and exported.parity.num_sounds == 4
+    assert exported.parity.eager < TOLERANCE and exported.parity.num_sounds == 4
     backend = load_exported(exported.path)
     assert_parity(loaded, backend.run)
     features = backend.run(noise((2, 64_000)))[1]
@@ -219,7 +217,7 @@ def test_eight_bits_are_near_and_smaller(tmp_path: Path) -> None:
     )
     spectrogram_bytes = 4 * sum(buffer.numel() for buffer in ConvolutionLogMel(loaded.model.frontend).buffers())
     assert small.num_bytes - spectrogram_bytes < 0.6 * whole.num_bytes
-    assert TOLERANCE < small.parity.exact < 0.1
+    assert TOLERANCE < small.parity.eager < 0.1
     kinds = {node.op_type for node in onnx.load(small.path).graph.node}
     assert "MatMulInteger" in kinds and "ConvInteger" not in kinds
     assert small.scores.keys() == {"checkpoint", "exported"} and "mAP measured" in small.card_path.read_text()
