@@ -73,7 +73,7 @@ class ConvolutionLogMel(nn.Module):
 
 
 class FourierLogMel(nn.Module):
-    """`LogMel` as it is in evaluation mode, of a whole batch: clip by clip, the number of clips would be fixed in a graph.
+    """`LogMel` as it is in evaluation mode, but of a whole batch at once, whose size stays free in a graph.
 
     Args:
         frontend: the frontend whose numbers it takes.
@@ -104,8 +104,8 @@ class WaveformGraph(nn.Module):
     Args:
         model: the tagger; it is copied, and the copy put into its inference form.
         activation: turns its logits into probabilities.
-        frontend: "fft" transforms in float64, as the model does; "convolution", in float32, is for runtimes that have no
-            transform in float64.
+        frontend: "fft" transforms in float64, as the model does; "convolution", in float32, is for runtimes that have
+            no transform in float64.
 
     Shape:
         (B, T) -> (B, C), (B, D).

@@ -13,8 +13,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
-import openvino
 import pytest
 import safetensors
 import safetensors.torch
