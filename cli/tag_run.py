@@ -67,6 +67,10 @@ def run_tagging(
     from audio_dcls.inference.event_files import write_events
     from audio_dcls_cli.progress import clip_progress, say, warn
 
+    if outputs.plot is not None and len(sounds) == 1:
+        from audio_dcls.inspection.tag_figure import check_figure_path
+
+        check_figure_path(outputs.plot)
     with contextlib.ExitStack() as stack:
         log = _open_log(stack, outputs)
         left = [sound for sound in sounds if log is None or sound.name not in log.done]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -83,15 +84,24 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     Raises:
         ArgumentError: matplotlib knows no such kind, or the file cannot be written.
     """
+    check_figure_path(path)
     target = Path(path)
-    known = figure.canvas.get_supported_filetypes()
-    if target.suffix.lower().removeprefix(".") not in known:
-        raise ArgumentError(f"'{path}' must end in one of {', '.join(f'.{kind}' for kind in known)}; .png is usual")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(target, dpi=150)
     except OSError as error:
         raise ArgumentError(f"'{path}' cannot be written: {error.strerror}; choose another place") from error
+
+
+def check_figure_path(path: str | Path) -> None:
+    """Refuse the name of a file that matplotlib does not write.
+
+    Raises:
+        ArgumentError: matplotlib knows no such kind.
+    """
+    known = FigureCanvasBase.get_supported_filetypes()
+    if Path(path).suffix.lower().removeprefix(".") not in known:
+        raise ArgumentError(f"'{path}' must end in one of {', '.join(f'.{kind}' for kind in known)}; .png is usual")
 
 
 def _drawn_classes(result: TagResult, windows: WindowScores, labels: LabelSet, num_curves: int) -> list[int]:
