@@ -5,6 +5,7 @@ T samples of a block.
 
 from __future__ import annotations
 
+import importlib
 import queue
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -76,11 +77,10 @@ class MicrophoneSound:
 def _portaudio() -> Any:
     """The module `sounddevice`; the package, or the system's library it needs, may be missing."""
     try:
-        import sounddevice
+        return importlib.import_module("sounddevice")
     except ImportError as error:
         message = 'a microphone needs the extra [mic]: pip install "audio-dcls[mic]"'
         raise ArgumentError(message) from error
     except OSError as error:
         message = f"a microphone needs the system's PortAudio library ({error}); on Debian: apt install libportaudio2"
         raise ArgumentError(message) from error
-    return sounddevice
