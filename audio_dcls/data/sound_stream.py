@@ -82,11 +82,14 @@ class ClipSound:
         return self.clip.id
 
     def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
-        """The clip, whole.
+        """A whole file piece by piece; a stretch of one, or a row of a store, at once.
 
         Raises:
             AudioFileError: it cannot be read.
         """
+        if self.clip.row is None and self.clip.start_s is None and self.clip.end_s is None:
+            yield from FileSound(self.clip.path).blocks()
+            return
         yield decode_mono(stored_sound(self.clip), start_s=self.clip.start_s, end_s=self.clip.end_s)
 
 

@@ -5,6 +5,7 @@ Axis legend: W windows, T samples of a window.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from audio_dcls.inference.sound_scores import SoundScores
 from audio_dcls.inference.windows import WindowSplitter, fill_window
 
 WINDOWS_PER_BATCH = 8
+MAX_OTHERS = 32
+"""Failures and ends that may come with a batch of windows, so that a thousand broken files are told of as they come."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,29 +64,38 @@ def tag_sounds(
     Yields:
         One outcome a sound.
     """
-    pieces = _pieces(sounds, plan, watch)
+    stop = threading.Event()
+    pieces = _pieces(sounds, plan, watch, stop)
     with ThreadPoolExecutor(1, thread_name_prefix="decode") as decoder:
-        pending = decoder.submit(_take, pieces, windows_per_batch)
-        while batch := pending.result():
+        try:
             pending = decoder.submit(_take, pieces, windows_per_batch)
-            _compute(batch, backend, plan)
-            for piece in batch:
-                if isinstance(piece, _End):
-                    yield piece.sound.result(piece.num_samples)
-                elif isinstance(piece, TagFailure):
-                    yield piece
+            while batch := pending.result():
+                pending = decoder.submit(_take, pieces, windows_per_batch)
+                _compute(batch, backend, plan)
+                for piece in batch:
+                    if isinstance(piece, _End):
+                        yield piece.sound.result(piece.num_samples)
+                    elif isinstance(piece, TagFailure):
+                        yield piece
+        finally:  # who stops listening to a microphone does not wait for a batch of it
+            stop.set()
 
 
 def _pieces(
-    sounds: Iterable[Sound], plan: Plan, watch: Callable[[Sound], Callable[[np.ndarray], None] | None] | None
+    sounds: Iterable[Sound],
+    plan: Plan,
+    watch: Callable[[Sound], Callable[[np.ndarray], None] | None] | None,
+    stop: threading.Event,
 ) -> Iterator[_Piece]:
-    """The windows of each sound, and its end or failure."""
+    """The windows of each sound, and its end or failure, until all are read or `stop` is set."""
     for sound in sounds:
         scores = SoundScores(sound.name, plan)
         splitter = WindowSplitter(plan.window_samples, plan.hop_samples)
         on_block = None if watch is None else watch(sound)
         try:
             for block in resampled_blocks(sound, sample_rate_hz=plan.sample_rate_hz):
+                if stop.is_set():
+                    return
                 if on_block is not None:
                     on_block(block)
                 for start, window in splitter.push(block):
@@ -105,13 +117,13 @@ def _filled(window: np.ndarray, plan: Plan) -> np.ndarray:
 
 
 def _take(pieces: Iterator[_Piece], num_windows: int) -> list[_Piece]:
-    """The next pieces, up to so many windows, and what follows of ends; none at the end of all."""
+    """The next pieces, up to so many windows, or so many failures and ends without one; none at the end of all."""
     taken: list[_Piece] = []
     left = num_windows
     for piece in pieces:
         taken.append(piece)
         left -= isinstance(piece, _Window)
-        if not left:
+        if not left or len(taken) >= num_windows + MAX_OTHERS:
             break
     return taken
 

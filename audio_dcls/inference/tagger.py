@@ -101,6 +101,11 @@ class Tagger:
         """
         path = find_source(source)
         if is_exported(path):
+            own = "openvino" if path.suffix == ".xml" else "onnx"
+            if backend not in ("torch", own):
+                raise ArgumentError(
+                    f"`backend` (={backend!r}) is not that of '{path}', which {own} computes; leave it out"
+                )
             return cls._of_graph(path, device=device, precision=precision)
         loaded = load_checkpoint(path)
         return cls(
@@ -224,8 +229,13 @@ def as_sound(sound: AnySound, sample_rate_hz: int | None) -> Sound:
             raise ArgumentError(f"`sample_rate_hz` (={sample_rate_hz}) is of samples; '{sound}' names its own rate")
         return FileSound(Path(sound))
     if isinstance(sound, torch.Tensor):
-        sound = sound.detach().cpu().numpy()
+        sound = (sound.detach().float() if sound.is_floating_point() else sound.detach()).cpu().numpy()
     if not isinstance(sound, np.ndarray):
+        if not hasattr(sound, "blocks"):
+            raise ArgumentError(
+                f"`sound` (a {type(sound).__name__}) must be a path, an array or a tensor with its rate, or a Sound; "
+                "`tag_many` takes several"
+            )
         return sound
     if sample_rate_hz is None:
         raise ArgumentError("`sample_rate_hz` (=None) must be given with samples: the rate they were taken at")

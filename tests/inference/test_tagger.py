@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,49 @@ def test_sounds_are_asked_for_as_they_are_needed(tagger: Tagger) -> None:
     assert len(asked) <= 6
 
 
+class Live:
+    """A sound that never ends, a block every few milliseconds."""
+
+    name = "live"
+
+    def __init__(self) -> None:
+        self.num_blocks = 0
+
+    def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
+        while True:
+            time.sleep(0.002)
+            self.num_blocks += 1
+            yield noise(0.05), RATE_HZ
+
+
+def test_who_stops_listening_does_not_wait_for_a_batch(tagger: Tagger) -> None:
+    class Broken:
+        name = "broken"
+
+        def run(self, windows: np.ndarray) -> tuple[np.ndarray, None]:
+            raise KeyboardInterrupt
+
+    live = Live()
+    broken = Tagger(Broken(), LABELS, sample_rate_hz=RATE_HZ, clip_samples=tagger.clip_samples)
+    with pytest.raises(KeyboardInterrupt):
+        list(broken.tag_many([live], windows_per_batch=8))
+    assert live.num_blocks < 2 * 8 * CLIP_S / 0.05  # it stopped before the second batch was full
+
+
+def test_many_broken_files_are_told_of_as_they_come(tmp_path: Path, tagger: Tagger) -> None:
+    asked: list[int] = []
+
+    def sounds() -> Iterator[Path]:
+        for index in range(500):
+            asked.append(index)
+            yield tmp_path / f"none{index}.wav"
+
+    outcomes = tagger.tag_many(sounds())
+    assert isinstance(next(outcomes), TagFailure)
+    assert len(asked) < 200
+    assert len(list(outcomes)) == 499
+
+
 def test_blocks_can_be_watched(tagger: Tagger) -> None:
     heard: list[np.ndarray] = []
     sound = noise(3.0)
@@ -248,6 +292,13 @@ def test_results_turn_to_json_and_dataframes(tagger: Tagger) -> None:
 def test_wrong_options_are_named(tagger: Tagger, options: dict[str, Any], message: str) -> None:
     with pytest.raises(AudioDclsError, match=message):
         tagger.tag(noise(0.5), sample_rate_hz=RATE_HZ, **options)
+
+
+def test_what_is_no_sound_is_named(tagger: Tagger) -> None:
+    with pytest.raises(ArgumentError, match=r"`sound` \(a list\).*`tag_many`"):
+        tagger.tag([0.1, 0.2], sample_rate_hz=RATE_HZ)  # type: ignore[arg-type]
+    halves = torch.from_numpy(noise(1.0)).to(torch.bfloat16)
+    assert tagger.tag(halves, sample_rate_hz=RATE_HZ).num_windows == 1
 
 
 def test_a_rate_belongs_to_samples(tmp_path: Path, tagger: Tagger) -> None:
