@@ -24,7 +24,6 @@ def test_an_unknown_peer_is_refused() -> None:
 
 
 def test_panns_models_come_without_the_package_that_downloads() -> None:
-    pytest.importorskip("torchlibrosa")
     assert hasattr(find_panns_models(), "Cnn14")
     assert "panns_inference" not in sys.modules
     assert find_panns_models() is find_panns_models()
@@ -32,7 +31,6 @@ def test_panns_models_come_without_the_package_that_downloads() -> None:
 
 @pytest.mark.slow  # 80 million weights
 def test_cnn14_scores_in_both_precisions() -> None:
-    pytest.importorskip("torchlibrosa")
     windows = clips(2.0)
     torch.manual_seed(0)
     full = PeerBackend("cnn14", "")

@@ -58,7 +58,7 @@ def start(values: dict[str, Any], folder: Path, failing_rank: int, failure: str)
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("failing_rank", [0, 1])
+@pytest.mark.parametrize("failing_rank", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_every_process_says_which_one_failed(failing_rank: int, tiny_values: dict[str, Any], tmp_path: Path) -> None:
     processes = start(tiny_values, tmp_path, failing_rank, "raise")
     outputs = [process.communicate(timeout=120)[0] for process in processes]

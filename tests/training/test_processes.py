@@ -54,7 +54,9 @@ def family_values(values: dict[str, Any], name: str) -> dict[str, Any]:
     return merge(values, {"model": model, "loop": {"epochs": 7, "evaluate_every_epochs": 0}})
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize(
+    "name", [name if name.startswith("fastvit") else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+)  # the quick one has batch norms, which need the other process
 def test_two_processes_train_as_one_does(name: str, tiny_values: dict[str, Any], tmp_path: Path) -> None:
     values = family_values(tiny_values, name)
     alone, score_alone = train(values, tmp_path / "alone")
@@ -64,7 +66,7 @@ def test_two_processes_train_as_one_does(name: str, tiny_values: dict[str, Any],
     assert score_together == pytest.approx(score_alone, abs=1e-3)  # each clip once: a second copy of one would show
 
 
-@pytest.mark.parametrize("name", ["convnext_atto", "convformer_s18"])
+@pytest.mark.parametrize("name", ["convnext_atto", pytest.param("convformer_s18", marks=pytest.mark.slow)])
 def test_accumulated_batches_train_as_whole_ones_do(name: str, tiny_values: dict[str, Any], tmp_path: Path) -> None:
     values = family_values(tiny_values, name)
     whole, _ = train(values, tmp_path / "whole")

@@ -146,7 +146,9 @@ def test_a_kill_while_a_checkpoint_is_written_changes_no_bit(
     assert not list((folder / "seed-0" / "checkpoints").glob(".*"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGINT, signal.SIGUSR1))]
+)
 def test_a_signal_saves_and_exits_with_its_own_code(
     number: int, values: dict[str, Any], config_file: Path, tmp_path: Path
 ) -> None:
