@@ -131,7 +131,7 @@ def tag(
     backend: Annotated[str, typer.Option(help="torch, onnx or openvino.", rich_help_panel=COMPUTE)] = "torch",
     precision: Annotated[str, typer.Option(help="fp32 or bf16.", rich_help_panel=COMPUTE)] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.", rich_help_panel=COMPUTE)] = "cpu",
-    batch: Annotated[int, typer.Option(min=1, help="Windows computed at once.", rich_help_panel=COMPUTE)] = 8,
+    batch: Annotated[int, typer.Option(min=1, help="Windows computed at once.", rich_help_panel=COMPUTE)] = 4,
     yes: Annotated[
         bool, typer.Option("--yes", help="Fetch published weights without asking.", rich_help_panel=COMPUTE)
     ] = False,

@@ -117,8 +117,16 @@ def beyond_the_end(path: Path | StoredSound, duration_s: float, start_s: float |
 
 
 def downmix(frames: np.ndarray) -> np.ndarray:
-    """Mean over channels of (T, C); a matrix product, 70 times faster than `mean` for stereo."""
+    """Mean over channels of (T, C), channel by channel.
+
+    `mean` takes many times as long for stereo. A matrix product is as fast, but wakes BLAS's threads, which then keep
+    spinning for tens of milliseconds on the cores that torch is about to use.
+    """
     num_channels = frames.shape[1]
     if num_channels == 1:
         return frames[:, 0]
-    return frames @ np.full(num_channels, 1 / num_channels, dtype=np.float32)
+    total = frames[:, 0] + frames[:, 1]
+    for channel in range(2, num_channels):
+        total += frames[:, channel]
+    total *= np.float32(1 / num_channels)
+    return total

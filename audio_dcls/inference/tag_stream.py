@@ -20,7 +20,7 @@ from audio_dcls.inference.results import TagFailure, TagResult
 from audio_dcls.inference.sound_scores import SoundScores
 from audio_dcls.inference.windows import WindowSplitter, fill_window
 
-WINDOWS_PER_BATCH = 8
+WINDOWS_PER_BATCH = 4
 MAX_OTHERS = 32
 """Failures and ends that may come with a batch of windows, so that a thousand broken files are told of as they come."""
 
