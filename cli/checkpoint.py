@@ -95,12 +95,20 @@ def verify(
     """Say what is wrong with each."""
     import json
 
+    from audio_dcls.errors import RunError
     from audio_dcls.models.checkpoint_edit import examine_checkpoint
     from audio_dcls.training.find_run import find_model
     from audio_dcls_cli.progress import out, say
 
     wanted = None if labels is None else _labels(labels)
-    found = {str(path): examine_checkpoint(path, wanted) for path in map(find_model, checkpoints)}
+    found: dict[str, list[str]] = {}
+    for checkpoint in checkpoints:
+        try:
+            path = find_model(checkpoint)
+        except RunError as error:
+            found[checkpoint] = [str(error)]
+        else:
+            found[str(path)] = examine_checkpoint(path, wanted)
     if json_:
         typer.echo(json.dumps(found, indent=2))
     else:

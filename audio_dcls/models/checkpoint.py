@@ -171,13 +171,17 @@ def store_thresholds(
         clip_id_hash: of its clips.
 
     Raises:
-        CheckpointError: the file is missing or damaged, or has another number of classes.
+        CheckpointError: the file is missing or damaged, has another number of classes, or a threshold is no
+            probability.
     """
     path = Path(path)
     tensors, info = load_tagger_tensors(path)
     num_classes = len(info["labels"]["ids"])
     if len(values) != num_classes:
         raise CheckpointError(f"checkpoint '{path}' has {num_classes} classes, and there are {len(values)} thresholds")
+    wrong = [float(value) for value in values if not (0 <= value <= 1 or value == np.inf)]
+    if wrong:
+        raise CheckpointError(f"a threshold for '{path}' is {wrong[0]}, and must lie between 0 and 1, or be infinity")
     # JSON has no infinity.
     numbers = [float(value) if np.isfinite(value) else None for value in values]
     info["thresholds"] = {"values": numbers, "split": split, "clip_id_hash": clip_id_hash}
@@ -191,8 +195,13 @@ def replace_file(path: Path, content: bytes | bytearray) -> None:
         write_atomically(path, content)
         return
     digests: dict[str, Any] = json.loads(checksums.read_text(encoding="utf-8"))
+    if path.name not in digests:
+        write_atomically(path, content)
+        return
     digest = hashlib.sha256(content).hexdigest()
-    # Until the model is in its place either of the two may be found there.
-    write_atomically(checksums, json.dumps({**digests, path.name: [digests[path.name], digest]}, indent=2).encode())
+    known = digests[path.name]
+    known = [known] if isinstance(known, str) else known  # several after a kill
+    # Until the file is in its place any of these may be found there.
+    write_atomically(checksums, json.dumps({**digests, path.name: [*known, digest]}, indent=2).encode())
     write_atomically(path, content)
     write_atomically(checksums, json.dumps({**digests, path.name: digest}, indent=2).encode())

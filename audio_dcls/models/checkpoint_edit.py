@@ -12,8 +12,8 @@ from torch import Tensor
 
 from audio_dcls.errors import ArgumentError, CheckpointError
 from audio_dcls.labels import LabelSet
-from audio_dcls.models.checkpoint import check_labels, load_checkpoint, load_tagger_tensors
-from audio_dcls.models.tensor_file import save_tensors
+from audio_dcls.models.checkpoint import check_labels, load_checkpoint, load_tagger_tensors, replace_file
+from audio_dcls.models.tensor_file import encode_tensors
 
 ARCHITECTURE_KEYS = ("name", "overrides", "dcls")
 """Of a model's config: what its tensors depend on."""
@@ -57,6 +57,8 @@ def average_checkpoints(sources: Sequence[str | Path], target: str | Path) -> Pa
     for path in paths[1:]:
         tensors, other = load_tagger_tensors(path)
         _check_alike(info, other, paths[0], path)
+        if {n: t.shape for n, t in tensors.items()} != {n: t.shape for n, t in first.items()}:
+            raise CheckpointError(f"checkpoint '{path}' has other tensors than '{paths[0]}'; it may be damaged")
         for name in totals:
             totals[name] = totals[name] + tensors[name].double()
     means = {name: (total / len(paths)).to(first[name].dtype) for name, total in totals.items()}
@@ -67,7 +69,7 @@ def average_checkpoints(sources: Sequence[str | Path], target: str | Path) -> Pa
         "seed": None,
         "step": None,
         "epoch": None,
-        "averaged_from": [{"file": str(path), "sha256": _sha256(path)} for path in paths],
+        "averaged_from": [{"file": path.name, "sha256": _sha256(path)} for path in paths],
     }
     _save(Path(target), _shared_again({**first, **means}, first), document)
     return Path(target)
@@ -158,7 +160,7 @@ def _shared_again(tensors: Mapping[str, Tensor], first: Mapping[str, Tensor]) ->
 
 def _save(target: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    save_tensors(target, tensors, info)
+    replace_file(target, encode_tensors(tensors, info))
 
 
 def _sha256(path: Path) -> str:

@@ -196,7 +196,10 @@ def test_the_average_is_that_of_every_tensor(checkpoint: Path, tmp_path: Path) -
         values = torch.stack([state[name].double() for state in states])
         expected = values.mean(0) if tensor.is_floating_point() else values[0]
         torch.testing.assert_close(tensor.double(), expected, rtol=1e-6, atol=1e-8)
-    assert [source["file"] for source in found.info["averaged_from"]] == [str(path) for path in paths]
+    assert [source["file"] for source in found.info["averaged_from"]] == [path.name for path in paths]
+    assert [source["sha256"] for source in found.info["averaged_from"]] == [
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in paths
+    ]
     assert found.info["metrics"] is None and found.info["seed"] is None
     assert load_tensors(tmp_path / "new" / "average.safetensors")[1].keys() >= {"model", "labels", "frontend"}
     # What layers share is stored once.
@@ -250,6 +253,14 @@ def test_thresholds_keep_the_folders_checksums_right(checkpoint: Path, tmp_path:
     assert thresholds is not None and thresholds.tolist() == [0.25, np.inf, 0.5]
     with pytest.raises(CheckpointError, match="3 classes, and there are 2 thresholds"):
         store_thresholds(model, [0.1, 0.2], split="val", clip_id_hash="abc")
+    for wrong in (np.nan, -np.inf, 1.5, -0.1):
+        with pytest.raises(CheckpointError, match="must lie between 0 and 1, or be infinity"):
+            store_thresholds(model, [0.1, wrong, 0.2], split="val", clip_id_hash="abc")
+    strip_checkpoint(model, model)  # a run's own file
+    assert (
+        json.loads((tmp_path / "checksums.json").read_text())["model.safetensors"]
+        == hashlib.sha256(model.read_bytes()).hexdigest()
+    )
 
 
 @pytest.mark.parametrize("writes", [1, 2])
@@ -279,3 +290,7 @@ def test_a_kill_while_thresholds_are_stored_leaves_a_whole_checkpoint(
         store_thresholds(model, [0.1, 0.2, 0.3], split="val", clip_id_hash="abc")
     assert RunDir(tmp_path / "seed-0").whole_checkpoint() == (folder, [])
     assert (load_checkpoint(model).thresholds is None) == (writes == 1)
+    left[0] = 1  # and killed again
+    with pytest.raises(KeyboardInterrupt):
+        store_thresholds(model, [0.3, 0.2, 0.1], split="val", clip_id_hash="abc")
+    assert RunDir(tmp_path / "seed-0").whole_checkpoint() == (folder, [])
