@@ -19,6 +19,7 @@ import pytest
 import soundfile
 import torch
 
+from audio_dcls.benchmarking.command import measure_command
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.inference import Tagger
 from audio_dcls.labels import LabelSet
@@ -283,3 +284,16 @@ def test_a_killed_tagging_goes_on_and_does_no_file_twice(
     found = records(content.decode())
     assert len({record["path"] for record in found}) == len(found) == 500
     assert {record["path"]: record["reason"] for record in found if "error" in record} == reasons
+
+
+@pytest.mark.slow  # an hour of sound, in two processes
+def test_an_hour_takes_no_more_memory_than_ten_seconds(model: Path, tmp_path: Path) -> None:
+    block = sound(60.0, 0, 44_100, 2)
+    peaks_mib = []
+    for name, num_samples in (("short.wav", 441_000), ("long.wav", 3600 * 44_100)):
+        with soundfile.SoundFile(tmp_path / name, "w", 44_100, 2) as file:
+            for first in range(0, num_samples, len(block)):
+                file.write(block[: num_samples - first])
+        command = [sys.executable, "-m", "audio_dcls_cli", "tag", tmp_path / name, "--checkpoint", model, "--batch", 1]
+        peaks_mib.append(measure_command([*map(str, command), "--hop", "0.75"]).peak_mib)
+    assert peaks_mib[1] - peaks_mib[0] < 300e6 / 2**20
