@@ -4,6 +4,7 @@ The tree::
 
     AudioDclsError
     ├── ArgumentError          a function argument breaks its rule (also a ValueError)
+    │   └── NothingToShowError a model, run or clip has nothing of what a figure shows
     ├── ConfigError            a YAML file, key or override is wrong
     ├── LabelError             a label, or a label file, is unknown or malformed
     ├── ManifestError          a manifest, segments file or corpus is unusable
@@ -12,7 +13,8 @@ The tree::
     │   └── PretrainedError    pretrained weights cannot be had or do not fit
     ├── CheckpointError        a checkpoint is missing, damaged, or of another kind
     ├── RunError               a run or study directory is missing, busy or incomplete
-    └── EvaluationError        scores cannot be computed from what was given
+    ├── EvaluationError        scores cannot be computed from what was given
+    └── ServiceError           a request to the service cannot be met; `status` is HTTP's
 
 The command line prints the message on one line and exits with code 2; a message names the file, row, key or
 argument, quotes its value, states the rule and ends with the remedy.
@@ -27,6 +29,10 @@ class AudioDclsError(Exception):
 
 class ArgumentError(AudioDclsError, ValueError):
     """A function argument breaks its rule."""
+
+
+class NothingToShowError(ArgumentError):
+    """A model, run or clip has nothing of what a figure shows."""
 
 
 class ConfigError(AudioDclsError):
@@ -47,7 +53,7 @@ class AudioFileError(AudioDclsError):
     Args:
         message: full sentence naming the file.
         reason: short stable code for reports: `missing`, `empty`, `unreadable`, `blank`, `too_short`, `silent`,
-            `not_finite`, `out_of_range` or `changed`.
+            `not_finite`, `out_of_range`, `changed`; of the service also `too_long` and `too_large`.
     """
 
     def __init__(self, message: str, *, reason: str) -> None:
@@ -81,3 +87,18 @@ class RunError(AudioDclsError):
 
 class EvaluationError(AudioDclsError):
     """Scores cannot be computed from what was given."""
+
+
+class ServiceError(AudioDclsError):
+    """A request to the service cannot be met.
+
+    Args:
+        message: full sentence with the remedy.
+        status: of HTTP, 400 to 599.
+        code: short and stable, for programs.
+        headers: to answer with.
+    """
+
+    def __init__(self, message: str, *, status: int, code: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.headers = status, code, headers

@@ -97,6 +97,7 @@ def verify(
 
     from audio_dcls.errors import RunError
     from audio_dcls.models.checkpoint_edit import examine_checkpoint
+    from audio_dcls.models.tensor_file import has_digest
     from audio_dcls.training.find_run import find_model
     from audio_dcls_cli.progress import out, say
 
@@ -114,7 +115,12 @@ def verify(
     else:
         for path, faults in found.items():
             if not faults:
-                say(f"{path}: whole")
+                checked = has_digest(Path(path))
+                say(
+                    f"{path}: whole"
+                    if checked
+                    else f"{path}: no fault found; it is of the first format, without a digest"
+                )
             for fault in faults:
                 out.print(fault, style="red", markup=False, soft_wrap=True)
     if any(found.values()):

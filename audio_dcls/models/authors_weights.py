@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -149,12 +150,16 @@ def _read_safetensors(path: Path) -> Any:
 
 def _read_pickle(path: Path) -> Any:
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # what is no file of torch's is refused below
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except UnpicklingError as error:
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         if wanted is None:
-            raise CheckpointError(f"weights '{path}' are no readable pickle; copy or download them again") from error
+            raise CheckpointError(
+                f"weights '{path}' are no file of torch's, or a damaged one, and nothing in it was run; "
+                "copy or download them again"
+            ) from error
         raise CheckpointError(
             f"weights '{path}' ask to run '{wanted[1]}' as they are read, which could be any program; nothing was run. "
             "Weights need tensors alone: get the file from where its authors published it"

@@ -27,11 +27,14 @@ from audio_dcls.models.activation import Activation, stored_activation
 from audio_dcls.models.config import ModelConfig
 from audio_dcls.models.stem import to_channels_last
 from audio_dcls.models.tagger import AudioTagger, build_tagger
-from audio_dcls.models.tensor_file import encode_tensors, load_tensors, save_tensors, write_atomically
+from audio_dcls.models.tensor_file import (
+    CHECKSUM_FILE,
+    encode_tensors,
+    load_tensors,
+    save_tensors,
+    write_atomically,
+)
 from audio_dcls.settings import build
-
-CHECKSUM_FILE = "checksums.json"
-"""Beside the files of a run's checkpoint: the sha256 of each, or a list of those that it may have."""
 
 
 @dataclass(frozen=True)

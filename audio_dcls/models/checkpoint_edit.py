@@ -50,8 +50,11 @@ def average_checkpoints(sources: Sequence[str | Path], target: str | Path) -> Pa
         CheckpointError: one cannot be read, or is of another architecture, frontend or list of classes.
     """
     if len(sources) < 2:
-        raise ArgumentError(f"`sources` are {len(sources)}, and an average needs two checkpoints or more")
+        raise ArgumentError(f"an average needs two checkpoints or more, and {len(sources)} is given")
     paths = [Path(source) for source in sources]
+    twice = [path for path in paths if [p.resolve() for p in paths].count(path.resolve()) > 1]
+    if twice:
+        raise ArgumentError(f"'{twice[0]}' is named more than once, which would count it so often; leave one out")
     first, info = load_tagger_tensors(paths[0])
     totals = {name: tensor.double() for name, tensor in first.items() if tensor.is_floating_point()}
     for path in paths[1:]:

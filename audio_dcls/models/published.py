@@ -150,6 +150,16 @@ def find_published(name: str | Path) -> PublishedWeights | None:
     return next((weights for weights in PUBLISHED if weights.name == str(name)), None)
 
 
+def nearest_name(name: str) -> str | None:
+    """The name of published weights that one was perhaps meant to be.
+
+    >>> nearest_name("convnext_tiny_dcls"), nearest_name("runs/demo")
+    ('convnext_tiny-dcls', None)
+    """
+    near = difflib.get_close_matches(name, [weights.name for weights in PUBLISHED], n=1, cutoff=0.8)
+    return near[0] if near else None
+
+
 def is_on_hub(name: str | Path) -> bool:
     """Whether a name is that of a checkpoint on the Hugging Face hub.
 
@@ -187,9 +197,8 @@ def resolve(name: str, *, progress: Progress | None = None, site: str = zenodo.S
         return _fetch_from_hub(name)
     weights = find_published(name)
     if weights is None:
-        known = [published.name for published in PUBLISHED]
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+        near = nearest_name(name)
+        hint = f"did you mean '{near}'?" if near else f"there are {', '.join(known.name for known in PUBLISHED)}"
         raise PretrainedError(f"no weights are published under the name '{name}'; {hint}")
     if weights.path.is_file():
         return weights.path

@@ -7,6 +7,7 @@ file with 64 zeros in the digest's own place.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import mmap
@@ -25,12 +26,16 @@ from audio_dcls.models.checkpoint_versions import FORMAT_VERSION, migrate
 
 METADATA_KEY = "audio_dcls"
 DIGEST_KEY = "sha256"
+CHECKSUM_FILE = "checksums.json"
+"""Beside the files of a run's checkpoint: the sha256 of each, or a list of those that it may have."""
 MODEL_FILE = "model.safetensors"
 """Name of a checkpoint's model in its folder."""
 LAST_WITHOUT_DIGEST = 1
 """Formats after this one have a digest."""
 _NO_DIGEST = "0" * 64
 _DIGEST_MARK = f'"{DIGEST_KEY}":"'.encode()
+MAX_HEADER_BYTES = 100_000_000
+"""safetensors takes no longer ones."""
 _LENGTH_BYTES = 8
 """A safetensors file begins with the length of its JSON header."""
 _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -80,8 +85,11 @@ def write_atomically(path: Path, content: bytes | bytearray) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
         sync_folder(path.parent)
+    except OSError as error:  # by the name that was given, not by ours
+        raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -151,6 +159,7 @@ def check_digest(path: Path, *, required: bool) -> None:
             if required:
                 message = f"checkpoint '{path}' is not as it was written: it has no sha256; copy or download it again"
                 raise CheckpointError(message)
+            _check_by_the_one_beside(path)
             return
         end = place + len(_NO_DIGEST)
         told = content[place:end]
@@ -163,6 +172,34 @@ def check_digest(path: Path, *, required: bool) -> None:
             f"checkpoint '{path}' is not as it was written: its sha256 is {digest.hexdigest()[:16]}…, and it says "
             f"{told.decode(errors='replace')[:16]}…; copy or download it again"
         )
+
+
+def has_digest(path: Path) -> bool:
+    """Whether anything says what a file's bytes must be: itself, or the checksums beside it."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return _digest_place(content) is not None or bool(_digests_beside(path))
+
+
+def _check_by_the_one_beside(path: Path) -> None:
+    """A file of the first format has no digest of its own; a run's checkpoint has one beside it."""
+    known = _digests_beside(path)
+    if not known:
+        return
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest not in known:
+        raise CheckpointError(
+            f"checkpoint '{path}' is not as it was written: its sha256 is {digest[:16]}…, and '{CHECKSUM_FILE}' beside "
+            f"it says {known[0][:16]}…; copy it again, or use the checkpoint before it"
+        )
+
+
+def _digests_beside(path: Path) -> list[str]:
+    try:
+        known = json.loads(path.with_name(CHECKSUM_FILE).read_text(encoding="utf-8")).get(path.name, [])
+    except (OSError, ValueError, AttributeError):
+        return []
+    return [known] if isinstance(known, str) else list(known)
 
 
 def _digest_place(content: bytes | bytearray | mmap.mmap) -> int | None:
@@ -188,23 +225,43 @@ def _opened(path: Path) -> Any:
 def _describe_damage(path: Path, error: Exception) -> str:
     with path.open("rb") as file:
         start = file.read(_LENGTH_BYTES)
+    if path.suffix == ".pt2":
+        return (
+            f"'{path}' is a program of `export --format torch-export`, for torch.export.load; tag with the checkpoint"
+        )
     if start.startswith(_PICKLE_STARTS):
         return (
             f"'{path}' is a pickle, which can run any program when it is read; nothing in it was run. Where it holds "
             "weights of the authors' own training, `audio-dcls checkpoint convert` reads those alone"
         )
-    size = path.stat().st_size
-    header_bytes = int.from_bytes(start, "little")
-    if (
-        "not fully covered" in str(error)
-        or "MetadataIncompleteBuffer" in str(error)
-        or size < _LENGTH_BYTES + header_bytes
-    ):
-        return (
-            f"checkpoint '{path}' is truncated: it has {size} bytes, fewer than its header names; copy or download it "
-            "again"
-        )
+    size, wanted = path.stat().st_size, _promised_bytes(path)
+    if wanted is None:
+        return f"'{path}' is no safetensors file ({size} bytes); give a checkpoint of audio_dcls"
+    if size < wanted:
+        return f"checkpoint '{path}' is truncated: it has {size} of {wanted} bytes; copy or download it again"
+    if size > wanted:
+        return f"checkpoint '{path}' has {size - wanted} bytes more than its header names; copy or download it again"
     return f"checkpoint '{path}' cannot be read as safetensors ({error}); it may be damaged, restore a copy of it"
+
+
+def _promised_bytes(path: Path) -> int | None:
+    """Length of a file by its header, or as far as its header is there; None for what is no safetensors file."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+        start = file.read(1)
+        if path.stat().st_size == 0:
+            return _LENGTH_BYTES
+        if start not in (b"{", b"") or length > MAX_HEADER_BYTES:
+            return None
+        header = start + file.read(length - 1)
+    if len(header) < length:
+        return _LENGTH_BYTES + length
+    try:
+        entries = json.loads(header)
+        ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return path.stat().st_size
+    return _LENGTH_BYTES + length + max(ends, default=0)
 
 
 def is_ours(path: Path) -> bool:
