@@ -19,6 +19,7 @@ from audio_dcls.data.string_column import StringColumn
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import SEPARATOR, LabelSet
 
+SEGMENTS_MARK = b"# Segments csv"
 REQUIRED = ("id", "path", "start_s", "end_s", "labels", "split")
 DIGEST = "sha256"
 ROW = "row"
@@ -30,6 +31,7 @@ def read_manifest(path: Path, labels: LabelSet) -> ClipTable:
     Raises:
         ManifestError: see `Manifest.load`.
     """
+    _check_kind(path)
     header: list[str] = []
     rows = ClipRows(path, labels)
     for numbers, columns in read_csv(path):
@@ -38,6 +40,20 @@ def read_manifest(path: Path, labels: LabelSet) -> ClipTable:
             numbers, columns = numbers[1:], [column[1:] for column in columns]
         rows.add(numbers, dict(zip(header, columns, strict=True)))
     return rows.table(path.parent)
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse AudioSet's segments files, which begin with a comment that says what they are."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(SEGMENTS_MARK))
+    except OSError:
+        return  # reading it says why
+    if start == SEGMENTS_MARK:
+        raise ManifestError(
+            f"'{path}' is a segments file of AudioSet, not a manifest; make one of it: audio-dcls manifest audioset "
+            f"--audio DIR --segments {path} --out manifest.csv"
+        )
 
 
 def _check_header(path: Path, header: list[str]) -> list[str]:

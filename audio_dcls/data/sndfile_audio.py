@@ -94,6 +94,8 @@ def _opened(path: Path | EncodedSound) -> Iterator[soundfile.SoundFile]:
             yield sound
     except soundfile.SoundFileError as error:
         detail = getattr(error, "error_string", str(error)).removeprefix("Error : ").strip().rstrip(".")
+        if "does not exist" in detail:  # said of an MP3 file without a frame, which is there
+            detail = "no frame of sound in it"
         raise AudioFileError(
             f"{sound_name(path)} cannot be decoded ({detail}): it is damaged, truncated, or no sound libsndfile reads; "
             "fetch it again, or convert it to flac",

@@ -31,6 +31,8 @@ from audio_dcls.errors import ArgumentError, AudioFileError
 
 RawFormat = Literal["s16le", "f32le"]
 """Samples of a pipe: 16-bit integers or 32-bit floats, the lowest byte first."""
+MAX_FLOAT = 100.0
+"""Arrays of floating point above it are integers in disguise; loud mixtures reach some units."""
 RAW_BLOCK_S = 0.5
 """Samples of a pipe are taken as they come, at most this much at once."""
 _RAW_TYPES = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
@@ -119,6 +121,12 @@ class ArraySound:
                 f"`sound` (dtype {samples.dtype}) must be floating point with full scale at 1, or int16; convert it"
             )
         _check_rate(self.sample_rate_hz)
+        loudest = float(np.abs(samples).max()) if samples.dtype != np.int16 else 0.0
+        if MAX_FLOAT < loudest < math.inf:
+            raise ArgumentError(
+                f"`sound` reaches {loudest:g}, and floating point has full scale at 1; divide it by "
+                f"{FULL_SCALE_INT16}, or give it as int16"
+            )
         mono = samples.astype(np.float32)
         if samples.dtype == np.int16:
             mono *= np.float32(1 / FULL_SCALE_INT16)
@@ -209,6 +217,6 @@ def resampled_blocks(
 def _check_rate(sample_rate_hz: int) -> None:
     if sample_rate_hz not in FILE_RATES_HZ:
         raise ArgumentError(
-            f"`sample_rate_hz` (={sample_rate_hz}) must be {FILE_RATES_HZ[0]} to {FILE_RATES_HZ[-1]}; give the rate "
-            "the samples were taken at"
+            f"`sample_rate_hz` (={sample_rate_hz}) must be a whole number from {FILE_RATES_HZ[0]} to "
+            f"{FILE_RATES_HZ[-1]}; give the rate the samples were taken at"
         )

@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import typing
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -76,11 +77,7 @@ def write_events(path: str | Path, sounds: Iterable[SoundEvents], form: str | No
     chosen = event_form(path, form)
     rows = [(sound, event) for sound, events in sounds for event in events]
     named = list(dict.fromkeys(sound for sound, _ in rows))
-    if chosen == "audacity" and len(named) > 1:
-        raise ArgumentError(
-            f"'{path}' is a label track, which belongs to one sound, and there are events of {len(named)} "
-            f"('{named[0]}', '{named[1]}', ...); write one file a sound, or .csv, .jsonl or .tsv for all"
-        )
+    check_one_sound(path, named, form)
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -88,6 +85,45 @@ def write_events(path: str | Path, sounds: Iterable[SoundEvents], form: str | No
     except OSError as error:
         raise ArgumentError(f"'{path}' cannot be written: {error.strerror}; choose another place") from error
     return len(rows)
+
+
+def check_one_sound(path: str | Path, names: Sequence[str], form: str | None = None) -> None:
+    """Refuse a label track of several sounds.
+
+    Args:
+        path: file to be written.
+        names: of the sounds.
+        form: as of `write_events`.
+
+    Raises:
+        ArgumentError: it is one, or there is no such form.
+    """
+    if event_form(path, form) == "audacity" and len(names) > 1:
+        raise ArgumentError(
+            f"'{path}' is a label track, which belongs to one sound, and these are {len(names)} "
+            f"('{names[0]}', '{names[1]}', ...); write one file a sound, or .csv, .jsonl or .tsv for all"
+        )
+
+
+def check_replaceable(path: str | Path, form: str | None = None) -> None:
+    """Refuse to write over what is there and holds no events, such as a manifest.
+
+    Raises:
+        ArgumentError: it is such a file, or there is no such form.
+    """
+    target = Path(path)
+    if not target.is_file():
+        return
+    with target.open("rb") as file:
+        line = file.readline(4096).decode("utf-8", "replace").rstrip("\r\n")
+    is_ours = {
+        "csv": line == ",".join(CSV_COLUMNS),
+        "dcase": line == "\t".join(DCASE_COLUMNS),
+        "jsonl": line.startswith("{") and '"onset_s"' in line,
+        "audacity": re.fullmatch(r"[\d.]+\t[\d.]+\t.*", line) is not None,
+    }[event_form(path, form)]
+    if line and not is_ours:
+        raise ArgumentError(f"'{path}' is there and holds no events; it would be lost, so name another file")
 
 
 def _text(form: EventForm, rows: list[tuple[str, Event]]) -> str:

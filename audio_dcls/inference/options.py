@@ -5,6 +5,7 @@ Axis legend: C classes.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ TIMELINE_HOP_S = 1.0
 TIMELINE_ON = 0.5
 """Score that begins an event where no threshold is named."""
 FITTED = "fitted"
+LEAST_S = 0.01
+"""Shortest window and hop: every window costs as much as a whole clip."""
 Threshold = float | str | np.ndarray | None
 
 
@@ -47,9 +50,10 @@ class TagOptions:
     """Tags (and events) need this probability: one for all, 0 to 1; (C,) one a class; "fitted", those stored beside the
     weights; None for no threshold, and 0.5 for events."""
     window_s: float | None = None
-    """Length of a window, more than 0, at most the model's clip; the clip by default, 2 s for a timeline."""
+    """Length of a window, at least 0.01 s, at most the model's clip; the clip by default. By default events have
+    windows of 2 s of their own; named, it is that of both."""
     hop_s: float | None = None
-    """Time between starts of windows; the window by default, half of it for a timeline."""
+    """Time between starts of windows; the window by default, half of it for events."""
     pooling: Pooling = "mean"
     """How a sound's scores come from its windows'."""
     short: Short = "pad"
@@ -106,6 +110,16 @@ class Plan:
             self.timeline = options.timeline if isinstance(options.timeline, Timeline) else Timeline()
         self.chosen = None if options.classes is None else choose_classes(labels, options.classes)
         self.thresholds = _thresholds(options.threshold, len(labels), fitted)
+        self.of_clips: Plan | None = None
+        """Of the tags, where events have short windows that nobody named: tags keep those the model was trained on."""
+        if has_timeline and options.window_s is None:
+            self.of_clips = Plan(
+                dataclasses.replace(options, timeline=False, hop_s=None),
+                labels,
+                sample_rate_hz=sample_rate_hz,
+                clip_samples=clip_samples,
+                fitted=fitted,
+            )
 
     @property
     def event_thresholds(self) -> np.ndarray:
@@ -121,9 +135,10 @@ class Plan:
 
 def _samples(name: str, seconds: float, sample_rate_hz: int, limit: int, limit_name: str) -> int:
     num = round(seconds * sample_rate_hz) if math.isfinite(seconds) else 0
-    if not 1 <= num <= limit:
+    if not max(1, round(LEAST_S * sample_rate_hz)) <= num <= limit:
         raise ArgumentError(
-            f"`{name}` (={seconds:g}) must be more than 0 and at most {limit / sample_rate_hz:g} s, {limit_name}"
+            f"`{name}` (={seconds:g}) must be at least {LEAST_S:g} s and at most {limit / sample_rate_hz:g} s, "
+            f"{limit_name}"
         )
     return num
 

@@ -5,7 +5,7 @@ Axis legend: W windows, C classes, D features.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,13 +47,15 @@ class TagResult:
     """The file's, or the sound's name."""
     duration_s: float
     num_windows: int
+    """Of `windows`."""
     tags: tuple[Tag, ...]
     windows: WindowScores
+    """Where events were asked for, those they were found in."""
     events: tuple[Event, ...] | None = None
     """By onset; None where no timeline was asked for."""
-    embedding: np.ndarray | None = None
+    embedding: np.ndarray | None = field(default=None, repr=False)
     """(D,) float32, the mean over windows of what the classifier sees; None where it was not asked for."""
-    window_embeddings: np.ndarray | None = None
+    window_embeddings: np.ndarray | None = field(default=None, repr=False)
     """(W, D) float32; None where they were not asked for."""
 
     def to_json_dict(self) -> dict[str, Any]:

@@ -41,6 +41,8 @@ def find_sounds(inputs: Iterable[str], labels: LabelSet) -> list[Sound]:
 
 
 def _sounds(name: str, labels: LabelSet) -> list[Sound]:
+    if not name.strip():
+        raise ArgumentError("a SOUND is an empty name, perhaps an unset variable; name a file, folder or manifest")
     path = Path(name)
     if path.is_dir():
         files = [path / below for below in sounds_below(path, videos=True)]

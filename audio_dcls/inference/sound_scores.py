@@ -5,6 +5,9 @@ Axis legend: W windows, C classes, D features.
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
+
 import numpy as np
 
 from audio_dcls.inference.events import Event, find_events
@@ -87,3 +90,12 @@ class SoundScores:
             min_gap_s=timeline.min_gap_s,
             min_duration_s=timeline.min_duration_s,
         )
+
+
+def merge_results(results: Sequence[TagResult]) -> TagResult:
+    """One result of a sound: tags of the last, all else of the first.
+
+    Args:
+        results: of a plan, and of its `of_clips` where there is one.
+    """
+    return dataclasses.replace(results[0], tags=results[-1].tags)

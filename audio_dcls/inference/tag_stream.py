@@ -17,7 +17,7 @@ from audio_dcls.errors import ArgumentError, AudioFileError
 from audio_dcls.inference.backends import Backend
 from audio_dcls.inference.options import Plan
 from audio_dcls.inference.results import TagFailure, TagResult
-from audio_dcls.inference.sound_scores import SoundScores
+from audio_dcls.inference.sound_scores import SoundScores, merge_results
 from audio_dcls.inference.windows import WindowSplitter, fill_window
 
 WINDOWS_PER_BATCH = 4
@@ -34,8 +34,7 @@ class _Window:
 
 @dataclass(frozen=True)
 class _End:
-    sound: SoundScores
-    num_samples: int
+    cuts: _Cuts
 
 
 _Piece = _Window | _End | TagFailure
@@ -74,7 +73,7 @@ def tag_sounds(
                 _compute(batch, backend, plan)
                 for piece in batch:
                     if isinstance(piece, _End):
-                        yield piece.sound.result(piece.num_samples)
+                        yield piece.cuts.result()
                     elif isinstance(piece, TagFailure):
                         yield piece
         finally:  # who stops listening to a microphone does not wait for a batch of it
@@ -89,8 +88,7 @@ def _pieces(
 ) -> Iterator[_Piece]:
     """The windows of each sound, and its end or failure, until all are read or `stop` is set."""
     for sound in sounds:
-        scores = SoundScores(sound.name, plan)
-        splitter = WindowSplitter(plan.window_samples, plan.hop_samples)
+        cuts = _Cuts(sound.name, plan)
         on_block = None if watch is None else watch(sound)
         try:
             for block in resampled_blocks(sound, sample_rate_hz=plan.sample_rate_hz):
@@ -98,18 +96,50 @@ def _pieces(
                     return
                 if on_block is not None:
                     on_block(block)
-                for start, window in splitter.push(block):
-                    yield _Window(scores, start, _filled(window, plan))
+                yield from cuts.push(block)
         except AudioFileError as error:
             yield TagFailure(sound.name, error.reason, str(error))
             continue
-        if not splitter.num_samples:
+        if not cuts.num_samples:
             message = f"'{sound.name}' is shorter than one sample at {plan.sample_rate_hz} Hz; record it again"
             yield TagFailure(sound.name, "empty", message)
             continue
-        for start, window in splitter.finish():
-            yield _Window(scores, start, _filled(window, plan))
-        yield _End(scores, splitter.num_samples)
+        yield from cuts.finish()
+        yield _End(cuts)
+
+
+class _Cuts:
+    """A sound's windows: those of the plan, and those of its tags where they are others.
+
+    Args:
+        name: of the sound.
+        plan: what is wanted.
+    """
+
+    def __init__(self, name: str, plan: Plan) -> None:
+        plans = [plan] if plan.of_clips is None else [plan, plan.of_clips]
+        self.parts = [(SoundScores(name, p), WindowSplitter(p.window_samples, p.hop_samples)) for p in plans]
+
+    @property
+    def num_samples(self) -> int:
+        """Length of the sound so far."""
+        return self.parts[0][1].num_samples
+
+    def push(self, block: np.ndarray) -> Iterator[_Window]:
+        """Take the next samples, give the windows that they complete."""
+        for scores, splitter in self.parts:
+            for start, window in splitter.push(block):
+                yield _Window(scores, start, _filled(window, scores.plan))
+
+    def finish(self) -> Iterator[_Window]:
+        """Give the last windows."""
+        for scores, splitter in self.parts:
+            for start, window in splitter.finish():
+                yield _Window(scores, start, _filled(window, scores.plan))
+
+    def result(self) -> TagResult:
+        """The result once all windows are scored."""
+        return merge_results([scores.result(self.num_samples) for scores, _ in self.parts])
 
 
 def _filled(window: np.ndarray, plan: Plan) -> np.ndarray:

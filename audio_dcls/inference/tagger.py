@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from audio_dcls.data.sound_stream import ArraySound, FileSound, Sound
-from audio_dcls.errors import ArgumentError, AudioFileError
+from audio_dcls.errors import ArgumentError, AudioFileError, CheckpointError
 from audio_dcls.inference.backends import Backend, BackendName, Precision, build_backend, is_exported
 from audio_dcls.inference.options import Plan, TagOptions
 from audio_dcls.inference.results import TagFailure, TagResult
@@ -22,7 +22,7 @@ from audio_dcls.inference.tag_stream import WINDOWS_PER_BATCH, tag_sounds
 from audio_dcls.labels import LabelSet
 from audio_dcls.models.checkpoint import load_checkpoint
 from audio_dcls.models.find_checkpoint import model_file
-from audio_dcls.models.published import is_published_name, resolve_tagger
+from audio_dcls.models.published import is_published_name, nearest_name, resolve_tagger
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -185,6 +185,11 @@ class Tagger:
         plan = self.plan(**options)
         if windows_per_batch < 1:
             raise ArgumentError(f"`windows_per_batch` (={windows_per_batch}) must be at least 1")
+        if isinstance(sounds, str | Path | np.ndarray | torch.Tensor) or not isinstance(sounds, Iterable):
+            raise ArgumentError(
+                f"`sounds` (a {type(sounds).__name__}) must be several sounds, such as a list of paths; `tag` takes "
+                "one, and `sorted(Path(folder).rglob('*.wav'))` are those of a folder"
+            )
         heard = (as_sound(sound, None) for sound in sounds)
         return tag_sounds(heard, self.backend, plan, windows_per_batch=windows_per_batch, watch=watch)
 
@@ -246,12 +251,18 @@ def find_source(source: str | Path) -> Path:
     """The checkpoint file of a path, or of the name of published weights, which are fetched where they are not here.
 
     Raises:
+        ArgumentError: it is neither.
         CheckpointError: a folder holds no model.
         PretrainedError: published weights are neither here nor to be had, or are no tagger.
     """
+    if not isinstance(source, str | Path):
+        raise ArgumentError(f"`source` (={source!r}) must be a path, or a name of published weights")
     path = Path(source)
     if path.is_dir():
         return model_file(path)
     if path.exists() or not is_published_name(source):
+        near = None if path.exists() else nearest_name(str(source))
+        if near is not None:
+            raise CheckpointError(f"checkpoint '{source}' does not exist; did you mean the published weights '{near}'?")
         return path
     return resolve_tagger(str(source))

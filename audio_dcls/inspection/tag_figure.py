@@ -105,9 +105,13 @@ def check_figure_path(path: str | Path) -> None:
 
 
 def _drawn_classes(result: TagResult, windows: WindowScores, labels: LabelSet, num_curves: int) -> list[int]:
-    """The result's own tags, or the classes that any window scores highest where no tag reached its threshold."""
-    if result.tags:
-        return [labels.index(tag.id) for tag in result.tags[:num_curves]]
+    """Classes with events, then the result's tags; where there are neither, those that any window scores highest."""
+    with_events = [mid for mid, _ in _event_rows(result, [])]
+    if result.tags or with_events:
+        tags = [tag.id for tag in result.tags]
+        chosen = list(dict.fromkeys([*with_events, *tags]))[:num_curves]
+        ordered = sorted(chosen, key=lambda mid: tags.index(mid) if mid in tags else len(tags))
+        return [labels.index(mid) for mid in ordered]
     return [int(c) for c in np.argsort(-windows.scores.max(axis=0), kind="stable")[:num_curves]]
 
 

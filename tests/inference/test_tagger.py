@@ -16,9 +16,10 @@ import soxr
 import torch
 
 from audio_dcls.data.sound_stream import ArraySound
-from audio_dcls.errors import ArgumentError, AudioDclsError, AudioFileError
+from audio_dcls.errors import ArgumentError, AudioDclsError, AudioFileError, CheckpointError
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.inference import TagFailure, Tagger, Timeline
+from audio_dcls.inference.results import TagResult, WindowScores
 from audio_dcls.inference.windows import WindowSplitter, fill_window, pool_scores, window_starts
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
@@ -145,6 +146,18 @@ def test_a_timeline_has_short_windows_and_its_options(tagger: Tagger) -> None:
     few = tagger.tag(noise(6.0), sample_rate_hz=RATE_HZ, timeline=Timeline(min_duration_s=100.0), threshold=0.01)
     assert few.events == ()
     assert tagger.tag(noise(6.0), sample_rate_hz=RATE_HZ).events is None
+
+
+def test_events_leave_tags_as_they_are(tagger: Tagger) -> None:
+    sound = noise(6.0)
+    plain = tagger.tag(sound, sample_rate_hz=RATE_HZ)
+    with_events = tagger.tag(sound, sample_rate_hz=RATE_HZ, timeline=True, embeddings=True)
+    assert [tag.name for tag in with_events.tags] == [tag.name for tag in plain.tags]
+    np.testing.assert_allclose([t.score for t in with_events.tags], [t.score for t in plain.tags], atol=1e-5)
+    assert with_events.window_embeddings is not None
+    assert len(with_events.window_embeddings) == len(with_events.windows.scores) > len(plain.windows.scores)
+    named = tagger.tag(sound, sample_rate_hz=RATE_HZ, timeline=True, window_s=0.5)
+    assert named.tags == tagger.tag(sound, sample_rate_hz=RATE_HZ, window_s=0.5, hop_s=0.25).tags
 
 
 def test_embeddings_are_what_the_classifier_sees(checkpoint: Path, tagger: Tagger) -> None:
@@ -330,3 +343,29 @@ def test_filling_and_pooling_of_nothing_unknown() -> None:
         fill_window(np.ones(1), 3, "mirror")  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="noisy_or"):
         pool_scores(np.ones((1, 1)), "median")  # type: ignore[arg-type]
+
+
+def test_integers_in_disguise_and_names_that_are_nearly_right_are_told() -> None:
+    loud = 3e4 * np.sign(np.sin(np.arange(16_000, dtype=np.float32)))
+    with pytest.raises(
+        ArgumentError, match=r"reaches 30000, and floating point has full scale at 1; divide it by 32768"
+    ):
+        next(iter(ArraySound(loud, 16_000).blocks()))
+    next(iter(ArraySound(3 * np.ones(1600, dtype=np.float32), 16_000).blocks()))
+    with pytest.raises(ArgumentError, match=r"=44100.5\) must be a whole number"):
+        next(iter(ArraySound(loud / 3e4, 44_100.5).blocks()))  # type: ignore[arg-type]
+    with pytest.raises(CheckpointError, match=r"did you mean the published weights 'convnext_tiny-dcls'\?"):
+        Tagger.load("convnext_tiny_dcls")
+    with pytest.raises(ArgumentError, match=r"`source` \(=3\) must be a path"):
+        Tagger.load(3)  # type: ignore[arg-type]
+
+
+def test_a_printed_result_leaves_embeddings_out() -> None:
+    windows = WindowScores(np.zeros(1), np.ones(1), np.zeros((1, 2), dtype=np.float32))
+    assert "embedding" not in repr(TagResult("a.wav", 1.0, 1, (), windows, None, np.zeros(4), np.zeros((1, 4))))
+
+
+@pytest.mark.parametrize("sounds", ["folder", Path("a.wav"), None, np.zeros(16_000)])
+def test_one_sound_is_not_several(checkpoint: Path, sounds: Any) -> None:
+    with pytest.raises(ArgumentError, match="must be several sounds, such as a list of paths"):
+        Tagger.load(checkpoint).tag_many(sounds)
