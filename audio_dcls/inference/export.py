@@ -123,7 +123,7 @@ def export_checkpoint(
         num_bytes = sum(file.stat().st_size for file in files)
         for file in files:
             os.replace(file, path.with_name(file.name))
-    card_path = path.with_suffix(".md")
+    card_path = path.with_name(f"{path.name}.md")
     exported = Exported(path, card_path, format, num_bytes, info, parity, scores)
     write_atomically(card_path, _card(exported, loaded, int8, opset).encode())
     return exported
@@ -234,7 +234,8 @@ def _card(exported: Exported, loaded: LoadedCheckpoint, int8: bool, opset: int) 
     }
     if exported.scores:
         facts["mAP measured"] = (
-            f"{exported.scores['exported']:.4f}, the checkpoint's {exported.scores['checkpoint']:.4f}"
+            f"{exported.scores['exported']:.4f} of this file, {exported.scores['checkpoint']:.4f} of the checkpoint "
+            "on the same clips"
         )
     elif int8:
         facts["mAP measured"] = "not measured: what eight bits cost is not known"
@@ -245,5 +246,10 @@ def _card(exported: Exported, loaded: LoadedCheckpoint, int8: bool, opset: int) 
             f"`{METADATA_KEY}` in the file's metadata."
         )
     else:
-        use = graph_usage()
+        use = graph_usage(exported.info)
+        if exported.format == "openvino":
+            use += (
+                ' Compile it with `{"INFERENCE_PRECISION_HINT": "f32"}`: by itself OpenVINO computes in bfloat16 or '
+                "float16 where the device has it, and probabilities then differ by a tenth and more."
+            )
     return model_card(exported.info, facts, {"Use": use})

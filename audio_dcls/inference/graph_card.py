@@ -147,13 +147,15 @@ def model_card(info: GraphInfo, facts: Mapping[str, str], notes: Mapping[str, st
     return "\n".join(lines)
 
 
-def graph_usage() -> str:
+def graph_usage(info: GraphInfo) -> str:
     """What goes into a graph, and what comes out."""
     return (
         f"Input `{INPUT_NAME}`: float32 (batch, samples), both free; the spectrogram is computed inside. "
         f"Output `{OUTPUT_NAMES[0]}`: float32 (batch, classes). Output `{OUTPUT_NAMES[1]}`: float32 (batch, features), "
         "what the classifier was given. The classes in their order, the thresholds and the configs stand as JSON under "
-        f"`{METADATA_KEY}` in the file's metadata."
+        f"`{METADATA_KEY}` in the file's metadata. `audio-dcls tag` fills a shorter sound up with zeros to "
+        f"{info.clip_samples} samples, the clip the model was trained on, and cuts a longer one into windows of that "
+        "length, whose probabilities it averages; the graph takes what it is given as it is."
     )
 
 

@@ -39,7 +39,7 @@ def test_what_eight_bits_cost_is_measured_and_the_graph_tags(
     printed = json.loads(command_line("export", model_path, *options).stdout)
     assert printed["path"] == "convnext_atto-dcls-int8.onnx" and printed["parity"]["num_sounds"] == 1
     assert abs(printed["mAP"]["exported"] - printed["mAP"]["checkpoint"]) < 0.3
-    assert "mAP measured" in (tmp_path / "convnext_atto-dcls-int8.md").read_text()
+    assert "mAP measured" in (tmp_path / "convnext_atto-dcls-int8.onnx.md").read_text()
     tagged = [
         json.loads(command_line("tag", sound, "--checkpoint", checkpoint, "--json").stdout)
         for checkpoint in ("convnext_atto-dcls-int8.onnx", model_path)
