@@ -40,17 +40,34 @@ class PositionHistory:
         Raises:
             ArgumentError: the step is not later than the last.
         """
-        if self.steps and step <= self.steps[-1]:
-            raise ArgumentError(f"`step` (={step}) must be above that of the last record (={self.steps[-1]})")
-        self.steps.append(step)
+        record: dict[str, Tensor] = {}
         seen: set[int] = set()
         for name, layer in dcls_layers(model).items():
             if id(layer.positions) not in seen:
                 seen.add(id(layer.positions))
                 for kind, tensor in (("positions", layer.positions), ("spreads", layer.spreads)):
                     if tensor is not None:
-                        value = tensor.detach().to("cpu", torch.float32, copy=True)
-                        self._records.setdefault(_key(name, kind), []).append(value)
+                        record[_key(name, kind)] = tensor.detach().to("cpu", torch.float32, copy=True)
+        self.append(step, record)
+
+    def append(self, step: int, record: dict[str, Tensor]) -> None:
+        """Add a record as `tensors()` has them, without the axis of records.
+
+        Args:
+            step: above that of the record before.
+            record: `<layer>.positions` and `<layer>.spreads`, (M, O, I, D.., K), of the same layers at every call.
+
+        Raises:
+            ArgumentError: the step is not later than the last, or the layers are others.
+        """
+        if self.steps and step <= self.steps[-1]:
+            raise ArgumentError(f"`step` (={step}) must be above that of the last record (={self.steps[-1]})")
+        if self.steps and record.keys() != self._records.keys():
+            other = sorted(record.keys() ^ self._records.keys())[0]
+            raise ArgumentError(f"the record of step {step} is of another model: '{other}' is not in all of them")
+        self.steps.append(step)
+        for key, value in record.items():
+            self._records.setdefault(key, []).append(value)
 
     @property
     def names(self) -> list[str]:

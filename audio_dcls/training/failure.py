@@ -20,6 +20,7 @@ FAILED_EXIT_CODE = 2
 POLL_S = 0.25
 GRACE_S = 1.0
 """How long a process may take to notice by itself that another has failed."""
+JOIN_S = 5.0
 HEARING_S = 4.0
 """How long a failed process stays, so that the others hear of it before their launcher ends them."""
 
@@ -45,7 +46,8 @@ def failing_together(fabric: Any, on_failure: Callable[[str], None]) -> Iterator
     store: Any = distributed_c10d._get_default_store()
     finished = threading.Event()
     arguments = (store.clone(), fabric.global_rank, fabric.world_size, finished, on_failure)
-    threading.Thread(target=_end_with_the_failed, args=arguments, daemon=True).start()
+    watch = threading.Thread(target=_end_with_the_failed, args=arguments, daemon=True)
+    watch.start()
     try:
         yield
     except BaseException as error:
@@ -62,6 +64,7 @@ def failing_together(fabric: Any, on_failure: Callable[[str], None]) -> Iterator
         raise
     finally:
         finished.set()
+        watch.join(JOIN_S)  # a thread that is inside the store when Python ends would abort the process
 
 
 def _is_broken_connection(error: BaseException) -> bool:

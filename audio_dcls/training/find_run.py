@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from audio_dcls.errors import RunError
-from audio_dcls.models.published import is_published_name, resolve_tagger
+from audio_dcls.models.published import is_published_name, nearest_name, resolve_tagger
 from audio_dcls.models.tensor_file import MODEL_FILE
 from audio_dcls.settings import load_yaml
 from audio_dcls.training.run_dir import RunDir, StudyDir
@@ -76,11 +76,16 @@ def find_model(path: str | Path) -> Path:
         PretrainedError: published weights are neither here nor to be had.
     """
     name, path = str(path), Path(path)
+    if not name.strip():
+        raise RunError("the model is an empty name, perhaps an unset variable; give a study, run or checkpoint folder")
     if path.is_file() or (path / MODEL_FILE).is_file():
         return path if path.is_file() else path / MODEL_FILE
     if not path.exists():
         if is_published_name(name):
             return resolve_tagger(name)
+        near = nearest_name(name)
+        if near is not None:
+            raise RunError(f"'{path}' does not exist; did you mean the published weights '{near}'?")
         raise RunError(
             f"'{path}' does not exist; give a study, run or checkpoint folder, a {MODEL_FILE}, or a name of "
             "`audio-dcls models list`"

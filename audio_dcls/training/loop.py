@@ -14,6 +14,7 @@ from audio_dcls.data.clips import ClipDataset
 from audio_dcls.data.fetch_ahead import build_fetch_ahead
 from audio_dcls.data.loader import eval_loader, train_loader
 from audio_dcls.data.sampler import StepBatchSampler
+from audio_dcls.dcls.history_files import drop_records_after, write_record
 from audio_dcls.dcls.training import clamp_positions, count_outside
 from audio_dcls.errors import RunError
 from audio_dcls.evaluation.metrics import TaggingMetrics, tagging_metrics
@@ -127,6 +128,7 @@ class Trainer:
         first = self.fabric.is_global_zero
         with Logbook(self.run_dir, self.config, self.seed, self.first_step, is_first=first) as book:
             book.status(state="running", seed=self.seed, step=self.first_step, num_steps=self.num_steps)
+            self._begin_positions()
             batches = iter(self._train_batches())
             for step in range(self.first_step, self.num_steps):
                 known = set(self.failed)
@@ -137,6 +139,7 @@ class Trainer:
                     yield events.StepSkipped(step + 1, self.run_dir.nonfinite_path(step + 1))
                     done = StepDone.skipped(step + 1, (step + 1) / self.steps_per_epoch)
                 yield done
+                self._record_positions(step + 1)
                 if self._evaluates_after(step + 1):
                     metrics = self.evaluate(self.watched_set)
                     book.record_scores(metrics, done.step, done.epoch)
@@ -277,6 +280,18 @@ class Trainer:
         )
         self._log_step(done, book)
         return done
+
+    def _begin_positions(self) -> None:
+        """Forget where the elements were after the checkpoint that this goes on from."""
+        if self.fabric.is_global_zero:
+            drop_records_after(self.run_dir.positions_folder, self.first_step)
+        if self.first_step == 0:
+            self._record_positions(0)
+
+    def _record_positions(self, step: int) -> None:
+        """After every epoch, remember where the elements are."""
+        if self.fabric.is_global_zero and (step % self.steps_per_epoch == 0 or step == self.num_steps):
+            write_record(self.run_dir.positions_folder, self.raw_model, step)
 
     def _log_step(self, done: StepDone, book: Logbook) -> None:
         if done.step % self.config.loop.log_every_steps and done.step != self.num_steps:

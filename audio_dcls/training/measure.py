@@ -19,7 +19,7 @@ from audio_dcls.data.audit_rules import AuditRules, judge
 from audio_dcls.data.check import check_clips
 from audio_dcls.data.check_journal import CheckJournal, known_reports
 from audio_dcls.data.clip_table import ClipTable
-from audio_dcls.data.clips import Batch
+from audio_dcls.data.clips import Batch, ClipDataset
 from audio_dcls.data.config import DataConfig
 from audio_dcls.data.loader import eval_loader
 from audio_dcls.data.manifest import Clip, Manifest
@@ -157,6 +157,7 @@ def measure_study(
     save_logits: Path | None = None,
     fit: bool = False,
     on_progress: Callable[[int], None] | None = None,
+    on_predictions: Callable[[RunDir, Predictions, ClipDataset], None] | None = None,
 ) -> StudyScores:
     """Evaluate the newest checkpoint of each run, or the best, and write `eval/per_class.csv` beside it.
 
@@ -169,6 +170,7 @@ def measure_study(
         save_logits: HDF5 file to write the logits of one run to, for `distillation.file`.
         fit: fit a threshold for each class on these clips, and store them in the checkpoints.
         on_progress: called with the number of clips done since the last call.
+        on_predictions: called with each run, its predictions, and the clips they are of, as the model hears them.
 
     Raises:
         EvaluationError: no clip to measure on, a run's classes are not the study's, several runs' logits for one file,
@@ -195,6 +197,8 @@ def measure_study(
             raise EvaluationError(f"run '{run.path}' has other classes than '{runs[0].path}'; measure them apart")
         loader = eval_loader(dataset, config.loop.eval_batch, num_workers=config.data.num_workers)
         predictions = _predict(checkpoint, _counted(loader, on_progress), usable, save_logits)
+        if on_predictions is not None:
+            on_predictions(run, predictions, dataset)
         clip_ids = dataset.clips.ids.take(predictions.indices).to_list()
         metrics = tagging_metrics(predictions.targets, predictions.scores, clip_ids)
         trained_hash = _trained_hash(checkpoint.info) if is_own else None

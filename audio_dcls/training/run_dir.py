@@ -14,6 +14,7 @@
         nonfinite/step-00000007.json  clips of a step whose loss or gradient was not finite
         checkpoints/step-00000120/{model.safetensors, state.safetensors, checksums.json}; last.safetensors where the
                              model is an average
+        positions/step-00000068.safetensors  where the elements were after each epoch; with DCLS
         best/model.safetensors  of the highest mAP on the validation splits, where there are some
         eval/per_class.csv
 """
@@ -74,6 +75,11 @@ class RunDir:
     def best_folder(self) -> Path:
         """Folder of the model that did best on the validation splits, where the config names some."""
         return self.path / "best"
+
+    @property
+    def positions_folder(self) -> Path:
+        """Folder of records of where the elements of DCLS layers were (`audio_dcls.dcls.history_files`)."""
+        return self.path / "positions"
 
     @property
     def eval_folder(self) -> Path:

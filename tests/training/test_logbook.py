@@ -37,6 +37,7 @@ def test_a_run_that_goes_on_forgets_the_steps_after_its_checkpoint(tmp_path: Pat
     write(run_dir, config, 0, {1: 3.0, 2: 2.0, 3: 9.0})
     with (run_dir.path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4, "lo')
+    time.sleep(1.1)  # event files are ordered by the second in their names, and a resumed run never begins within one
     write(run_dir, config, 2, {3: 1.0, 4: math.nan})
     lines = [json.loads(line) for line in (run_dir.path / "metrics.jsonl").read_text().splitlines()]
     assert [(line["step"], line["loss"]) for line in lines] == [(1, 3.0), (2, 2.0), (3, 1.0), (4, None)]

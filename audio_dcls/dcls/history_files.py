@@ -1,0 +1,72 @@
+"""Records of positions on disk: one small file each, so that a history survives kills and costs next to nothing.
+
+::
+
+    FOLDER/step-00000068.safetensors   `<layer>.positions` and `<layer>.spreads` of every set that layers share
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import nn
+
+from audio_dcls.dcls.history import PositionHistory
+from audio_dcls.dcls.training import dcls_layers
+from audio_dcls.errors import ArgumentError
+
+_FILE = re.compile(r"step-(\d{8})\.safetensors")
+
+
+def write_record(folder: Path, model: nn.Module, step: int) -> Path | None:
+    """Write where the elements of a model are now.
+
+    Args:
+        folder: made if it is not there.
+        model: any.
+        step: optimiser steps done.
+
+    Returns:
+        The file; None where the model has no DCLS layer.
+    """
+    if not dcls_layers(model):
+        return None
+    history = PositionHistory()
+    history.record(model, step)
+    tensors = {name: tensor[0] for name, tensor in history.tensors().items() if name != "steps"}
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{step:08d}.safetensors"
+    temporary = path.with_suffix(".tmp")
+    safetensors.torch.save_file(tensors, temporary)
+    os.replace(temporary, path)
+    return path
+
+
+def drop_records_after(folder: Path, step: int) -> None:
+    """Forget records of later steps: a run that goes on from an earlier one writes them anew."""
+    for path in folder.glob("step-*.safetensors"):
+        found = _FILE.fullmatch(path.name)
+        if found is not None and int(found[1]) > step:
+            path.unlink()
+
+
+def read_history(folder: Path) -> PositionHistory:
+    """All records of a folder, by step; none where there is no such folder.
+
+    Raises:
+        ArgumentError: a file is damaged, or is of another model.
+    """
+    history = PositionHistory()
+    for path in sorted(folder.glob("step-*.safetensors")):
+        found = _FILE.fullmatch(path.name)
+        if found is None:
+            continue
+        try:
+            history.append(int(found[1]), safetensors.torch.load_file(path))
+        except (SafetensorError, OSError) as error:
+            raise ArgumentError(f"'{path}' is no record of positions ({error}); remove it") from error
+    return history
