@@ -1,0 +1,90 @@
+"""Which classes a tagger hears together: by mistake, and as they are labelled.
+
+Axes: N clips, C classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from audio_dcls.errors import EvaluationError
+
+
+def confusion(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Mean score of a class on clips of another that are not labelled with it.
+
+    Args:
+        targets: (N, C), 0 or 1.
+        scores: (N, C), probabilities.
+
+    Returns:
+        (C, C): entry (i, j) is the mean score of j over clips that have i and not j; NaN where there is none, and on
+        the diagonal.
+
+    Raises:
+        EvaluationError: the shapes differ.
+
+    >>> confusion(np.array([[1, 0], [0, 1]]), np.array([[0.9, 0.4], [0.2, 0.8]]))
+    array([[nan, 0.4],
+           [0.2, nan]])
+    """
+    _check(targets, scores)
+    has = targets.astype(float)
+    lacks = 1 - has
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = (has.T @ (lacks * scores)) / (has.T @ lacks)
+    np.fill_diagonal(found, np.nan)
+    return found
+
+
+def co_occurrence(amounts: np.ndarray) -> np.ndarray:
+    """How much of a class comes with another.
+
+    Args:
+        amounts: (N, C), targets for the true one, scores for the learned one.
+
+    Returns:
+        (C, C): entry (i, j) is sum(a_i a_j) / sum(a_i) over clips, which for targets is the share of the clips of i
+        that also have j; NaN in the rows of classes without any, and on the diagonal.
+
+    >>> co_occurrence(np.array([[1, 1], [1, 0]]))
+    array([[nan, 0.5],
+           [1. , nan]])
+    """
+    values = amounts.astype(float)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = (values.T @ values) / values.sum(axis=0)[:, None]
+    np.fill_diagonal(found, np.nan)
+    return found
+
+
+def worst_missed(targets: np.ndarray, scores: np.ndarray, most: int) -> list[tuple[int, int]]:
+    """Labelled pairs of the lowest scores, one a clip.
+
+    Args:
+        targets: (N, C), 0 or 1.
+        scores: (N, C), probabilities.
+        most: pairs at most.
+
+    Returns:
+        (clip, class), worst first.
+
+    Raises:
+        EvaluationError: the shapes differ.
+
+    >>> worst_missed(np.array([[1, 1], [0, 1]]), np.array([[0.2, 0.1], [0.0, 0.3]]), most=5)
+    [(0, 1), (1, 1)]
+    """
+    _check(targets, scores)
+    clips, classes = np.nonzero(targets)
+    found: dict[int, int] = {}
+    for place in np.argsort(scores[clips, classes], kind="stable"):
+        found.setdefault(int(clips[place]), int(classes[place]))
+        if len(found) == most:
+            break
+    return list(found.items())
+
+
+def _check(targets: np.ndarray, scores: np.ndarray) -> None:
+    if targets.shape != scores.shape or targets.ndim != 2:
+        raise EvaluationError(f"`targets` {targets.shape} and `scores` {scores.shape} must both be (N, C)")
