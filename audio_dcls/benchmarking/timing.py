@@ -41,16 +41,21 @@ def time_interleaved(
     names = list(calls)
     times_ms: dict[str, list[float]] = {name: [] for name in names}
     num_calls = dict.fromkeys(names, 1)
-    for round_index in range(-num_warmups, num_rounds):
-        shift = round_index % len(names)
-        for name in names[shift:] + names[:shift]:
-            if on_call is not None:
-                on_call(name, round_index)
-            sample_ms = _sample_ms(calls[name], num_calls[name], device, clock)
-            if round_index >= 0:
-                times_ms[name].append(sample_ms)
-            else:
-                num_calls[name] = max(1, math.ceil(min_sample_ms / sample_ms))
+    gc.collect()
+    gc.freeze()  # the garbage of each sample is collected before the next, without going through all that was there
+    try:
+        for round_index in range(-num_warmups, num_rounds):
+            shift = round_index % len(names)
+            for name in names[shift:] + names[:shift]:
+                if on_call is not None:
+                    on_call(name, round_index)
+                sample_ms = _sample_ms(calls[name], num_calls[name], device, clock)
+                if round_index >= 0:
+                    times_ms[name].append(sample_ms)
+                else:
+                    num_calls[name] = max(1, math.ceil(min_sample_ms / sample_ms))
+    finally:
+        gc.unfreeze()
     return times_ms
 
 

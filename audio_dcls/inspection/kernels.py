@@ -1,0 +1,203 @@
+"""The kernels that elements build: what they look like, where their energy lies, what they pass (thesis, chapter 2).
+
+Axis legend: C channels, S0 and S1 taps along frequency and time, K elements.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse
+
+from audio_dcls.dcls.conv import DclsConv
+from audio_dcls.errors import ArgumentError
+from audio_dcls.inspection.print_style import COLOURS, DIVERGING, SEQUENTIAL, head, new_figure, tidy
+
+GRID_COLUMNS = 6
+SHOWN_ENERGY = 0.999
+"""Share of the energy that the drawn part of the kernels holds."""
+LEAST_TAPS = 3
+
+
+def dense_kernels(layer: DclsConv) -> np.ndarray:
+    """The kernels of a depthwise layer, (C, S0, S1), float64.
+
+    Raises:
+        ArgumentError: the layer is not depthwise over two axes.
+    """
+    if not layer.is_depthwise or len(layer.kernel_size) != 2:
+        raise ArgumentError(
+            f"`layer` ({layer}) must be depthwise over two axes; others have no kernel a channel to draw"
+        )
+    with torch.no_grad():
+        return layer.dense_kernel()[:, 0].double().cpu().numpy()
+
+
+def radial_energy(kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of the squared weights at each distance from the centre.
+
+    Args:
+        kernels: (C, S0, S1).
+
+    Returns:
+        Distances 0, 1, 2, … in taps, and the share of the energy within half a tap of each; the shares sum to 1.
+
+    >>> ring = np.zeros((1, 5, 5)); ring[0, 0, 2] = ring[0, 4, 2] = 1.0
+    >>> radial_energy(ring)[1].tolist()
+    [0.0, 0.0, 1.0, 0.0]
+    """
+    rows, columns = (np.arange(size) - size // 2 for size in kernels.shape[1:])
+    distances = np.rint(np.hypot(rows[:, None], columns[None, :])).astype(int)
+    energy = np.square(kernels).sum(axis=0)
+    shares = np.bincount(distances.ravel(), weights=energy.ravel()) / energy.sum()
+    return np.arange(len(shares)), shares
+
+
+def mean_spectrum(kernels: np.ndarray, size: int = 64) -> np.ndarray:
+    """Mean over channels of the magnitude of the kernels' Fourier transform, zero frequency in the middle.
+
+    Args:
+        kernels: (C, S0, S1).
+        size: of the transform along both axes, at least the kernel's.
+
+    Shape:
+        (size, size)
+    """
+    return np.fft.fftshift(np.abs(np.fft.fft2(kernels, (size, size))).mean(axis=0))
+
+
+def draw_kernels(layer: DclsConv, title: str, facts: str, channels: tuple[int, ...] | None = None) -> Figure:
+    """Kernels of some channels, with their elements' centres and one-spread ellipses.
+
+    Args:
+        layer: depthwise over frequency and time.
+        title: of the layer, for people.
+        facts: what model and seed it is of.
+        channels: which; the eighteen of largest norm by default.
+
+    Raises:
+        ArgumentError: the layer is of another kind, or has no such channel.
+    """
+    kernels = dense_kernels(layer)
+    if channels is None:
+        channels = largest_channels(layer)
+    unknown = [channel for channel in channels if not 0 <= channel < len(kernels)]
+    if unknown or not channels:
+        raise ArgumentError(f"`channels` (={channels}) must be of 0 to {len(kernels) - 1}, at least one")
+    rows = -(-len(channels) // GRID_COLUMNS)
+    figure = new_figure(rows, row_inches=1.25)
+    panels = figure.subplots(rows, GRID_COLUMNS, squeeze=False).ravel()
+    for panel in panels[len(channels) :]:
+        panel.set_axis_off()
+    reach = _shown_taps(kernels[list(channels)])
+    for panel, channel in zip(panels, channels, strict=False):
+        _draw_one(panel, layer, kernels[channel], channel)
+        panel.set_xlim(-reach - 0.5, reach + 0.5)
+        panel.set_ylim(-reach - 0.5, reach + 0.5)
+    for row in range(rows):
+        panels[row * GRID_COLUMNS].set_ylabel("frequency", fontsize=6)
+    for panel in panels[max(0, len(channels) - GRID_COLUMNS) : len(channels)]:
+        panel.set_xlabel("time, taps", fontsize=6)
+    shown = f"middle {2 * reach + 1} taps, {100 * SHOWN_ENERGY:g} % of the energy"
+    head(figure, f"Kernels of {title}, by channel", f"{facts}; {shown}")
+    return figure
+
+
+def largest_channels(layer: DclsConv, most: int = 3 * GRID_COLUMNS) -> tuple[int, ...]:
+    """Channels whose kernels have the largest norms, in the order of the channels.
+
+    Raises:
+        ArgumentError: the layer is not depthwise over two axes.
+    """
+    norms = np.square(dense_kernels(layer)).sum(axis=(1, 2))
+    return tuple(sorted(int(c) for c in np.argsort(-norms)[:most]))
+
+
+def element_rows(layer: DclsConv, channels: tuple[int, ...]) -> list[dict[str, Any]]:
+    """A row an element of some channels: its weight, its position and its effective spread along both axes, in taps."""
+    positions = layer.positions.detach().cpu().double().numpy()[:, :, 0]
+    spreads = layer.form.effective_spreads(layer.spreads)
+    widths = None if spreads is None else spreads.detach().cpu().double().numpy()[:, :, 0]
+    weights = layer.weight.detach().cpu().double().numpy()[:, 0]
+    return [
+        {
+            "channel": channel,
+            "element": element,
+            "weight": float(weights[channel, element]),
+            "frequency": float(positions[0, channel, element]),
+            "time": float(positions[1, channel, element]),
+            "frequency_spread": None if widths is None else float(widths[0, channel, element]),
+            "time_spread": None if widths is None else float(widths[1, channel, element]),
+        }
+        for channel in channels
+        for element in range(weights.shape[1])
+    ]
+
+
+def _shown_taps(kernels: np.ndarray) -> int:
+    """Taps from the centre within which nearly all energy of all kernels lies, at least 3."""
+    energy = np.square(kernels).sum(axis=0)
+    rows, columns = (np.abs(np.arange(size) - size // 2) for size in energy.shape)
+    distances = np.maximum(rows[:, None], columns[None, :])
+    inside = np.cumsum(np.bincount(distances.ravel(), weights=energy.ravel())) / energy.sum()
+    return max(LEAST_TAPS, int(np.searchsorted(inside, SHOWN_ENERGY)) + 1)
+
+
+def _draw_one(panel: Any, layer: DclsConv, kernel: np.ndarray, channel: int) -> None:
+    first = [-(size // 2) for size in kernel.shape]
+    extent = (first[1] - 0.5, first[1] + kernel.shape[1] - 0.5, first[0] - 0.5, first[0] + kernel.shape[0] - 0.5)
+    most = max(float(np.abs(kernel).max()), 1e-12)
+    panel.imshow(kernel, origin="lower", extent=extent, cmap=DIVERGING, vmin=-most, vmax=most, interpolation="nearest")
+    positions = layer.positions.detach().cpu().double().numpy()[:, channel, 0].reshape(2, -1)
+    spreads = layer.form.effective_spreads(layer.spreads)
+    panel.plot(positions[1], positions[0], ".", color="black", markersize=1.6)
+    if spreads is not None:
+        widths = spreads.detach().cpu().double().numpy()[:, channel, 0].reshape(2, -1)
+        for place in range(positions.shape[1]):
+            centre = (positions[1, place], positions[0, place])
+            panel.add_patch(
+                Ellipse(
+                    centre, 2 * widths[1, place], 2 * widths[0, place], fill=False, linewidth=0.35, edgecolor="black"
+                )
+            )
+    panel.set_title(f"{channel}", fontsize=6, pad=1.5)
+    panel.tick_params(labelsize=5, width=0.4, length=1.5, pad=1)
+    for spine in panel.spines.values():
+        spine.set_linewidth(0.4)
+
+
+def draw_energy(layers: dict[str, DclsConv], facts: str) -> Figure:
+    """Where the energy of the kernels lies by distance, and the kernels' mean in frequency space.
+
+    Args:
+        layers: depthwise ones, by what they are called.
+        facts: what model and seed they are of.
+    """
+    figure = new_figure(1, row_inches=2.6)
+    by_distance, spectrum = figure.subplots(1, 2)
+    spectra = []
+    for index, (name, layer) in enumerate(layers.items()):
+        kernels = dense_kernels(layer)
+        distances, shares = radial_energy(kernels)
+        by_distance.plot(
+            distances, shares, "o-", markersize=2.5, linewidth=1.1, color=COLOURS[index % len(COLOURS)], label=name
+        )
+        norms = np.sqrt(np.square(kernels).sum(axis=(1, 2), keepdims=True))
+        spectra.append(mean_spectrum(kernels / np.maximum(norms, 1e-12)))
+    tidy(by_distance, x="distance from the centre, taps", y="share of energy")
+    by_distance.legend(fontsize=6, frameon=False)
+    image = spectrum.imshow(np.mean(spectra, axis=0), origin="lower", cmap=SEQUENTIAL, extent=(-0.5, 0.5, -0.5, 0.5))
+    tidy(
+        spectrum,
+        x="modulation along time, cycles a tap",
+        y="along frequency, cycles a tap",
+        title="mean magnitude, all layers",
+    )
+    bar = figure.colorbar(image, ax=spectrum, fraction=0.046)
+    bar.ax.tick_params(labelsize=6)
+    bar.set_label("magnitude, kernels of norm 1", fontsize=6)
+    head(figure, "Energy of the kernels", facts)
+    return figure

@@ -1,0 +1,201 @@
+"""How fast elements move during training, and whether they wander or go somewhere (thesis, figures 2.11 and 6.2).
+
+Axis legend: R records, M axes, E elements, L lags.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.stats
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from audio_dcls.errors import ArgumentError
+from audio_dcls.inspection.print_style import COLOURS, head, legend, new_figure, tidy
+
+MANY_DECADES = 100.0
+"""Over an axis longer than this only powers of ten have numbers."""
+
+
+@dataclass(frozen=True)
+class BrownianTest:
+    """Positions compared with a Brownian motion whose steps have the same variances."""
+
+    ratio: float
+    """Mean squared way from start to end over the sum of mean squared steps: 1 for a Brownian motion, more where steps
+    keep their direction, less where they are drawn back."""
+    statistic: float
+    """Its distance from 1 in standard errors; standard normal for a Brownian motion of many elements."""
+    p_value: float
+    """Two-sided."""
+    exponent: float
+    """a of "mean squared way grows with the lag to the power of a": 1 for a Brownian motion, 2 for straight ways."""
+    num_elements: int
+    num_steps: int
+
+
+def speeds(positions: np.ndarray, epochs: np.ndarray) -> np.ndarray:
+    """Mean speed of the elements between records, in taps an epoch.
+
+    Args:
+        positions: (R, M, E).
+        epochs: (R,) at the records, ascending.
+
+    Shape:
+        (R - 1,)
+
+    Raises:
+        ArgumentError: there are fewer than two records.
+
+    >>> speeds(np.array([[[0.0], [0.0]], [[3.0], [4.0]], [[3.0], [4.0]]]), np.array([0.0, 2.0, 3.0]))
+    array([2.5, 0. ])
+    """
+    _check_records(positions, 2)
+    ways = np.linalg.norm(np.diff(positions, axis=0), axis=1).mean(axis=1)
+    return ways / np.diff(epochs)
+
+
+def mean_squared_ways(positions: np.ndarray) -> np.ndarray:
+    """Mean squared way over every lag, from all starts, in square taps: (R, M, E) -> (R - 1,)."""
+    _check_records(positions, 2)
+    lags = range(1, len(positions))
+    return np.array([np.square(positions[lag:] - positions[:-lag]).sum(axis=1).mean() for lag in lags])
+
+
+def brownian_test(positions: np.ndarray) -> BrownianTest:
+    """Compare positions with a Brownian motion of the same step variances.
+
+    Where the steps of an element are independent with mean zero, as a Brownian motion's are, the squared way from start
+    to end is on average the sum of the squared steps, whatever each step's variance. Elements are taken to be
+    independent of each other, with as many degrees of freedom as axes: the squared way of one, over its expectation, is
+    then a mean of M squared normal variables, of variance 2 / M.
+
+    Args:
+        positions: (R, M, E) with R at least 3.
+
+    Raises:
+        ArgumentError: there are fewer than three records, or nothing moved.
+
+    >>> rng = np.random.default_rng(0)
+    >>> found = brownian_test(rng.standard_normal((20, 2, 4000)).cumsum(axis=0))
+    >>> abs(found.statistic) < 3, round(found.exponent, 1)
+    (True, 1.0)
+    """
+    _check_records(positions, 3)
+    num_steps, num_axes, num_elements = len(positions) - 1, positions.shape[1], positions.shape[2]
+    squared_steps = np.square(np.diff(positions, axis=0)).mean(axis=2)  # (R - 1, M)
+    expected = squared_steps.sum(axis=0)
+    if not (expected > 0).all():
+        raise ArgumentError("the positions did not move along every axis, so there is no motion to test; train them")
+    way = np.square(positions[-1] - positions[0])  # (M, E)
+    ratio = float((way.mean(axis=1) / expected).mean())
+    error = math.sqrt(2 / (num_axes * num_elements))
+    statistic = (ratio - 1) / error
+    squared = mean_squared_ways(positions)
+    lags = np.arange(1, len(squared) + 1)
+    half = max(2, len(lags) // 2)  # later lags have few starts
+    exponent = float(np.polyfit(np.log(lags[:half]), np.log(squared[:half]), 1)[0])
+    return BrownianTest(
+        ratio=ratio,
+        statistic=statistic,
+        p_value=float(2 * scipy.stats.norm.sf(abs(statistic))),
+        exponent=exponent,
+        num_elements=num_elements,
+        num_steps=num_steps,
+    )
+
+
+def draw_speeds(
+    histories: Mapping[str, np.ndarray],
+    epochs: np.ndarray,
+    titles: Mapping[str, str],
+    facts: str,
+    rates: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> Figure:
+    """Mean speed of each set per epoch, beside the learning rate.
+
+    Args:
+        histories: (R, M, E) by set name.
+        epochs: (R,) at the records.
+        titles: of the sets, by name.
+        facts: what model, seed and data it is of.
+        rates: epochs and learning rates at them.
+
+    Raises:
+        ArgumentError: there are fewer than two records.
+    """
+    figure = new_figure(1, row_inches=2.8)
+    panel = figure.subplots()
+    middles = (epochs[1:] + epochs[:-1]) / 2
+    for index, (name, positions) in enumerate(histories.items()):
+        colour = COLOURS[index % len(COLOURS)]
+        panel.plot(
+            middles,
+            speeds(positions, epochs),
+            "o-",
+            color=colour,
+            markersize=3,
+            linewidth=1.2,
+            label=titles.get(name, name),
+        )
+    tidy(panel, x="epoch", y="mean speed, taps an epoch")
+    panel.set_ylim(bottom=0)
+    if rates is not None:
+        beside = panel.twinx()
+        beside.plot(*rates, color="#888888", linewidth=0.9, linestyle="--", label="learning rate")
+        tidy(beside, y="learning rate")
+        beside.set_ylim(bottom=0)
+        beside.spines["right"].set_visible(True)
+        legend(beside, loc="upper right")
+    legend(panel, loc="upper left")
+    head(figure, "Speed of the positions", facts)
+    return figure
+
+
+def draw_brownian(histories: Mapping[str, np.ndarray], titles: Mapping[str, str], facts: str) -> Figure:
+    """Mean squared way over the lag of each set, beside that of a Brownian motion of the same step variances.
+
+    Raises:
+        ArgumentError: there are fewer than three records, or nothing moved.
+    """
+    columns = min(len(histories), 2)
+    rows = -(-len(histories) // columns)
+    figure = new_figure(rows, row_inches=2.0)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels[len(histories) :]:
+        panel.set_axis_off()
+    for panel, (name, positions) in zip(panels, histories.items(), strict=False):
+        found = brownian_test(positions)
+        squared = mean_squared_ways(positions)
+        lags = np.arange(1, len(squared) + 1)
+        steps = np.square(np.diff(positions, axis=0)).sum(axis=1).mean(axis=1)
+        panel.plot(lags, squared, "o-", color=COLOURS[0], markersize=2.5, linewidth=1.2, label="learned")
+        panel.plot(lags, lags * steps.mean(), color="#888888", linestyle="--", linewidth=0.9, label="Brownian")
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        _plain_ticks(panel.xaxis, len(lags))
+        _plain_ticks(panel.yaxis, float(squared.max() / squared.min()))
+        title = f"{titles.get(name, name)}: ratio {found.ratio:.2f}, z {found.statistic:+.1f}"
+        tidy(panel, x="records (epochs) apart", y="mean squared way, taps²", title=title)
+    legend(panels[0])
+    head(figure, "Do the positions wander, or go somewhere?", facts)
+    return figure
+
+
+def _plain_ticks(axis: Axis, ratio: float) -> None:
+    """Numbers as people write them on a logarithmic axis, however short it is."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if ratio < MANY_DECADES else (1.0,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def _check_records(positions: np.ndarray, least: int) -> None:
+    if positions.ndim != 3 or len(positions) < least:
+        raise ArgumentError(
+            f"`positions` (shape {positions.shape}) must be (records, axes, elements) with at least {least} records"
+        )

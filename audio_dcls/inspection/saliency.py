@@ -1,0 +1,220 @@
+"""Which parts of a spectrogram speak for a tag, and whether they do (thesis, section 6.8).
+
+Axes: N spectrograms, H bands, W frames, C classes, P steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from scipy.integrate import trapezoid
+from torch import Tensor, nn
+
+from audio_dcls.errors import ArgumentError
+from audio_dcls.frontend import FrontendConfig
+from audio_dcls.inspection.print_style import COLOURS, SEQUENTIAL, head, legend, new_figure, tidy
+from audio_dcls.inspection.receptive_field import hz_axis
+
+Logits = Callable[[Tensor], Tensor]
+"""(N, 1, H, W) normalised spectrograms to (N, C)."""
+NUM_STEPS = 16
+PATH_STEPS = 24
+"""Points of the integral from silence to the clip."""
+SHOWN_QUANTILE = 0.995
+"""Saliency above it is drawn as much as at it: one cell would hide the rest."""
+BATCH = 8
+SPARSE_TICKS_HZ = (500, 2000, 8000)
+"""Of panels too low for more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Score of a tag while cells are put in, or taken out, most salient first (Petsiuk et al., RISE, 2018)."""
+
+    fractions: np.ndarray
+    """(P + 1,) of the cells, 0 to 1."""
+    insertion: np.ndarray
+    """(P + 1,) probabilities, from silence to the whole clip."""
+    deletion: np.ndarray
+    """(P + 1,) probabilities, from the whole clip to silence."""
+
+    @property
+    def insertion_area(self) -> float:
+        """0 to 1, high where the salient cells alone make the tag."""
+        return float(trapezoid(self.insertion, self.fractions))
+
+    @property
+    def deletion_area(self) -> float:
+        """0 to 1, low where the tag goes with the salient cells."""
+        return float(trapezoid(self.deletion, self.fractions))
+
+
+def grad_cam(logits: nn.Module, layer: nn.Module, spectrogram: Tensor, class_index: int) -> np.ndarray:
+    """Grad-CAM (Selvaraju et al., 2017) at a layer, by captum, spread over the spectrogram's cells.
+
+    Args:
+        logits: a backbone, (N, 1, H, W) to (N, C), in evaluation mode.
+        layer: of it, with a map (N, D, h, w) as its output.
+        spectrogram: (1, 1, H, W), normalised.
+        class_index: the tag.
+
+    Returns:
+        (H, W), 0 or more.
+
+    Raises:
+        ArgumentError: there is no such class.
+    """
+    from captum.attr import LayerAttribution, LayerGradCam
+
+    _check(logits, spectrogram, class_index)
+    found: Any = LayerGradCam(logits, layer).attribute(spectrogram.detach(), target=class_index, relu_attributions=True)
+    size = (int(spectrogram.shape[2]), int(spectrogram.shape[3]))
+    spread = LayerAttribution.interpolate(found, size, "bilinear")
+    return spread[0, 0].detach().double().cpu().numpy()
+
+
+def integrated_gradients(
+    logits: nn.Module, spectrogram: Tensor, silence: Tensor, class_index: int, num_steps: int = PATH_STEPS
+) -> tuple[np.ndarray, float]:
+    """Integrated gradients (Sundararajan et al., 2017) from silence to a clip, by captum.
+
+    Args:
+        logits: a backbone, (N, 1, H, W) to (N, C), in evaluation mode.
+        spectrogram: (1, 1, H, W), normalised.
+        silence: (1, 1, H, W), the spectrogram of none.
+        class_index: the tag.
+        num_steps: points of the integral.
+
+    Returns:
+        (H, W), signed, in logits, and what the sum misses of the difference between clip and silence.
+
+    Raises:
+        ArgumentError: there is no such class.
+    """
+    from captum.attr import IntegratedGradients
+
+    _check(logits, spectrogram, class_index)
+    found, missing = IntegratedGradients(logits).attribute(
+        spectrogram.detach(),
+        baselines=silence,
+        target=class_index,
+        n_steps=num_steps,
+        internal_batch_size=BATCH,
+        return_convergence_delta=True,
+    )
+    return found[0, 0].detach().double().cpu().numpy(), float(missing.abs().max())
+
+
+@torch.no_grad()
+def insertion_and_deletion(
+    score: Logits, spectrogram: Tensor, silence: Tensor, saliency: np.ndarray, num_steps: int = NUM_STEPS
+) -> Curves:
+    """Put cells into silence, and take them out of the clip, in the order of their saliency.
+
+    Args:
+        score: (N, 1, H, W) to (N,) probabilities of the tag.
+        spectrogram: (1, 1, H, W), normalised.
+        silence: (1, 1, H, W).
+        saliency: (H, W); the largest come first.
+        num_steps: P, at least 1.
+
+    Raises:
+        ArgumentError: sizes differ.
+    """
+    if saliency.shape != tuple(spectrogram.shape[-2:]):
+        raise ArgumentError(f"`saliency` {saliency.shape} must be of the spectrogram's {tuple(spectrogram.shape[-2:])}")
+    order = np.argsort(-saliency, axis=None, kind="stable")
+    rank = np.empty(order.size)
+    rank[order] = np.arange(order.size)
+    ranks = torch.from_numpy(rank.reshape(saliency.shape)).to(spectrogram.device)
+    fractions = np.linspace(0, 1, num_steps + 1)
+    chosen = [ranks < fraction * order.size for fraction in fractions]
+    ends = {"insertion": (spectrogram, silence), "deletion": (silence, spectrogram)}
+    curves = {
+        name: np.concatenate(
+            [
+                score(torch.cat([torch.where(cells, taken, other) for cells in chosen[first : first + BATCH]]))
+                .double()
+                .cpu()
+                .numpy()
+                for first in range(0, len(chosen), BATCH)
+            ]
+        )
+        for name, (taken, other) in ends.items()
+    }
+    return Curves(fractions, **curves)
+
+
+def draw_saliency(
+    spectrogram_db: np.ndarray,
+    saliencies: dict[str, np.ndarray],
+    curves: dict[str, Curves],
+    frontend: FrontendConfig,
+    title: str,
+    facts: str,
+) -> Figure:
+    """A clip's spectrogram, saliencies laid over it, and the curves of insertion and deletion.
+
+    Args:
+        spectrogram_db: (H, W).
+        saliencies: (H, W) by the method's name, 0 or more.
+        curves: by the method's name.
+        frontend: of the model.
+        title: names clip and tag.
+        facts: what model it is of.
+    """
+    figure = new_figure(len(saliencies) + 2, row_inches=1.45)
+    axes = figure.subplots(len(saliencies) + 2, 1)
+    seconds = spectrogram_db.shape[1] * frontend.hop_samples / frontend.sample_rate_hz
+    extent = (0.0, seconds, 0.0, float(len(spectrogram_db)))
+    plain: Any = {"origin": "lower", "aspect": "auto", "extent": extent}
+    top = float(spectrogram_db.max())
+    for panel, (name, values) in zip(axes[:-1], {"the clip": None, **saliencies}.items(), strict=True):
+        if values is None:
+            panel.imshow(spectrogram_db, cmap=SEQUENTIAL, vmin=top - 80, vmax=top, **plain)
+        else:
+            panel.imshow(spectrogram_db, cmap="gray", vmin=top - 80, vmax=top, **plain)
+            strength = np.clip(values / max(float(np.quantile(values, SHOWN_QUANTILE)), 1e-12), 0, 1)
+            panel.imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=0.85 * np.sqrt(strength), **plain)
+        tidy(panel, title=name, x="time, s" if panel is axes[-2] else "")
+        hz_axis(panel, frontend, SPARSE_TICKS_HZ)
+    lower = axes[-1]
+    for colour, (name, one) in zip(COLOURS, curves.items(), strict=False):
+        areas = f"{one.insertion_area:.2f} / {one.deletion_area:.2f}"
+        lower.plot(one.fractions, one.insertion, color=colour, linewidth=1.2, label=f"{name}: {areas}")
+        lower.plot(one.fractions, one.deletion, color=colour, linewidth=1.2, linestyle="--")
+    lower.set_ylim(-0.03, 1.03)
+    tidy(
+        lower,
+        x="share of the cells, most salient first",
+        y="score",
+        title="put in (solid) and taken out (dashed); their areas: first high, second low is good",
+    )
+    legend(lower, loc="upper center", bbox_to_anchor=(0.5, -0.45), ncols=len(curves))
+    head(figure, title, facts)
+    return figure
+
+
+def last_map_layer(backbone: Any) -> nn.Module:
+    """The module whose output is a backbone's last map: FastViT's final convolution, or else the last stage.
+
+    Raises:
+        ArgumentError: the backbone has no stages.
+    """
+    stages = getattr(backbone, "stages", None)
+    if not stages:
+        raise ArgumentError(f"`backbone` (a {type(backbone).__name__}) has no stages, so no last map is known of it")
+    final = getattr(backbone, "final_conv", None)
+    return stages[-1] if final is None or isinstance(final, nn.Identity) else final
+
+
+def _check(logits: Logits, spectrogram: Tensor, class_index: int) -> None:
+    with torch.no_grad():
+        num_classes = logits(spectrogram).shape[1]
+    if not 0 <= class_index < num_classes:
+        raise ArgumentError(f"`class_index` (={class_index}) must be 0 to {num_classes - 1}")
