@@ -1,0 +1,118 @@
+"""DCLS in image models, as timm models of their own names: importing this registers them.
+
+    >>> import timm
+    >>> import audio_dcls.models.image_models
+    >>> timm.create_model("convnext_tiny_dcls_gauss", num_classes=10).default_cfg["input_size"]
+    (3, 224, 224)
+
+ConvNeXt-T, -S and -B with 17x17 bilinear kernels of 34, 40 and 40 elements, and with 23x23 Gauss ones of 26; ResNet-50
+with every convolution above one tap in 7x7, bilinear (thesis, chapters 2 and 3). None has more parameters than its
+original.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+from timm.models import register_model
+from torch import nn
+
+from audio_dcls.dcls.swap import plan_swap
+from audio_dcls.dcls.training import dcls_layers
+from audio_dcls.models.image_optim import mark_positions
+
+
+@dataclass(frozen=True)
+class ImageSwap:
+    """A timm model and the kernels its convolutions get."""
+
+    original: str
+    kernel_size: int
+    """Taps along both axes."""
+    kernel_count: int
+    interpolation: str
+    rule: str = "paper"
+    """Of `plan_swap`."""
+
+
+IMAGE_SWAPS = {
+    "convnext_tiny_dcls_bilinear": ImageSwap("convnext_tiny", 17, 34, "bilinear"),
+    "convnext_small_dcls_bilinear": ImageSwap("convnext_small", 17, 40, "bilinear"),
+    "convnext_base_dcls_bilinear": ImageSwap("convnext_base", 17, 40, "bilinear"),
+    "convnext_tiny_dcls_gauss": ImageSwap("convnext_tiny", 23, 26, "gauss"),
+    "convnext_small_dcls_gauss": ImageSwap("convnext_small", 23, 26, "gauss"),
+    "convnext_base_dcls_gauss": ImageSwap("convnext_base", 23, 26, "gauss"),
+    "resnet50_dcls_bilinear": ImageSwap("resnet50", 7, 5, "bilinear", "every"),
+}
+"""What is registered. Five elements are the most that leave ResNet-50 no larger: its 3x3 convolutions have 9 weights a
+pair of channels, and n layers that share positions have n + 2 numbers an element."""
+
+
+def build_image_model(name: str, pretrained: bool = False, **arguments: Any) -> nn.Module:
+    """A model of `IMAGE_SWAPS`.
+
+    Args:
+        name: of it.
+        pretrained: take timm's weights of the original; kernels are fitted to its, the rest is copied.
+        arguments: of timm's `create_model`.
+
+    Shape:
+        of the model: (B, 3, H, W) -> (B, num_classes).
+    """
+    swap = IMAGE_SWAPS[name]
+    model = timm.create_model(swap.original, pretrained=pretrained, **arguments)
+    plan = plan_swap(
+        model,
+        swap.rule,
+        dilated_kernel_size=swap.kernel_size,
+        kernel_count=swap.kernel_count,
+        interpolation=swap.interpolation,
+    )
+    plan.apply(model, transfer="fit" if pretrained else "random")
+    for layer in dcls_layers(model).values():
+        mark_positions(layer)
+    return model
+
+
+@register_model
+def convnext_tiny_dcls_bilinear(pretrained: bool = False, **arguments: Any) -> nn.Module:
+    """ConvNeXt-T, 17x17 kernels of 34 bilinear elements."""
+    return build_image_model("convnext_tiny_dcls_bilinear", pretrained, **arguments)
+
+
+@register_model
+def convnext_small_dcls_bilinear(pretrained: bool = False, **arguments: Any) -> nn.Module:
+    """ConvNeXt-S, 17x17 kernels of 40 bilinear elements."""
+    return build_image_model("convnext_small_dcls_bilinear", pretrained, **arguments)
+
+
+@register_model
+def convnext_base_dcls_bilinear(pretrained: bool = False, **arguments: Any) -> nn.Module:
+    """ConvNeXt-B, 17x17 kernels of 40 bilinear elements."""
+    return build_image_model("convnext_base_dcls_bilinear", pretrained, **arguments)
+
+
+@register_model
+def convnext_tiny_dcls_gauss(pretrained: bool = False, **arguments: Any) -> nn.Module:
+    """ConvNeXt-T, 23x23 kernels of 26 Gauss elements."""
+    return build_image_model("convnext_tiny_dcls_gauss", pretrained, **arguments)
+
+
+@register_model
+def convnext_small_dcls_gauss(pretrained: bool = False, **arguments: Any) -> nn.Module:
+    """ConvNeXt-S, 23x23 kernels of 26 Gauss elements."""
+    return build_image_model("convnext_small_dcls_gauss", pretrained, **arguments)
+
+
+@register_model
+def convnext_base_dcls_gauss(pretrained: bool = False, **arguments: Any) -> nn.Module:
+    """ConvNeXt-B, 23x23 kernels of 26 Gauss elements."""
+    return build_image_model("convnext_base_dcls_gauss", pretrained, **arguments)
+
+
+@register_model
+def resnet50_dcls_bilinear(pretrained: bool = False, **arguments: Any) -> nn.Module:
+    """ResNet-50, every convolution above one tap in 7x7 with 5 bilinear elements a pair of channels."""
+    return build_image_model("resnet50_dcls_bilinear", pretrained, **arguments)
