@@ -1,0 +1,152 @@
+"""Many sounds over the machines of a Ray cluster, by Ray Data (the extra `[ray]`): the same Tagger in every worker."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import pickle
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audio_dcls.data.sound_stream import ClipSound, FileSound, Sound
+from audio_dcls.errors import ArgumentError
+from audio_dcls.inference.backends import BackendName, Precision, need_package
+from audio_dcls.inference.results import TagFailure, TagResult
+
+SOUNDS_PER_BATCH = 16
+"""Sounds a worker is given at once: some seconds of work, and little to do again where a worker dies."""
+
+
+@dataclass(frozen=True)
+class RayWorkers:
+    """Where and how sounds are tagged.
+
+    Args:
+        source: the model, at a path that every machine sees.
+        num_workers: processes with a model each, at least 1; one a processor or GPU of the cluster by default.
+        address: of the cluster, as `ray.init` takes it; None starts one on this machine.
+        device: where each computes; with cuda each has a GPU of its own.
+        backend: what computes.
+        precision: of the backbone.
+    """
+
+    source: str
+    num_workers: int | None = None
+    address: str | None = None
+    device: str = "cpu"
+    backend: BackendName = "torch"
+    precision: Precision = "fp32"
+
+    @property
+    def has_gpus(self) -> bool:
+        """Whether each worker computes on a GPU."""
+        return self.device.startswith("cuda")
+
+
+def tag_with_ray(
+    sounds: Sequence[Sound], workers: RayWorkers, options: dict[str, Any], *, windows_per_batch: int = 4
+) -> Iterator[TagResult | TagFailure]:
+    """Tag sounds on a Ray cluster.
+
+    A worker that dies is replaced and its sounds are done again; results come in the order of the sounds, as they are
+    ready. Scores are those of `Tagger.tag_many` but for the order of sums in batches of other windows.
+
+    Args:
+        sounds: files and clips of manifests, at paths that every machine sees.
+        workers: where.
+        options: fields of `TagOptions`.
+        windows_per_batch: windows computed at once.
+
+    Yields:
+        One outcome a sound.
+
+    Raises:
+        ArgumentError: Ray is not installed or cannot be reached, or a sound is one of this process alone.
+    """
+    if workers.num_workers is not None and workers.num_workers < 1:
+        raise ArgumentError(f"`num_workers` (={workers.num_workers}) must be at least 1")
+    for sound in sounds:
+        if not isinstance(sound, FileSound | ClipSound):
+            raise ArgumentError(f"'{sound.name}' is of this process alone, which Ray's workers cannot hear; give files")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of its own ways of starting actors
+    ray = need_package("ray", "ray")
+    data = need_package("ray.data", "ray")
+    if not sounds:
+        return
+    _connect(ray, workers.address)
+    logging.getLogger("ray.data").setLevel("ERROR")
+    context = data.DataContext.get_current()
+    context.execution_options.preserve_order = True
+    context.enable_progress_bars = False
+    resources = ray.cluster_resources()
+    count = workers.num_workers or max(1, int(resources.get("GPU" if workers.has_gpus else "CPU", 1)))
+    num_cpus = max(1, int(resources.get("CPU", 1)) // count)
+    rows = [{"sound": pickle.dumps(_absolute(sound))} for sound in sounds]
+    blocks = min(len(rows), max(count, -(-len(rows) // SOUNDS_PER_BATCH)))
+    tagged = data.from_items(rows, override_num_blocks=blocks).map_batches(
+        _Worker,
+        fn_constructor_args=(workers, options, windows_per_batch, num_cpus),
+        batch_size=SOUNDS_PER_BATCH,
+        concurrency=count,
+        num_cpus=num_cpus,
+        num_gpus=1 if workers.has_gpus else None,
+    )
+    names = [sound.name for sound in sounds]
+    for name, row in zip(names, tagged.iter_rows(), strict=True):
+        yield _named(pickle.loads(row["outcome"]), name)
+
+
+class _Worker:
+    """A Tagger in a process of Ray's."""
+
+    def __init__(self, workers: RayWorkers, options: dict[str, Any], windows_per_batch: int, num_threads: int) -> None:
+        import torch
+
+        from audio_dcls.inference.tagger import Tagger
+
+        torch.set_num_threads(num_threads)
+        device = "cuda" if workers.has_gpus else workers.device
+        self.options, self.windows_per_batch = options, windows_per_batch
+        self.tagger = Tagger.load(workers.source, device=device, backend=workers.backend, precision=workers.precision)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[bytes]]:
+        """Outcomes of a batch of sounds."""
+        sounds = [pickle.loads(content) for content in batch["sound"]]
+        outcomes = self.tagger.tag_many(sounds, windows_per_batch=self.windows_per_batch, **self.options)
+        return {"outcome": [pickle.dumps(outcome) for outcome in outcomes]}
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    """Join a cluster, or start one here; one that is joined already stays."""
+    if ray.is_initialized():
+        return
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="error")
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = f"the Ray cluster at '{address or 'this machine'}' cannot be joined ({detail}); check --ray-address"
+        raise ArgumentError(message) from error
+
+
+def _absolute(sound: Sound) -> Sound:
+    """A worker has another working directory."""
+    if isinstance(sound, FileSound):
+        return FileSound(Path(os.path.abspath(sound.path)))
+    if isinstance(sound, ClipSound) and "://" not in str(sound.clip.path):
+        return ClipSound(dataclasses.replace(sound.clip, path=Path(os.path.abspath(sound.clip.path))))
+    return sound
+
+
+def _named(outcome: TagResult | TagFailure, name: str) -> TagResult | TagFailure:
+    """An outcome under the name that the sound has here."""
+    if outcome.path == name:
+        return outcome
+    if isinstance(outcome, TagFailure):
+        message = outcome.message.replace(f"'{outcome.path}'", f"'{name}'")
+        return TagFailure(name, outcome.reason, message)
+    return dataclasses.replace(outcome, path=name)
