@@ -1,0 +1,212 @@
+"""What happens to a run, told as it happens, and taken up again where a client lost its connection."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import os
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from audio_dcls.errors import ServiceError
+from audio_dcls.service.runs.launcher import log_path
+from audio_dcls.service.runs.queue import RunEntry
+from audio_dcls.service.runs.run_folder import SeedFolder, parse_line, seed_folders
+from audio_dcls.service.runs.schemas import RunView
+
+EventName = Literal["run", "metrics", "log", "end"]
+MAX_READ_BYTES = 1_000_000
+"""Read of a file at one look; the rest comes with the next."""
+LOG_TAIL_BYTES = 20_000
+"""Of the log, sent to who begins to listen."""
+FEW_EVENTS = 100
+"""After more of them the next look follows at once: there is more to read."""
+MAX_ID_LENGTH = 100_000
+_PLACE = re.compile(
+    r"(?:(?P<case>[A-Za-z0-9_][A-Za-z0-9._-]*)/)?(?P<seed>[0-9]{1,12}):(?P<step>[0-9]{1,18})\.(?P<count>[0-9]{1,9})"
+)
+
+
+@dataclass(frozen=True)
+class RunEvent:
+    """One event."""
+
+    name: EventName
+    data: dict[str, Any]
+    id: str
+    """Names the place after it; given back as `Last-Event-ID`, what follows is sent."""
+
+
+@dataclass
+class _LineReader:
+    """Follows a file that grows, line by line; one that was replaced is read from its beginning."""
+
+    path: Path
+    offset: int = 0
+    inode: int = -1
+
+    def new_lines(self) -> Iterator[bytes]:
+        """Whole lines since the last call."""
+        try:
+            with self.path.open("rb") as file:
+                stat = os.fstat(file.fileno())
+                if stat.st_ino != self.inode or stat.st_size < self.offset:
+                    self.offset = 0 if self.inode != -1 or stat.st_size < self.offset else self.offset
+                    self.inode = stat.st_ino
+                file.seek(self.offset)
+                content = file.read(MAX_READ_BYTES)
+        except OSError:
+            return
+        end = content.rfind(b"\n") + 1
+        if end == 0 and len(content) == MAX_READ_BYTES:
+            end = len(content)
+        self.offset += end
+        yield from content[:end].splitlines(keepends=True)
+
+
+@dataclass
+class _Curve:
+    """The metrics.jsonl of one seed.
+
+    A run that is resumed forgets the lines after its checkpoint and writes the same ones anew: those of steps that were
+    sent are not sent again.
+    """
+
+    folder: SeedFolder
+    step: int = 0
+    """Of the last line sent."""
+    count: int = 0
+    """Lines of that step sent."""
+    reader: _LineReader = field(init=False)
+    _read_step: int = -1
+    _read_count: int = 0
+    _read_inode: int = -1
+
+    def __post_init__(self) -> None:
+        self.reader = _LineReader(self.folder.metrics_path)
+
+    def new_lines(self) -> Iterator[dict[str, Any]]:
+        """Lines not sent yet."""
+        lines = list(self.reader.new_lines())
+        if self.reader.inode != self._read_inode:
+            self._read_step, self._read_count, self._read_inode = -1, 0, self.reader.inode
+        for text in lines:
+            line = parse_line(text)
+            if line is None:
+                continue
+            self._read_count = self._read_count + 1 if line["step"] == self._read_step else 1
+            self._read_step = line["step"]
+            if (self._read_step, self._read_count) > (self.step, self.count):
+                self.step, self.count = self._read_step, self._read_count
+                yield line
+
+
+class RunEvents:
+    """The events of one run for one listener.
+
+    `run` holds the run whenever it changed, `metrics` one line of a metrics.jsonl, `log` new lines of output; `end`
+    comes when nothing will follow.
+
+    Args:
+        entry: the run.
+        look: the run as it is sent, by its id, and whether it is over; 404 once it is deleted.
+        poll_s: between two looks.
+        last_event_id: place to go on from; one that is not understood is none.
+        replay: lines of each curve sent at the beginning, the last ones; None for all.
+    """
+
+    def __init__(
+        self,
+        entry: RunEntry,
+        look: Callable[[str], tuple[RunView, bool]],
+        *,
+        poll_s: float = 0.5,
+        last_event_id: str | None = None,
+        replay: int | None = None,
+    ) -> None:
+        self.entry, self.look, self.poll_s, self.replay = entry, look, poll_s, replay
+        self.curves = {folder.key: _Curve(folder) for folder in seed_folders(entry)}
+        self.log = _LineReader(log_path(entry))
+        self._last_run: dict[str, Any] | None = None
+        if last_event_id is None or not self._go_on_from(last_event_id):
+            self._skip_log()
+        else:
+            self.replay = None
+
+    async def stream(self) -> AsyncIterator[RunEvent]:
+        """The events, until the run is over or deleted."""
+        while True:
+            events, is_over = await asyncio.to_thread(self.poll)
+            for event in events:
+                yield event
+            if is_over:
+                return
+            await asyncio.sleep(self.poll_s if len(events) < FEW_EVENTS else 0)
+
+    def poll(self) -> tuple[list[RunEvent], bool]:
+        """What happened since the last call, and whether that was all."""
+        try:
+            view, is_over = self.look(self.entry.id)
+        except ServiceError:
+            return [self._event("end", {"state": "deleted"})], True
+        events = []
+        run = view.model_dump(mode="json")
+        watched = {**run, "time_left_s": None}
+        if watched != self._last_run:
+            self._last_run = watched
+            events.append(self._event("run", run))
+        metrics = list(self._metrics())
+        events += metrics
+        lines = [line.decode("utf-8", errors="replace").rstrip("\r\n") for line in self.log.new_lines()]
+        if lines:
+            events.append(self._event("log", {"lines": lines}))
+        if is_over and not metrics and not lines:
+            return [*events, self._event("end", {"state": view.state})], True
+        return events, False
+
+    def _metrics(self) -> Iterator[RunEvent]:
+        for curve in self.curves.values():
+            lines = curve.new_lines()
+            if self.replay is not None:
+                lines = collections.deque(lines, maxlen=self.replay)
+                while more := list(curve.new_lines()):
+                    lines.extend(more)
+            for line in lines:
+                yield self._event("metrics", {"seed": curve.folder.seed, "case": curve.folder.case, "line": line})
+        self.replay = None
+
+    def _event(self, name: EventName, data: dict[str, Any]) -> RunEvent:
+        places = [f"{key}:{curve.step}.{curve.count}" for key, curve in self.curves.items() if curve.count]
+        return RunEvent(name, data, ",".join([f"log:{self.log.offset}", *places]))
+
+    def _go_on_from(self, text: str) -> bool:
+        """Take up the place that an event's id names; False where it names none."""
+        first, *places = text[:MAX_ID_LENGTH].split(",")
+        kind, _, offset = first.partition(":")
+        if kind != "log" or not offset.isascii() or not offset.isdigit() or len(offset) > 18:
+            return False
+        self.log.offset = int(offset)
+        for place in places:
+            match = _PLACE.fullmatch(place)
+            key = (
+                "" if match is None else match["seed"] if match["case"] is None else f"{match['case']}/{match['seed']}"
+            )
+            if match is not None and key in self.curves:
+                curve = self.curves[key]
+                curve.step, curve.count = int(match["step"]), int(match["count"])
+        return True
+
+    def _skip_log(self) -> None:
+        """Begin near the log's end, at the beginning of a line."""
+        try:
+            with self.log.path.open("rb") as file:
+                start = max(0, file.seek(0, 2) - LOG_TAIL_BYTES)
+                if start:
+                    file.seek(start)
+                    file.readline()
+                    self.log.offset = file.tell()
+        except OSError:
+            return

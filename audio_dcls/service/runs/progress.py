@@ -1,0 +1,217 @@
+"""What a run's folder says of it: how far it is, its curves, its scores per class."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from audio_dcls.service.runs.launcher import START_MARK
+from audio_dcls.service.runs.queue import ACTIVE, RunEntry
+from audio_dcls.service.runs.run_folder import (
+    TAIL_BYTES,
+    SeedFolder,
+    metric_lines,
+    number,
+    read_per_class,
+    read_tail,
+    seed_folders,
+    whole_number,
+)
+from audio_dcls.service.runs.schemas import (
+    ClassScores,
+    EvalSeries,
+    PerClass,
+    RunMetrics,
+    RunView,
+    ScoreSummary,
+    SeedSeries,
+    SeedView,
+    TrainSeries,
+)
+
+MAX_POINTS = 2000
+"""Points of a curve; of longer ones every so manieth is sent, and the last."""
+NUM_RECENT = 20
+"""Logged steps whose speed tells the time that is left."""
+ERROR_LINES = 400
+"""Of a log, looked through for why a run ended."""
+TRACE_START = "Traceback (most recent call last):"
+_RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit)\b")
+MAX_STEPS = 2**53
+"""More is damage."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """How far all seeds of a run are together."""
+
+    num_seeds: int
+    num_done: int
+    num_steps_done: int
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every seed reached its last step."""
+        return 0 < self.num_seeds == self.num_done
+
+
+def outlook(entry: RunEntry) -> Outlook:
+    """How far a run is."""
+    statuses = [folder.status() for folder in seed_folders(entry)]
+    return Outlook(
+        num_seeds=len(statuses),
+        num_done=sum(status.get("state") == "done" for status in statuses),
+        num_steps_done=sum(_steps(status.get("step")) or 0 for status in statuses),
+    )
+
+
+def said_error(log: Path) -> str | None:
+    """Why the process of the last start ended, by its own last words: `error: …`, or the last line of a trace."""
+    lines = [line.strip() for line in read_tail(log, ERROR_LINES)]
+    starts = [index for index, line in enumerate(lines) if line.startswith(START_MARK)]
+    lines = [line for line in lines[starts[-1] + 1 if starts else 0 :] if line]
+    if not lines:
+        return None
+    if lines[-1].startswith("error: "):
+        return lines[-1].removeprefix("error: ")
+    return lines[-1] if TRACE_START in lines and _RAISED.match(lines[-1]) else None
+
+
+def describe_run(entry: RunEntry, *, position: int | None = None, models: Sequence[str] = ()) -> RunView:
+    """A run as it is sent.
+
+    Args:
+        entry: of the queue.
+        position: its place in the queue.
+        models: names of the models made of it.
+    """
+    folders = seed_folders(entry)
+    seeds = [_describe_seed(folder, is_active=entry.state in ACTIVE) for folder in folders]
+    shares = [_share(seed) for seed in seeds]
+    is_compared = len({folder.case for folder in folders}) > 1
+    return RunView(
+        id=entry.id,
+        name=entry.name,
+        kind=entry.kind,
+        state=entry.state,
+        created=entry.created,
+        started=entry.started,
+        ended=entry.ended,
+        owner=entry.owner,
+        folder=entry.folder,
+        engine=entry.engine,
+        attempts=entry.attempts,
+        position=position,
+        error=entry.error,
+        seeds=seeds,
+        progress=1.0 if entry.state == "done" else sum(shares) / len(shares) if shares else 0.0,
+        time_left_s=_time_left_s(folders, seeds) if entry.state == "running" else None,
+        mAP=None if is_compared else _summary(seeds),
+        has_per_class=any(folder.per_class_path.is_file() for folder in folders),
+        models=list(models),
+    )
+
+
+def read_metrics(entry: RunEntry) -> RunMetrics:
+    """The curves of a run, those of seeds that have begun."""
+    series = []
+    for folder in seed_folders(entry):
+        train, evaluated = TrainSeries(), EvalSeries()
+        for line in metric_lines(folder.metrics_path):
+            if "eval" in line and isinstance(line["eval"], dict):
+                evaluated.step.append(line["step"])
+                evaluated.epoch.append(number(line.get("epoch")))
+                evaluated.mAP.append(number(line["eval"].get("mAP")))
+            elif "loss" in line:
+                train.step.append(line["step"])
+                for name in ("epoch", "loss", "rate", "clips_per_s"):
+                    getattr(train, name).append(number(line.get(name)))
+        if train.step or evaluated.step:
+            series.append(SeedSeries(seed=folder.seed, case=folder.case, train=_thinned(train), eval=evaluated))
+    return RunMetrics(series=series)
+
+
+def read_class_scores(entry: RunEntry) -> PerClass:
+    """Average precision of every class for every seed that was measured."""
+    classes: dict[str, ClassScores] = {}
+    for folder in seed_folders(entry):
+        for row in read_per_class(folder.per_class_path):
+            scores = classes.setdefault(
+                row["mid"],
+                ClassScores(id=row["mid"], name=row.get("display_name") or row["mid"], seeds={}, num_clips=None),
+            )
+            scores.seeds[folder.key] = _parsed(row.get("average_precision"))
+            num_clips = _parsed(row.get("num_positives"))
+            scores.num_clips = scores.num_clips if num_clips is None else int(num_clips)
+    return PerClass(classes=list(classes.values()))
+
+
+def _describe_seed(folder: SeedFolder, *, is_active: bool) -> SeedView:
+    status = folder.status()
+    state = status.get("state")
+    state = state if isinstance(state, str) and state in ("running", "stopped", "done", "failed") else "waiting"
+    last = status.get("last_evaluation")
+    return SeedView(
+        seed=folder.seed,
+        case=folder.case,
+        state="stopped" if state == "running" and not is_active else state,
+        step=_steps(status.get("step")) or 0,
+        num_steps=_steps(status.get("num_steps")),
+        epoch=float(folder.num_epochs or 0) if state == "done" else number(status.get("epoch")) or 0.0,
+        num_epochs=folder.num_epochs,
+        loss=number(status.get("loss")),
+        mAP=number(last.get("mAP")) if isinstance(last, dict) else None,
+    )
+
+
+def _share(seed: SeedView) -> float:
+    """Part of its steps that a seed has done, 0 to 1."""
+    if seed.state == "done":
+        return 1.0
+    return min(1.0, seed.step / seed.num_steps) if seed.num_steps else 0.0
+
+
+def _time_left_s(folders: Sequence[SeedFolder], seeds: Sequence[SeedView]) -> float | None:
+    """Steps that are left of all seeds, at the speed of the last ones; None where nothing can be said yet."""
+    known = [seed.num_steps for seed in seeds if seed.num_steps]
+    running = [folder for folder, seed in zip(folders, seeds, strict=True) if seed.state == "running"]
+    if not known or not running or not running[0].batch:
+        return None
+    speeds = [number(line.get("clips_per_s")) for line in metric_lines(running[0].metrics_path, last_bytes=TAIL_BYTES)]
+    speeds = [speed for speed in speeds[-NUM_RECENT:] if speed]
+    if not speeds:
+        return None
+    steps = sum((seed.num_steps or max(known)) - seed.step for seed in seeds if seed.state != "done")
+    return max(0, steps) * running[0].batch / statistics.median(speeds)
+
+
+def _summary(seeds: Sequence[SeedView]) -> ScoreSummary | None:
+    scores = [seed.mAP for seed in seeds if seed.state == "done" and seed.mAP is not None]
+    if not scores:
+        return None
+    std = statistics.stdev(scores) if len(scores) > 1 else None
+    return ScoreSummary(mean=statistics.fmean(scores), std=std, num_seeds=len(scores))
+
+
+def _thinned(series: TrainSeries) -> TrainSeries:
+    every = -(-len(series.step) // MAX_POINTS)
+    if every <= 1:
+        return series
+    kept = sorted({*range(0, len(series.step), every), len(series.step) - 1})
+    return TrainSeries(**{name: [column[index] for index in kept] for name, column in series})
+
+
+def _parsed(text: str | None) -> float | None:
+    """A cell of a CSV file."""
+    try:
+        return number(float(text or ""))
+    except ValueError:
+        return None
+
+
+def _steps(value: object) -> int | None:
+    found = whole_number(value)
+    return None if found is None or found > MAX_STEPS else found

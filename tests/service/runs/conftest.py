@@ -1,0 +1,94 @@
+"""A run service whose training is a fake of milliseconds, or the real one on the tiny corpus."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from audio_dcls.service.runs.launcher import LocalLauncher
+from audio_dcls.service.runs.runner import RunService
+from audio_dcls.service.runs.schemas import RunView
+
+FAKE_COMMAND = [sys.executable, str(Path(__file__).with_name("fake_trainer.py"))]
+MakeService = Callable[..., RunService]
+
+
+def fake_config(
+    num_steps: int = 3, step_s: float = 0.01, seeds: tuple[int, ...] = (0,), **values: Any
+) -> dict[str, Any]:
+    """A config that the fake trainer takes for so many steps of so many seconds."""
+    return {
+        "name": "fake",
+        "data": {"demo_folder": "demo"},
+        "seeds": list(seeds),
+        "loop": {"epochs": num_steps, "checkpoint_every_minutes": step_s},
+        **values,
+    }
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+    """What a condition comes to once it is true."""
+    deadline_s = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline_s, "it did not come to it in time"
+        time.sleep(0.02)
+    return found
+
+
+def wait_for_state(service: RunService, run_id: str, *states: str, timeout_s: float = 20.0) -> RunView:
+    """A run once it is in one of some states."""
+    deadline_s = time.monotonic() + timeout_s
+    while (view := service.get(run_id)).state not in states:
+        assert time.monotonic() < deadline_s, f"{view}\n{service.log_text(run_id)}"
+        time.sleep(0.02)
+    return view
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Processes with a path under a folder on their command line."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        is_alive = process.info["status"] != psutil.STATUS_ZOMBIE
+        if is_alive and any(part.startswith(str(folder)) for part in process.info["cmdline"] or ()):
+            found.append(process)
+    return found
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "state"
+    yield folder
+    for process in processes_of(folder):
+        os.kill(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def make_service(state_dir: Path) -> Iterator[MakeService]:
+    """Services on one state folder, whose training is the fake."""
+    made: list[RunService] = []
+
+    def make(**keywords: Any) -> RunService:
+        keywords = {"poll_s": 0.05, "launchers": {"local": LocalLauncher(command=FAKE_COMMAND)}, **keywords}
+        service = RunService(state_dir, **keywords)
+        made.append(service)
+        return service
+
+    yield make
+    for service in made:
+        service.close(grace_s=5)
+
+
+@pytest.fixture
+def service(make_service: MakeService) -> RunService:
+    """A service that was started."""
+    service = make_service()
+    service.start()
+    return service
