@@ -1,0 +1,1 @@
+"""Routes: each validates, calls one thing, and sends what comes of it."""

@@ -1,0 +1,86 @@
+"""`/healthz`, `/readyz`, `/metrics` and `/v1/info`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Callable
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from audio_dcls.errors import ServiceError
+from audio_dcls.service.auth import Caller, require
+from audio_dcls.service.model_store import ModelStore
+from audio_dcls.service.observability import Metrics
+from audio_dcls.service.problems import documented
+from audio_dcls.service.runs.recipes import recipes
+from audio_dcls.service.runs.runner import RunService
+from audio_dcls.service.schemas import Info, Limits
+from audio_dcls.service.settings import ServiceSettings
+
+
+def build_router(
+    settings: ServiceSettings,
+    store: ModelStore,
+    metrics: Metrics,
+    *,
+    is_ready: Callable[[], bool],
+    runs: RunService | None,
+) -> APIRouter:
+    """The routes.
+
+    Args:
+        settings: of the service.
+        store: has the models.
+        metrics: what is counted.
+        is_ready: whether requests should be sent here.
+        runs: None where nothing is trained.
+    """
+    router = APIRouter(tags=["service"])
+
+    @router.get("/healthz")
+    def health() -> dict[str, str]:
+        """Whether the process answers at all."""
+        return {"status": "ok"}
+
+    @router.get("/readyz", responses=documented(503))
+    def ready() -> dict[str, str]:
+        """Whether requests should be sent here: not while it loads its default model, nor while it closes."""
+        if not is_ready():
+            message = "the service is starting or closing; ask again in a moment"
+            raise ServiceError(message, status=503, code="not_ready", headers={"Retry-After": "1"})
+        return {"status": "ready"}
+
+    @router.get(
+        "/metrics",
+        dependencies=[Depends(require("admin"))],
+        responses=documented(401, 403),
+        response_class=PlainTextResponse,
+    )
+    def show_metrics() -> Response:
+        """Figures in Prometheus' text format."""
+        metrics.models.set(sum(model.tagger is not None for model in store.models()))
+        if runs is not None:
+            metrics.count_runs(entry.state for entry in runs.queue.entries())
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    @router.get("/v1/info", responses=documented(401))
+    def info(caller: Annotated[Caller, Depends(require())]) -> Info:
+        """What this service has and takes."""
+        return Info(
+            version=importlib.metadata.version("audio-dcls"),
+            default_model=store.default_name(),
+            keys_required=settings.needs_keys,
+            scopes=list(caller.scopes),
+            training=settings.training,
+            limits=Limits(
+                max_upload_mb=settings.max_upload_mb,
+                max_duration_s=settings.max_duration_s,
+                max_batch_files=settings.max_batch_files,
+            ),
+            recipes=list(recipes()) if settings.training else [],
+        )
+
+    return router

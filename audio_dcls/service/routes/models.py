@@ -1,0 +1,73 @@
+"""`/v1/models`: which there are, and which are in memory."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Response
+
+from audio_dcls.service.auth import require
+from audio_dcls.service.model_cards import read_card
+from audio_dcls.service.model_store import ModelStore, StoredModel
+from audio_dcls.service.problems import documented
+from audio_dcls.service.schemas import ModelList, ModelResponse
+from audio_dcls.service.settings import NAME_PATTERN
+
+Name = Annotated[str, Path(pattern=NAME_PATTERN)]
+
+
+def build_router(store: ModelStore) -> APIRouter:
+    """The routes."""
+    router = APIRouter(prefix="/v1/models", tags=["models"], responses=documented(401, 403))
+    anyone = [Depends(require())]
+    admin = [Depends(require("admin"))]
+    errors = documented(404, 409, 422)
+
+    def described(model: StoredModel) -> ModelResponse:
+        return describe(store, model.name)
+
+    @router.get("", dependencies=anyone)
+    def list_models() -> ModelList:
+        """All models, loaded or not."""
+        return ModelList(models=[described(model) for model in store.models()])
+
+    @router.get("/{name}", dependencies=anyone, responses=errors)
+    def show_model(name: Name) -> ModelResponse:
+        """One model."""
+        return described(store.find(name))
+
+    @router.post("/{name}/load", dependencies=admin, responses=errors)
+    async def load_model(name: Name) -> ModelResponse:
+        """Load a model now, rather than with the first request for it."""
+        return described(await store.load(name))
+
+    @router.post("/{name}/unload", dependencies=admin, responses=errors)
+    async def unload_model(name: Name) -> ModelResponse:
+        """Free a model's memory; it loads again when it is asked for."""
+        return described(await store.unload(name))
+
+    @router.delete("/{name}", dependencies=admin, responses=errors, status_code=204)
+    async def delete_model(name: Name) -> Response:
+        """Delete a model that was made of a run; those of the settings stay."""
+        await store.remove(name)
+        return Response(status_code=204)
+
+    return router
+
+
+def describe(store: ModelStore, name: str) -> ModelResponse:
+    """A model by its name.
+
+    Raises:
+        ServiceError: 404, there is none.
+    """
+    model = store.find(name)
+    return ModelResponse(
+        name=model.name,
+        state=model.state,
+        is_default=model.name == store.default_name(),
+        is_removable=model.is_removable,
+        source=model.source,
+        error=model.error,
+        **read_card(model.source),
+    )

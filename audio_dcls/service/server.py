@@ -1,0 +1,111 @@
+"""The service as a process: a socket, an application, and an orderly end."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import uvicorn
+from fastapi import FastAPI
+
+from audio_dcls.errors import ArgumentError
+from audio_dcls.service.app import build_app
+from audio_dcls.service.keys import KeyFile
+from audio_dcls.service.observability import set_up_logging
+from audio_dcls.service.settings import ServiceSettings
+from audio_dcls.training.locks import try_lock
+
+BACKLOG = 256
+STREAM_MESSAGE_BYTES = 2**20
+M_ARENA_MAX = -8
+"""Of malloc.h; mallopt(3)."""
+NUM_ARENAS = 2
+
+
+def run_server(settings: ServiceSettings, on_listening: Callable[[str], object]) -> None:
+    """Serve until a signal says stop.
+
+    Args:
+        settings: of the service.
+        on_listening: told the address once connections are taken.
+
+    Raises:
+        ArgumentError: keys are needed and there are none, the address cannot be had, or another service has the
+            state folder.
+    """
+    if settings.needs_keys and not KeyFile(settings.keys_path).keys():
+        raise ArgumentError(
+            f"`host` (={settings.host!r}) can be reached by others, so requests need API keys, and there are none in "
+            f"'{settings.keys_path}'; make one: audio-dcls keys add NAME --scope tag --state {settings.state_dir}"
+        )
+    _use_few_arenas()
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    with try_lock(settings.state_dir / ".lock") as is_ours, _listen(settings) as listener:
+        if not is_ours:
+            raise ArgumentError(
+                f"`state_dir` (='{settings.state_dir}') is in use by another service; stop it, or give another --state"
+            )
+        set_up_logging(settings)
+        port = listener.getsockname()[1]
+        app = build_app(settings)
+        _tell_when_started(app, lambda: on_listening(f"http://{_shown(settings.host)}:{port}"))
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
+            ws_max_size=STREAM_MESSAGE_BYTES,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+@contextlib.contextmanager
+def _listen(settings: ServiceSettings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except (OSError, OverflowError) as error:
+            number = getattr(error, "errno", None)
+            why = {
+                errno.EADDRINUSE: "another program listens there; give another --port",
+                errno.EACCES: "this user may not listen there; give a --port of 1024 or more",
+            }.get(number or 0, "give a --host of this machine, such as 127.0.0.1 or 0.0.0.0")
+            detail = os.strerror(number) if number and number > 0 else str(error)
+            message = f"cannot listen at '{settings.host}' port {settings.port} ({detail}): {why}"
+            raise ArgumentError(message) from error
+        listener.listen(BACKLOG)
+        listener.set_inheritable(False)
+        yield listener
+    finally:
+        listener.close()
+
+
+def _use_few_arenas() -> None:
+    """Have all threads allocate from two heaps: one a thread, as glibc has it, keeps what each once needed for ever."""
+    with contextlib.suppress(OSError, AttributeError):  # another libc
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, NUM_ARENAS)
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _tell_when_started(app: FastAPI, tell: Callable[[], object]) -> None:
+    """Call `tell` once the application has started."""
+    start = app.router.lifespan_context
+
+    @contextlib.asynccontextmanager
+    async def lifespan(started: FastAPI) -> AsyncIterator[None]:
+        async with start(started):
+            tell()
+            yield
+
+    app.router.lifespan_context = lifespan  # type: ignore[assignment]

@@ -1,0 +1,38 @@
+"""Decoders that do what a hostile file would have them do; imported by worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from unittest import mock
+
+import numpy as np
+
+from audio_dcls.service import decode_worker
+from audio_dcls.service.decode_worker import DecodeLimits
+
+
+def spin(_path: str, _out: str, _name: str, _rate_hz: int, limits: DecodeLimits) -> int:
+    """Never ends."""
+    decode_worker._limit_cpu(limits.cpu_s)
+    while True:
+        pass
+
+
+def wait(_path: str, _out: str, _name: str, _rate_hz: int, _limits: DecodeLimits) -> int:
+    """Sleeps longer than any test."""
+    time.sleep(600)
+    return 0
+
+
+def hoard(path: str, out: str, name: str, rate_hz: int, limits: DecodeLimits) -> int:
+    """Wants a gigabyte."""
+    with mock.patch.object(decode_worker, "_decode", side_effect=lambda *_: int(np.ones(130_000_000).sum())):
+        return decode_worker.decode_upload(path, out, name, rate_hz, limits)
+
+
+def die(_path: str, _out: str, _name: str, _rate_hz: int, _limits: DecodeLimits) -> int:
+    """As after a fault of the decoder."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+    return 0
