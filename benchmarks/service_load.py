@@ -1,0 +1,260 @@
+"""Claim: many clients at once get through the service nearly what the Tagger computes when it is called directly.
+
+Starts `audio-dcls serve` with a full-size tagger of random weights, and sends sounds of 1 to 20 s (wav, flac and ogg,
+mono and stereo, three rates) from 32 clients at a time, 2 000 requests in blocks. Between the blocks the same sounds go
+through `Tagger.tag_many` in this process, while the service is idle; the ratio of the two rates is of the same run,
+interleaved. The clients compute on the same cores. Memory is that of the service's processes together, after each
+block, without what is shared. In the end some requests are sent while a training runs beside them (`--training`).
+
+Writes service_load.json and service_load.md; takes some fifteen minutes on two cores; needs the `serve` extra:
+
+    python benchmarks/service_load.py --training
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import http.client
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import soundfile
+import torch
+
+from audio_dcls.benchmarking.machine import describe_machine, results_heading
+from audio_dcls.frontend import FrontendConfig
+from audio_dcls.inference import Tagger, TagResult
+from audio_dcls.labels import LabelSet
+from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
+from audio_dcls.models.checkpoint import save_checkpoint
+
+RESULTS = Path(__file__).parent / "results"
+RATES_HZ = (16_000, 32_000, 44_100)
+FORMS = (("wav", "PCM_16"), ("flac", "PCM_16"), ("ogg", "VORBIS"))
+SHORTEST_S, LONGEST_S = 1.0, 20.0
+START_S = 120.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="convnext_tiny", help="backbone, with DCLS")
+    parser.add_argument("--requests", type=int, default=2000, help="through the service")
+    parser.add_argument("--blocks", type=int, default=4, help="of requests, with direct calls between them")
+    parser.add_argument("--clients", type=int, default=32, help="at a time")
+    parser.add_argument("--sounds", type=int, default=250, help="different ones")
+    parser.add_argument("--training", action="store_true", help="also beside a training run")
+    parser.add_argument("--training-requests", type=int, default=200, help="sent beside it")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the files")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        report = measure(Path(name), args)
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "service_load.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    text = as_markdown(report)
+    (args.out / "service_load.md").write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
+
+
+def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Everything, in one run."""
+    sounds = write_sounds(folder / "sounds", args.sounds)
+    model = write_model(folder / "model.safetensors", args.model)
+    tagger = Tagger.load(model)
+    per_block = args.requests // args.blocks
+    order = itertools.cycle(sounds)
+    with serving(folder, model) as (address, process):
+        send_all(address, sounds[: 2 * args.clients], args.clients)  # the workers start, the kernels are made
+        list(tagger.tag_many(sounds[:8]))
+        blocks = []
+        for number in range(args.blocks):
+            chosen = [next(order) for _ in range(per_block)]
+            block: dict[str, Any] = {}
+            for side in ("service", "direct") if number % 2 == 0 else ("direct", "service"):
+                if side == "service":
+                    block |= of_service(send_all(address, chosen, args.clients))
+                    block["memory_mib"] = memory_mib(process)
+                else:
+                    block["direct_clips_per_s"] = per_block / direct_s(tagger, chosen)
+            block["throughput"] = block["clips_per_s"] / block["direct_clips_per_s"]
+            sys.stderr.write(f"block {number + 1}/{args.blocks}: {json.dumps(block)}\n")
+            blocks.append(block)
+        beside = beside_training(address, sounds, args) if args.training else None
+    latencies = np.concatenate([block.pop("latencies_s") for block in blocks])
+    memory = [block["memory_mib"] for block in blocks]
+    return {
+        "benchmark": "service_load",
+        "machine": describe_machine(torch.device("cpu")),
+        "settings": {"model": f"{args.model}-dcls", "requests": args.requests, "clients": args.clients},
+        "errors": sum(block["errors"] for block in blocks),
+        "latency_s": {f"p{p}": round(float(np.percentile(latencies, p)), 3) for p in (50, 95, 99)},
+        "clips_per_s": float(np.median([block["clips_per_s"] for block in blocks])),
+        "direct_clips_per_s": float(np.median([block["direct_clips_per_s"] for block in blocks])),
+        "throughput": float(np.median([block["throughput"] for block in blocks])),
+        "memory_growth": max(memory) / memory[0] - 1,
+        "blocks": blocks,
+        "beside_training": beside,
+    }
+
+
+def write_sounds(folder: Path, count: int) -> list[Path]:
+    """Noise that swells, in all forms, 1 to 20 s long."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    paths = []
+    for index in range(count):
+        rate_hz = RATES_HZ[index % len(RATES_HZ)]
+        form, subtype = FORMS[(index // 3) % len(FORMS)]
+        num_samples = round(rng.uniform(SHORTEST_S, LONGEST_S) * rate_hz)
+        swell = 0.5 + 0.4 * np.sin(np.linspace(0, 20, num_samples))
+        sound = 0.3 * swell[:, None] * rng.standard_normal((num_samples, 1 + index % 2))
+        path = folder / f"{index:04d}.{form}"
+        soundfile.write(path, np.clip(sound, -1, 1).astype(np.float32), rate_hz, subtype=subtype)
+        paths.append(path)
+    return paths
+
+
+def write_model(path: Path, name: str) -> Path:
+    """A tagger of AudioSet's classes; random weights take as long as trained ones."""
+    config, frontend, labels = ModelConfig(name=name, dcls=DclsConfig()), FrontendConfig(), LabelSet.audioset()
+    torch.manual_seed(0)
+    model = build_tagger(config, frontend, len(labels))
+    save_checkpoint(path, model, model_config=config, frontend_config=frontend, labels=labels, info={})
+    return path
+
+
+@contextlib.contextmanager
+def serving(folder: Path, model: Path) -> Iterator[tuple[str, psutil.Process]]:
+    """A service of its own, its address and its process."""
+    log = (folder / "service.log").open("wb")
+    command = [sys.executable, "-m", "audio_dcls_cli", "serve", "--port", "0", "--state", str(folder / "state")]
+    process = subprocess.Popen([*command, "--model", f"model={model}"], stderr=log, stdout=log, cwd=folder)
+    try:
+        address = _address_in(folder / "service.log", process)
+        end = time.monotonic() + START_S
+        while httpx.get(f"{address}/readyz").status_code != 200 and time.monotonic() < end:
+            time.sleep(0.2)
+        yield address, psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+        log.close()
+
+
+def _address_in(log: Path, process: subprocess.Popen[bytes]) -> str:
+    """What the service says it listens at."""
+    end = time.monotonic() + START_S
+    while time.monotonic() < end and process.poll() is None:
+        words = log.read_text(encoding="utf-8").split()
+        if "Serving" in words:
+            return words[words.index("Serving") + 2]
+        time.sleep(0.1)
+    raise SystemExit(f"the service did not start: {log.read_text(encoding='utf-8')}")
+
+
+def send_all(address: str, sounds: Sequence[Path], clients: int) -> dict[str, Any]:
+    """Send each sound once, from so many clients at a time."""
+    contents = {path: path.read_bytes() for path in set(sounds)}
+    local = threading.local()
+
+    def send(path: Path) -> tuple[int, float]:
+        if not hasattr(local, "connection"):  # httpx would take a tenth of the cores that the service computes on
+            local.connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=600.0)
+        began = time.perf_counter()
+        local.connection.request("POST", f"/v1/tag?name={path.name}", body=contents[path])
+        answer = local.connection.getresponse()
+        answer.read()
+        return answer.status, time.perf_counter() - began
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(clients) as executor:
+        answers = list(executor.map(send, sounds))
+    return {"seconds": time.perf_counter() - began, "answers": answers}
+
+
+def of_service(sent: dict[str, Any]) -> dict[str, Any]:
+    """Rate, errors and latencies of what was sent."""
+    answers = sent["answers"]
+    return {
+        "clips_per_s": len(answers) / sent["seconds"],
+        "errors": sum(status != 200 for status, _ in answers),
+        "latencies_s": [seconds for _, seconds in answers],
+    }
+
+
+def direct_s(tagger: Tagger, sounds: Sequence[Path]) -> float:
+    """Seconds that the Tagger takes for the same sounds."""
+    began = time.perf_counter()
+    if not all(isinstance(outcome, TagResult) for outcome in tagger.tag_many(sounds)):
+        raise SystemExit("a made sound could not be tagged")
+    return time.perf_counter() - began
+
+
+def memory_mib(process: psutil.Process) -> float:
+    """Memory of a process and its children, each without what it shares."""
+    return sum(p.memory_full_info().uss for p in (process, *process.children(recursive=True))) / 2**20
+
+
+def beside_training(address: str, sounds: Sequence[Path], args: argparse.Namespace) -> dict[str, Any]:
+    """Requests while the service trains the demo."""
+    run = httpx.post(f"{address}/v1/runs", json={"config": "demo.yaml", "seeds": [0]}, timeout=60.0).json()
+    end = time.monotonic() + 600
+    while (state := httpx.get(f"{address}/v1/runs/{run['id']}").json())["progress"] == 0 and time.monotonic() < end:
+        if state["state"] not in ("queued", "running"):
+            raise SystemExit(f"the run ended early: {state}")
+        time.sleep(1.0)
+    found = of_service(
+        send_all(address, [sounds[i % len(sounds)] for i in range(args.training_requests)], args.clients)
+    )
+    after = httpx.get(f"{address}/v1/runs/{run['id']}").json()
+    httpx.post(f"{address}/v1/runs/{run['id']}/stop")
+    latencies = found.pop("latencies_s")
+    return {
+        **found,
+        "requests": args.training_requests,
+        "latency_s": {f"p{p}": round(float(np.percentile(latencies, p)), 3) for p in (50, 95, 99)},
+        "progress_before": state["progress"],
+        "progress_after": after["progress"],
+        "state_after": after["state"],
+    }
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """The table of the docs."""
+    latency, settings = report["latency_s"], report["settings"]
+    lines = [
+        results_heading(__doc__ or "", report["machine"]),
+        "",
+        f"{settings['requests']} requests, {settings['clients']} clients, sounds of 1 to 20 s, {settings['model']}:",
+        "",
+        "| | |",
+        "| --- | --- |",
+        f"| errors | {report['errors']} |",
+        f"| latency p50 / p95 / p99 | {latency['p50']:.2f} / {latency['p95']:.2f} / {latency['p99']:.2f} s |",
+        f"| rate | {report['clips_per_s']:.2f} clips/s |",
+        f"| rate ÷ calling the Tagger directly | {report['throughput']:.2f} |",
+        f"| memory after the last blocks ÷ after the first | {1 + report['memory_growth']:.3f} |",
+    ]
+    if (beside := report["beside_training"]) is not None:
+        p = beside["latency_s"]
+        lines.append(
+            f"| beside a training run: errors of {beside['requests']}, latency, rate | {beside['errors']}, "
+            f"{p['p50']:.2f} / {p['p95']:.2f} / {p['p99']:.2f} s, {beside['clips_per_s']:.2f} clips/s |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
