@@ -1,6 +1,7 @@
 # docker build --tag audio-dcls .                                     for CPUs
 # docker build --tag audio-dcls --build-arg TORCH_BACKEND=cu130 .     for CUDA too; run it with --gpus all
 # docker run --rm --volume "$PWD:/data" audio-dcls tag sound.wav --checkpoint runs/mine
+# deploy/compose.yaml runs the service.
 
 FROM python:3.12-slim AS build
 
@@ -17,7 +18,7 @@ WORKDIR /src
 COPY constraints.txt pyproject.toml ./
 RUN pip install --no-cache-dir --constraint constraints.txt uv \
     && python -m venv "$VIRTUAL_ENV" \
-    && uv pip install --constraints constraints.txt --requirements pyproject.toml
+    && uv pip install --constraints constraints.txt --requirements pyproject.toml --extra serve --extra video
 
 COPY . .
 RUN uv pip install --no-deps --build-constraints constraints.txt .
@@ -26,9 +27,10 @@ RUN uv pip install --no-deps --build-constraints constraints.txt .
 FROM python:3.12-slim
 
 RUN useradd --uid 1000 --create-home tagger \
-    && install --directory --owner=tagger /data
+    && install --directory --owner=tagger /data /state
 COPY --from=build /opt/audio-dcls /opt/audio-dcls
-ENV PATH=/opt/audio-dcls/bin:$PATH
+ENV PATH=/opt/audio-dcls/bin:$PATH \
+    MPLCONFIGDIR=/tmp/matplotlib
 
 USER 1000
 WORKDIR /data
