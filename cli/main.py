@@ -5,15 +5,34 @@ from __future__ import annotations
 import errno
 import importlib.metadata
 import os
+import re
 import sys
+from collections.abc import Sequence
 
 import typer
 
 from audio_dcls.errors import AudioDclsError
-from audio_dcls_cli import bench, checkpoint, demo, evaluate, export, manifest, models, pack, study, tag, train
+from audio_dcls_cli import (
+    bench,
+    checkpoint,
+    demo,
+    evaluate,
+    export,
+    inspect,
+    keys,
+    manifest,
+    models,
+    pack,
+    serve,
+    study,
+    tag,
+    train,
+)
 
 USER_ERROR = 2
 INTERRUPTED = 130
+_ARGUMENT = re.compile(r"`([a-z][a-z0-9_]*)`")
+_UNIT = re.compile(r"-(s|hz|db)$")
 
 app = typer.Typer(
     name="audio-dcls",
@@ -46,6 +65,9 @@ app.add_typer(models.app, name="models", help="Look at the models, and fetch pub
 app.add_typer(checkpoint.app, name="checkpoint", help=checkpoint.HELP)
 app.add_typer(manifest.app, name="manifest", help="Build and check manifests.")
 app.add_typer(pack.app, name="pack", help=pack.HELP)
+app.command(name="inspect", help=inspect.HELP)(inspect.inspect)
+app.command(name="serve", help=serve.HELP)(serve.serve)
+app.add_typer(keys.app, name="keys", help=keys.HELP)
 app.command(name="demo", help=demo.HELP)(demo.demo)
 app.command(name="bench", help=bench.HELP)(bench.bench)
 
@@ -55,12 +77,30 @@ def _print_error(text: str) -> None:
     typer.echo(" ".join(text.split()), err=True)
 
 
+def name_options(text: str, arguments: Sequence[str]) -> str:
+    """A message with the options that the user gave in place of the arguments that the library names.
+
+    >>> name_options("`hop_s` (=0) must be more", ["tag", "a.wav", "--hop", "0"])
+    '--hop (=0) must be more'
+    """
+    given = {argument.partition("=")[0] for argument in arguments if argument.startswith("--")}
+
+    def option(found: re.Match[str]) -> str:
+        name = found[1].replace("_", "-")
+        for one in (f"--{name}", f"--{_UNIT.sub('', name)}"):
+            if one in given:
+                return one
+        return found[0]
+
+    return _ARGUMENT.sub(option, text)
+
+
 def run() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
     try:
         app()
     except AudioDclsError as error:
-        _print_error(str(error))
+        _print_error(name_options(str(error), sys.argv[1:]))
         sys.exit(USER_ERROR)
     except OSError as error:
         if isinstance(error, BrokenPipeError):

@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from audio_dcls.data.sound_stream import Sound
     from audio_dcls.inference import Tagger
+    from audio_dcls.inference.ray_tagging import RayWorkers
 
 HELP = "Name the sounds in files, folders, manifests, a pipe or a microphone, with the latest run by default."
 FAILED = 1
@@ -132,6 +133,15 @@ def tag(
     precision: Annotated[str, typer.Option(help="fp32 or bf16.", rich_help_panel=COMPUTE)] = "fp32",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.", rich_help_panel=COMPUTE)] = "cpu",
     batch: Annotated[int, typer.Option(min=1, help="Windows computed at once.", rich_help_panel=COMPUTE)] = 4,
+    engine: Annotated[
+        str, typer.Option(help="local, or ray: over a Ray cluster, for millions of sounds.", rich_help_panel=COMPUTE)
+    ] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="Of the cluster; one is started here by default.", rich_help_panel=COMPUTE)
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Ray processes (default: one a core or GPU).", rich_help_panel=COMPUTE)
+    ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", help="Fetch published weights without asking.", rich_help_panel=COMPUTE)
     ] = False,
@@ -161,10 +171,12 @@ def tag(
         "timeline": _timeline(timeline, plot, min_gap, min_duration),
         "embeddings": embeddings is not None,
     }
-    tagger = _load(checkpoint, backend=backend, precision=precision, device=device, yes=yes, quiet=json_)
+    source = _choose(checkpoint, yes=yes, quiet=json_)
+    tagger = _load(source, backend=backend, precision=precision, device=device)
     tagger.plan(**options)
     heard = _sounds(sounds or [], raw, mic, mic_device, tagger)
-    num_failed = run_tagging(tagger, heard, options, outputs, windows_per_batch=batch)
+    ray = _ray_workers(engine, source, workers, ray_address, plot, device=device, backend=backend, precision=precision)
+    num_failed = run_tagging(tagger, heard, options, outputs, windows_per_batch=batch, ray=ray)
     if num_failed:
         raise typer.Exit(FAILED)
 
@@ -188,16 +200,40 @@ def _timeline(timeline: Path | None, plot: Path | None, min_gap_s: float, min_du
     return Timeline(min_gap_s=min_gap_s, min_duration_s=min_duration_s)
 
 
-def _load(checkpoint: str | None, *, backend: Any, precision: Any, device: str, yes: bool, quiet: bool) -> Tagger:
-    from audio_dcls.inference import Tagger
+def _choose(checkpoint: str | None, *, yes: bool, quiet: bool) -> Path:
     from audio_dcls_cli.choose_model import choose_model
     from audio_dcls_cli.progress import say
 
     source = choose_model(checkpoint, yes=yes, quiet=quiet)
-    tagger = Tagger.load(source, backend=backend, precision=precision, device=device)
     if not quiet:
         say(f"Model: {source}")
-    return tagger
+    return source
+
+
+def _load(source: Path, *, backend: Any, precision: Any, device: str) -> Tagger:
+    from audio_dcls.inference import Tagger
+
+    return Tagger.load(source, backend=backend, precision=precision, device=device)
+
+
+def _ray_workers(
+    engine: str, source: Path, workers: int | None, address: str | None, plot: Path | None, **compute: Any
+) -> RayWorkers | None:
+    """What Ray is asked for; None where this process tags by itself."""
+    from audio_dcls.errors import ArgumentError
+
+    if engine not in ("local", "ray"):
+        raise ArgumentError(f"--engine (={engine}) must be local or ray")
+    if engine == "local":
+        given = "--workers" if workers is not None else "--ray-address" if address is not None else None
+        if given is not None:
+            raise ArgumentError(f"{given} is of Ray; add --engine ray, or leave it out")
+        return None
+    if plot is not None:
+        raise ArgumentError(f"--plot {plot} draws what this process hears; leave it out with --engine ray")
+    from audio_dcls.inference.ray_tagging import RayWorkers
+
+    return RayWorkers(str(source.absolute()), num_workers=workers, address=address, **compute)
 
 
 def _sounds(

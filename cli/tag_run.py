@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,9 @@ import typer
 
 if TYPE_CHECKING:
     from audio_dcls.data.sound_stream import Sound
-    from audio_dcls.inference import Event, Tagger, TagResult
+    from audio_dcls.inference import Event, TagFailure, Tagger, TagResult
     from audio_dcls.inference.embedding_files import EmbeddingFile
+    from audio_dcls.inference.ray_tagging import RayWorkers
     from audio_dcls.inference.tag_log import TagLog
     from audio_dcls.inspection.sound_picture import SoundPicture
 
@@ -56,7 +57,13 @@ class TagOutputs:
 
 
 def run_tagging(
-    tagger: Tagger, sounds: Sequence[Sound], options: dict[str, Any], outputs: TagOutputs, *, windows_per_batch: int
+    tagger: Tagger,
+    sounds: Sequence[Sound],
+    options: dict[str, Any],
+    outputs: TagOutputs,
+    *,
+    windows_per_batch: int,
+    ray: RayWorkers | None = None,
 ) -> int:
     """Tag sounds and deal with each outcome as it comes.
 
@@ -71,6 +78,11 @@ def run_tagging(
         from audio_dcls.inspection.tag_figure import check_figure_path
 
         check_figure_path(outputs.plot)
+    if outputs.timeline is not None:
+        from audio_dcls.inference.event_files import check_one_sound, check_replaceable
+
+        check_one_sound(outputs.timeline, [sound.name for sound in sounds])
+        check_replaceable(outputs.timeline)
     with contextlib.ExitStack() as stack:
         log = _open_log(stack, outputs)
         left = [sound for sound in sounds if log is None or sound.name not in log.done]
@@ -79,7 +91,7 @@ def run_tagging(
         writer = _Writer(tagger, outputs, _open_embeddings(stack, outputs), log, several=len(sounds) > 1)
         advance = stack.enter_context(clip_progress("tagging", len(left), quiet=outputs.json or len(left) < BAR_FROM))
         failures: list[str] = []
-        for outcome in tagger.tag_many(left, windows_per_batch=windows_per_batch, watch=writer.watch, **options):
+        for outcome in _outcomes(tagger, left, options, writer, windows_per_batch, ray):
             if isinstance(outcome, TagFailure):
                 warn(outcome.message)
                 failures.append(outcome.path)
@@ -93,6 +105,8 @@ def run_tagging(
         num_events = write_events(outputs.timeline, events)
         if not outputs.json:
             say(f"{num_events} events: {outputs.timeline}")
+    if writer.num_without_truth and not outputs.json:
+        say(f"not in {outputs.truth}, so shown without labels: {writer.num_without_truth} of {len(sounds)} sounds")
     num_failed = log.num_failed if log is not None else len(failures)
     if len(sounds) > 1 and not outputs.json:
         say(
@@ -100,6 +114,21 @@ def run_tagging(
             + (f", {num_failed} failed" if num_failed else "")
         )
     return num_failed
+
+
+def _outcomes(
+    tagger: Tagger,
+    sounds: Sequence[Sound],
+    options: dict[str, Any],
+    writer: _Writer,
+    windows_per_batch: int,
+    ray: RayWorkers | None,
+) -> Iterator[TagResult | TagFailure]:
+    if ray is None:
+        return tagger.tag_many(sounds, windows_per_batch=windows_per_batch, watch=writer.watch, **options)
+    from audio_dcls.inference.ray_tagging import tag_with_ray
+
+    return tag_with_ray(sounds, ray, options, windows_per_batch=windows_per_batch)
 
 
 def _open_log(stack: contextlib.ExitStack, outputs: TagOutputs) -> TagLog | None:
@@ -130,6 +159,7 @@ class _Writer:
         self.events: list[tuple[str, Sequence[Event]]] = []
         self.pictures: dict[str, SoundPicture] = {}
         self.true_labels = None if outputs.truth is None else _true_labels(outputs.truth, tagger)
+        self.num_without_truth = 0
 
     def watch(self, sound: Sound) -> Callable[[np.ndarray], None] | None:
         """Take a picture of each sound where they are drawn."""
@@ -157,14 +187,12 @@ class _Writer:
     def _show(self, result: TagResult) -> None:
         import json
 
-        from audio_dcls_cli.progress import warn
         from audio_dcls_cli.tables import tag_table
 
         true = None
         if self.true_labels is not None:
             true = self.true_labels.get(result.path) or self.true_labels.get(str(Path(result.path).resolve()))
-            if true is None:
-                warn(f"'{result.path}' is not in '{self.outputs.truth}', so its labels are not shown")
+            self.num_without_truth += true is None
         if self.outputs.json:
             typer.echo(json.dumps(result.to_json_dict() | ({} if true is None else {"true_labels": list(true)})))
         elif self.outputs.out is None or not self.several:

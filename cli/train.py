@@ -175,13 +175,15 @@ def _show_plan(settings: TrainConfig) -> None:
 def _prepare(settings: TrainConfig, study: StudyDir) -> TrainingClips:
     """Read the manifests and check their clips."""
     from audio_dcls.training.clips import load_manifests, prepare_clips
-    from audio_dcls_cli.progress import clip_progress
+    from audio_dcls_cli.progress import clip_progress, err, say
 
     data = settings.data
     if data.demo_folder is None:
         manifest = load_manifests(data)
     else:
         total = data.demo_train_clips + data.demo_eval_clips
+        if not err.is_terminal and not Path(data.demo_folder).exists():  # who reads a log sees no progress bar
+            say(f"Synthesising the demo corpus, {total} clips, in {data.demo_folder}")
         with clip_progress("Synthesising the demo corpus", total) as advance:
             manifest = load_manifests(data, on_progress=advance)
     names = data.split_names(manifest.splits(), manifest.source)

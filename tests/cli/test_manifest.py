@@ -122,7 +122,7 @@ def test_check_by_options(folder: Path) -> None:
     assert document["warnings"] == {"wrong_length": 2, "duplicate": 1}
     assert {problem["is_fault"] for problem in document["problems"]} == {False}
     done = run("check", "good.csv", "--held-out", "test", cwd=folder, code=2)
-    assert "`held_out` names 'test', which must be one of eval" in done.stderr
+    assert "--held-out names 'test', which must be one of eval" in done.stderr
 
 
 def test_check_of_good_clips_exits_with_0(folder: Path) -> None:
@@ -157,7 +157,7 @@ def test_stats(folder: Path) -> None:
     ("arguments", "words"),
     [
         (["check", "none.csv"], ["none.csv", "does not exist"]),
-        (["check", "eval_segments.csv"], ["eval_segments.csv", "row 3 has 4 cells"]),
+        (["check", "eval_segments.csv"], ["eval_segments.csv", "a segments file of AudioSet"]),
         (["check", "clips.csv", "--labels", "none.csv"], ["label file", "does not exist"]),
         (["check", "clips.csv", "--report", "clips.csv"], ["clips.csv", "not the header of a clip report"]),
         (

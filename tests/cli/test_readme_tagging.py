@@ -23,7 +23,7 @@ from audio_dcls.training.config import TrainConfig
 from audio_dcls.training.run_dir import StudyDir
 
 README = Path(__file__).parents[2] / "README.md"
-LABELS = LabelSet(("/m/0bt9lr", "/m/09x0r", "/m/04rlf"), ("Dog", "Speech", "Music"))
+LABELS = LabelSet(("/m/03kmc9", "/m/09x0r", "/m/04rlf"), ("Siren", "Speech", "Music"))
 NUM_COMMANDS = 6
 
 
@@ -41,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the section takes for granted: a run, a sound, and a folder of them."""
     monkeypatch.chdir(tmp_path)
     config = TrainConfig(name="demo")
-    study = StudyDir("runs/demo")
+    study = StudyDir("runs/demo-20261123-043649")
     study.create(config)
     run = study.run(0)
     checkpoint = run.checkpoint_path(1)
@@ -89,7 +89,7 @@ def test_its_commands_run(folder: Path, command_line: Any, monkeypatch: pytest.M
             words = words[words.index("|") + 1 :]
         assert words[0] == "audio-dcls"
         printed.append(command_line(*words[1:]).stdout)
-    assert "Model: runs/demo/seed-0" in printed[0] and all(name in printed[0] for name in LABELS.names)
+    assert "Model: runs/demo-20261123-043649/seed-0" in printed[0] and all(name in printed[0] for name in LABELS.names)
     assert Path("tags.jsonl").read_text().count("\n") == 2
     assert len(pd.read_csv("street.csv")) and Path("street.png").read_bytes().startswith(b"\x89PNG")
     assert "Speech" in printed[3] and "Music" not in printed[3]

@@ -183,14 +183,19 @@ def test_a_torn_last_line_is_done_again_and_another_file_is_refused(
         (["*.wave"], r"no sound file matches '*.wave'"),
         (["sounds/a.wav", "--resume"], "--out FILE.jsonl"),
         (["sounds/a.wav", "--timeline", "x.doc"], "'x.doc' must end in one of .csv"),
+        (["sounds", "--timeline", "x.txt"], "'x.txt' is a label track, which belongs to one sound"),
+        (["sounds/a.wav", "--timeline", "segments.csv"], "'segments.csv' is there and holds no events"),
+        ([""], "a SOUND is an empty name"),
+        (["sounds/a.wav", "--window", "0.001"], "--window (=0.001) must be at least 0.01 s"),
+        (["segments.csv"], "'segments.csv' is a segments file of AudioSet, not a manifest"),
         (["sounds/a.wav", "--embeddings", "x.csv"], "'x.csv' must end in one of .npz, .parquet"),
         (["sounds/a.wav", "--plot", "x.wav"], "'x.wav' must end in one of"),
-        (["sounds/a.wav", "--threshold", "2"], "`threshold` (=2.0)"),
-        (["sounds/a.wav", "--window", "100"], "`window_s` (=100)"),
+        (["sounds/a.wav", "--threshold", "2"], "--threshold (=2.0)"),
+        (["sounds/a.wav", "--window", "100"], "--window (=100)"),
         (["sounds/a.wav", "--class", "Dgo"], "Dgo"),
-        (["sounds/a.wav", "--backend", "tensorflow"], "`backend` (='tensorflow')"),
-        (["sounds/a.wav", "--precision", "fp8"], "`precision` (='fp8')"),
-        (["sounds/a.wav", "--device", "gpu"], "`device` (='gpu')"),
+        (["sounds/a.wav", "--backend", "tensorflow"], "--backend (='tensorflow')"),
+        (["sounds/a.wav", "--precision", "fp8"], "--precision (='fp8')"),
+        (["sounds/a.wav", "--device", "gpu"], "--device (='gpu')"),
         (["-", "--raw", "loud"], "--raw (='loud')"),
         (["sounds/a.wav", "--truth", "none.csv"], "none.csv"),
     ],
@@ -199,6 +204,7 @@ def test_mistakes_are_one_line(
     folder: Path, model: Path, command_line: Any, arguments: list[str], message: str
 ) -> None:
     Path("empty").mkdir()
+    Path("segments.csv").write_text("# Segments csv created 2017\n# num_ytids=1\n# YTID, start_seconds\n")
     assert message in command_line.refuse("tag", *arguments, "--checkpoint", model)
 
 
@@ -297,3 +303,11 @@ def test_an_hour_takes_no_more_memory_than_ten_seconds(model: Path, tmp_path: Pa
         command = [sys.executable, "-m", "audio_dcls_cli", "tag", tmp_path / name, "--checkpoint", model, "--batch", 1]
         peaks_mib.append(measure_command([*map(str, command), "--hop", "0.75"]).peak_mib)
     assert peaks_mib[1] - peaks_mib[0] < 300e6 / 2**20
+
+
+def test_a_message_names_the_option_that_was_given() -> None:
+    from audio_dcls_cli.main import name_options
+
+    assert name_options("`hop_s` (=0) must be more", ["tag", "a.wav", "--hop", "0"]) == "--hop (=0) must be more"
+    assert name_options("`window_s` (=0)", ["tag", "--window=0"]) == "--window (=0)"
+    assert name_options("`hop_s` (=0) must be more", ["tag", "a.wav"]) == "`hop_s` (=0) must be more"

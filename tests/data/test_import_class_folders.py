@@ -111,7 +111,7 @@ def test_through_the_command_line(tmp_path: Path, manifest_command: Callable[...
     assert rows[0]["path"] == "mine/cat/0.wav"
     assert "--held-out" in manifest_command("folders", "--help", cwd=tmp_path)
     error = manifest_command("folders", "mine", "--out", "x.csv", "--held-out", 1, cwd=tmp_path, code=2)
-    assert "`held_out` (=1.0)" in error
+    assert "--held-out (=1.0)" in error
 
 
 @pytest.mark.parametrize(

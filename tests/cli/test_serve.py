@@ -1,0 +1,23 @@
+"""`audio-dcls serve`: what it is told is checked before it listens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--model", "mine=none/here"], "--model (='mine=none/here') does not exist"),
+        (["--data-root", "nowhere"], "--data-root (='nowhere') is no folder"),
+    ],
+)
+def test_what_is_not_there_is_refused(
+    option: list[str], said: str, command_line: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said in command_line.refuse("serve", *option)
+    assert not list(tmp_path.iterdir())
