@@ -33,7 +33,8 @@ def constraints() -> list[Requirement]:
 
 def all_requirements(pyproject: dict[str, Any]) -> list[Requirement]:
     extras = pyproject["project"]["optional-dependencies"].values()
-    return [Requirement(line) for group in (pyproject["project"]["dependencies"], *extras) for line in group]
+    found = [Requirement(line) for group in (pyproject["project"]["dependencies"], *extras) for line in group]
+    return [requirement for requirement in found if requirement.name != pyproject["project"]["name"]]
 
 
 def test_constraints_name_one_exact_version_of_each_package(constraints: list[Requirement]) -> None:
@@ -57,7 +58,12 @@ def test_constraints_hold_what_the_dependencies_need_here(
     pinned = {canonicalize_name(requirement.name) for requirement in constraints}
     extras = pyproject["project"]["optional-dependencies"]
     lines = [*pyproject["project"]["dependencies"], *extras["dev"], *extras["test"]]  # those of `make test`
+    own = [
+        extra for line in lines if (r := Requirement(line)).name == pyproject["project"]["name"] for extra in r.extras
+    ]
+    lines = [line for extra in own for line in extras[extra]] + lines
     pending = [canonicalize_name(Requirement(line).name) for line in lines]
+    pending = [name for name in pending if name != pyproject["project"]["name"]]
     seen: set[str] = set()
     while pending:
         name = pending.pop()
