@@ -34,7 +34,7 @@ def fake_config(
     }
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
     """What a condition comes to once it is true."""
     deadline_s = time.monotonic() + timeout_s
     while not (found := condition()):
@@ -43,7 +43,7 @@ def wait_until(condition: Callable[[], Any], timeout_s: float = 20.0) -> Any:
     return found
 
 
-def wait_for_state(service: RunService, run_id: str, *states: str, timeout_s: float = 20.0) -> RunView:
+def wait_for_state(service: RunService, run_id: str, *states: str, timeout_s: float = 60.0) -> RunView:
     """A run once it is in one of some states."""
     deadline_s = time.monotonic() + timeout_s
     while (view := service.get(run_id)).state not in states:
