@@ -42,7 +42,7 @@ def find_config(path: str | Path) -> Path:
         return path
     if (shipped := _find_shipped(path)) is not None:
         return shipped
-    raise ConfigError(f"config '{path}' does not exist here, nor among those shipped: {', '.join(_shipped_names())}")
+    raise ConfigError(f"config '{path}' does not exist here, nor among those shipped: {', '.join(shipped_names())}")
 
 
 def find_named_config(name: str, source: Path) -> Path:
@@ -62,7 +62,7 @@ def find_named_config(name: str, source: Path) -> Path:
         return shipped
     raise ConfigError(
         f"config '{path}' (named in '{source}') does not exist; check the name, which is relative to the file that "
-        f"names it, or one of those shipped: {', '.join(_shipped_names())}"
+        f"names it, or one of those shipped: {', '.join(shipped_names())}"
     )
 
 
@@ -70,7 +70,12 @@ def _shipped_root() -> Path:
     return Path(str(importlib.resources.files("audio_dcls_configs")))
 
 
-def _shipped_names() -> list[str]:
+def shipped_names() -> list[str]:
+    """Names of all shipped configs.
+
+    >>> "demo.yaml" in shipped_names()
+    True
+    """
     return sorted(str(path.relative_to(_shipped_root())) for path in _shipped_root().rglob("*.yaml"))
 
 

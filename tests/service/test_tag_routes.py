@@ -117,6 +117,7 @@ def test_too_many_files_are_refused(start: Callable[..., TestClient], tmp_path: 
         ("class=Elephant", "Elephant"),
         ("pooling=median", "pooling"),
         ("timeout_s=0", "timeout_s"),
+        ("topk=3", "there is no query parameter 'topk'; did you mean 'top_k'?"),
     ],
 )
 def test_wrong_options_are_named(client: TestClient, query: str, said: str) -> None:

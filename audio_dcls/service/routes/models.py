@@ -10,6 +10,7 @@ from audio_dcls.service.auth import require
 from audio_dcls.service.model_cards import read_card
 from audio_dcls.service.model_store import ModelStore, StoredModel
 from audio_dcls.service.problems import documented
+from audio_dcls.service.query_names import refuse_unknown_query
 from audio_dcls.service.schemas import ModelList, ModelResponse
 from audio_dcls.service.settings import NAME_PATTERN
 
@@ -18,9 +19,9 @@ Name = Annotated[str, Path(pattern=NAME_PATTERN)]
 
 def build_router(store: ModelStore) -> APIRouter:
     """The routes."""
-    router = APIRouter(prefix="/v1/models", tags=["models"], responses=documented(401, 403))
-    anyone = [Depends(require())]
-    admin = [Depends(require("admin"))]
+    router = APIRouter(prefix="/v1/models", tags=["models"], responses=documented(401, 403, 422))
+    anyone = [Depends(require()), Depends(refuse_unknown_query)]
+    admin = [Depends(require("admin")), Depends(refuse_unknown_query)]
     errors = documented(404, 409, 422)
 
     def described(model: StoredModel) -> ModelResponse:

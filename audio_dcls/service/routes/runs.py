@@ -11,6 +11,7 @@ from fastapi.responses import PlainTextResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from audio_dcls.service.problems import documented
+from audio_dcls.service.query_names import refuse_unknown_query
 from audio_dcls.service.runs.events import RunEvent
 from audio_dcls.service.runs.runner import MAX_LOG_LINES, RunService
 from audio_dcls.service.runs.schemas import ModelRequest, PerClass, RunList, RunMetrics, RunRequest, RunView
@@ -32,8 +33,8 @@ def build_router(
         require: makes a dependency that lets callers pass who have one of some scopes.
         describe_model: a model of the service by its name, as `GET /v1/models/NAME` answers it.
     """
-    router = APIRouter(prefix="/v1/runs", tags=["runs"], responses=documented(401, 403))
-    trainer = [Depends(require("train"))]
+    router = APIRouter(prefix="/v1/runs", tags=["runs"], responses=documented(401, 403, 422))
+    trainer = [Depends(require("train")), Depends(refuse_unknown_query)]
     errors = documented(404, 422)
     conflicts = documented(404, 409, 422)
 

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from audio_dcls.service.auth import require
 from audio_dcls.service.problems import documented
+from audio_dcls.service.query_names import refuse_unknown_query
 from audio_dcls.service.schemas import BatchResponse, TagResponse
 from audio_dcls.service.settings import NAME_PATTERN, ServiceSettings
 from audio_dcls.service.tagging import Tagging
@@ -89,7 +90,8 @@ class TagQuery:
 
 def build_router(settings: ServiceSettings, tagging: Tagging) -> APIRouter:
     """The routes."""
-    router = APIRouter(prefix="/v1/tag", tags=["tagging"], dependencies=[Depends(require("tag"))], responses=ERRORS)
+    allowed = [Depends(require("tag")), Depends(refuse_unknown_query)]
+    router = APIRouter(prefix="/v1/tag", tags=["tagging"], dependencies=allowed, responses=ERRORS)
 
     @router.post("", response_model=TagResponse, openapi_extra=ONE_FILE)
     async def tag(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from audio_dcls.models.families import find_family
 from audio_dcls.models.published import find_published
 from audio_dcls.service.runs.data_roots import DataRoots
 from audio_dcls.service.runs.queue import RunKind
-from audio_dcls.settings import build, dump_yaml, find_config, find_named_config, load_yaml, merge
+from audio_dcls.settings import build, dump_yaml, find_config, find_named_config, load_yaml, merge, shipped_names
 from audio_dcls.training.config import TrainConfig
 from audio_dcls.training.study_config import OWN_KEYS, StudyPlan, StudySettings
 
@@ -126,8 +127,10 @@ class RunConfigs:
         try:
             path = find_named_config(name, find_config("demo.yaml"))
         except ConfigError as error:
+            near = difflib.get_close_matches(name, shipped_names(), n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"those shipped are {', '.join(shipped_names())}"
             raise ServiceError(
-                f"config '{name}' is neither shipped nor in a folder of the setting `config_dirs`; check the name",
+                f"config '{name}' is neither shipped nor in a folder of the setting `config_dirs`; {hint}",
                 status=404,
                 code="unknown_config",
             ) from error

@@ -174,10 +174,10 @@ class RunService:
                 created=now_text(),
             )
             with contextlib.suppress(sqlite3.IntegrityError):
-                self.queue.add(entry)
+                entry = self.queue.add(entry)
                 break
         self.supervisor.wake()
-        return self.get(run_id)
+        return self._view(entry, self.queue.entries("queued"), {})
 
     def get(self, run_id: str) -> RunView:
         """A run.

@@ -1,7 +1,11 @@
 // Curves of runs, by uPlot: one colour and dash a seed, a legend that follows the cursor, sizes that follow the page.
 
 // Okabe and Ito's colours, told apart by the colour-blind; the dash tells them apart in print.
-const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#b8860b"];
+// The darker ones come first on a light page, the lighter ones on a dark page.
+const COLOURS = {
+  light: ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#b8860b"],
+  dark: ["#56b4e9", "#e69f00", "#2fc59a", "#cc79a7", "#f0e442", "#ff8a4c", "#b0b0b0", "#4f9dd0"],
+};
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [5, 2]];
 
 export function curveChart(node, { title, digits, signal }) {
@@ -16,6 +20,7 @@ export function curveChart(node, { title, digits, signal }) {
     const style = getComputedStyle(node);
     const ink = style.getPropertyValue("--ink-2").trim();
     const line = style.getPropertyValue("--line").trim();
+    const colours = COLOURS[style.colorScheme === "dark" ? "dark" : "light"];
     const axis = { stroke: ink, grid: { stroke: line, width: 1 }, ticks: { stroke: line }, font: "12px system-ui" };
     const options = {
       width: node.clientWidth,
@@ -25,7 +30,7 @@ export function curveChart(node, { title, digits, signal }) {
       axes: [{ ...axis, label: "epoch", labelFont: "12px system-ui", labelSize: 20 }, { ...axis, size: 56 }],
       series: [{ label: "epoch", value: (_, value) => (value === null ? "–" : value.toFixed(2)) }, ...series.map((one, index) => ({
         label: one.name,
-        stroke: COLOURS[index % COLOURS.length],
+        stroke: colours[index % colours.length],
         dash: DASHES[Math.floor(index / COLOURS.length) % DASHES.length].length ? DASHES[Math.floor(index / COLOURS.length) % DASHES.length] : DASHES[index % DASHES.length],
         width: 2,
         spanGaps: true,

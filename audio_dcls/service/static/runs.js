@@ -100,7 +100,10 @@ function newRun(info) {
     if (chosen.needs_data) overrides["data.manifests"] = [manifest.input.value.trim()];
     if (chosen.needs_data && labels.input.value.trim()) overrides["data.labels"] = labels.input.value.trim();
     try {
-      Object.assign(overrides, freeLines(more.value));
+      for (const [key, value] of Object.entries(freeLines(more.value))) {
+        if (key in overrides) throw new Error(`'${key}' is set by a field above as well; set it in one place`);
+        overrides[key] = value;
+      }
       const body = { config: chosen.name, overrides, seeds: seeds.input.value.split(",").map(Number), name: name.input.value.trim() || null };
       const run = await busy(start, call("POST", "/v1/runs", { json: body }));
       toast(`${run.name} is in the queue`);

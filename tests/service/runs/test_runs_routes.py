@@ -156,6 +156,14 @@ def test_what_is_wrong_is_refused(client: TestClient, service: RunService, body:
     assert service.list_runs() == []
 
 
+def test_near_names_and_unknown_parameters_are_told(client: TestClient) -> None:
+    detail = client.post("/v1/runs", json={"config": "demo7x7.yaml"}).json()["detail"]
+    assert detail.endswith("did you mean 'demo_7x7.yaml'?")
+    assert "those shipped are demo" in client.post("/v1/runs", json={"config": "xyz.yaml"}).json()["detail"]
+    response = client.get("/v1/runs?limit=3")
+    assert response.status_code == 422 and "no query parameter 'limit'; those known here are none" in response.text
+
+
 @pytest.mark.parametrize(
     "run_id", ["20260101-000000-000000", "..", "%2e%2e", "..%2fqueue.sqlite3", "x" * 3000, "a%00b"]
 )
