@@ -154,13 +154,17 @@ def _describe_seed(folder: SeedFolder, *, is_active: bool) -> SeedView:
     state = status.get("state")
     state = state if isinstance(state, str) and state in ("running", "stopped", "done", "failed") else "waiting"
     last = status.get("last_evaluation")
+    step, num_steps = _steps(status.get("step")) or 0, _steps(status.get("num_steps"))
+    epoch = number(status.get("epoch")) or 0.0
+    if folder.num_epochs and num_steps:  # the step is told more often than the epoch
+        epoch = folder.num_epochs * min(1.0, step / num_steps)
     return SeedView(
         seed=folder.seed,
         case=folder.case,
         state="stopped" if state == "running" and not is_active else state,
-        step=_steps(status.get("step")) or 0,
-        num_steps=_steps(status.get("num_steps")),
-        epoch=float(folder.num_epochs or 0) if state == "done" else number(status.get("epoch")) or 0.0,
+        step=step,
+        num_steps=num_steps,
+        epoch=float(folder.num_epochs or 0) if state == "done" else epoch,
         num_epochs=folder.num_epochs,
         loss=number(status.get("loss")),
         mAP=number(last.get("mAP")) if isinstance(last, dict) else None,
