@@ -18,7 +18,7 @@ def test_measures_prints_and_writes(command_line: Any, tmp_path: Path) -> None:
 
 
 def test_prints_one_json_object(command_line: Any, tmp_path: Path) -> None:
-    arguments = ["construction", "--model", "convnext_atto", "--peer", "7x7", "--rounds", "1", "--json"]
+    arguments = ["construction", "--model", "convnext_atto", "--peer", "7x7", "--rounds", 1, "--threads", 1, "--json"]
     text = command_line("bench", *arguments, "--out", tmp_path).stdout
     assert json.loads(text)["cases"][0]["suite"] == "construction"
 
