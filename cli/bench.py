@@ -27,10 +27,13 @@ def bench(
     ] = None,
     models: Annotated[list[str], typer.Option("--model", help="timm's name; may be repeated.")] = ["convnext_tiny"],  # noqa: B006
     batches: Annotated[list[int], typer.Option("--batch", min=1, help="Clips in a batch; may be repeated.")] = [8],  # noqa: B006
-    precisions: Annotated[list[str], typer.Option("--precision", help="fp32 or bf16; may be repeated.")] = [  # noqa: B006
-        "fp32",
-        "bf16",
-    ],
+    precisions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--precision",
+            help="fp32 or bf16; may be repeated. If none: fp32, and bf16 where the device has instructions for it.",
+        ),
+    ] = None,
     peers: Annotated[
         list[str] | None,
         typer.Option("--peer", help="Besides ours (dcls): 7x7, stock or authors; may be repeated. All if none."),
@@ -54,7 +57,7 @@ def bench(
         suites=tuple(suites or SUITE_NAMES),
         models=tuple(models),
         batches=tuple(batches),
-        precisions=tuple(precisions),
+        precisions=tuple(precisions or _precisions_of(device)),
         peers=PEER_NAMES if peers is None else ("dcls", *(peer for peer in peers if peer != "dcls")),
         device=device,
         num_rounds=rounds,
@@ -80,6 +83,17 @@ def bench(
     if is_stopped:
         say(f"Stopped after {len(report.cases)} cases; the others were not measured.")
         raise typer.Exit(INTERRUPTED)
+
+
+def _precisions_of(device: str) -> list[str]:
+    """Those that a device computes by instructions of its own."""
+    import torch
+
+    from audio_dcls.inference.backends import has_bf16
+
+    if device == "cpu" or (device == "cuda" and torch.cuda.is_available()):
+        return ["fp32", "bf16"] if has_bf16(torch.device(device)) else ["fp32"]
+    return ["fp32"]  # what is wrong with it is told when it is used
 
 
 def _measure(settings: BenchSettings) -> tuple[BenchReport, bool]:

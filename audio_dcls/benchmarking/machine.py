@@ -13,6 +13,7 @@ import torch
 from audio_dcls.benchmarking.timing import time_interleaved
 
 PEAK_SIZE = {"cpu": 2048, "cuda": 8192}
+SLOW_MS = 1000.0
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -72,10 +73,15 @@ def measure_peaks(device: torch.device, precisions: Sequence[str], num_rounds: i
     """Speed of a large square matrix product in each precision, in thousand millions of operations a second.
 
     Shape:
-        (S, S) times (S, S), S = 2048 on a CPU and 8192 on CUDA.
+        (S, S) times (S, S), S = 2048 on a CPU and 8192 on CUDA, or an eighth of that where such a product would take
+        longer than a second: bfloat16 without instructions for it.
     """
-    size = PEAK_SIZE.get(device.type, PEAK_SIZE["cpu"])
-    factors = {name: torch.randn(size, size).to(device, DTYPES[name]) for name in precisions}
-    calls = {name: (lambda a=factor: a @ a) for name, factor in factors.items()}
-    times_ms = time_interleaved(calls, num_rounds, device, num_warmups=3)
-    return {name: 2 * size**3 / (1e6 * min(values)) for name, values in times_ms.items()}
+    largest = PEAK_SIZE.get(device.type, PEAK_SIZE["cpu"])
+    peaks = {}
+    for name in precisions:
+        small, large = (torch.randn(size, size).to(device, DTYPES[name]) for size in (largest // 8, largest))
+        (small_ms,) = time_interleaved({name: lambda a=small: a @ a}, 1, device, num_warmups=1).values()
+        factor = large if 8**3 * small_ms[0] < SLOW_MS else small
+        (times_ms,) = time_interleaved({name: lambda a=factor: a @ a}, num_rounds, device, num_warmups=3).values()
+        peaks[name] = 2 * factor.shape[0] ** 3 / (1e6 * min(times_ms))
+    return peaks

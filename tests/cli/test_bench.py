@@ -23,6 +23,14 @@ def test_prints_one_json_object(command_line: Any, tmp_path: Path) -> None:
     assert json.loads(text)["cases"][0]["suite"] == "construction"
 
 
+def test_without_bf16_instructions_fp32_alone_is_measured(command_line: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    for has_it, measured in ((True, ["fp32", "bf16"]), (False, ["fp32"])):
+        monkeypatch.setattr("audio_dcls.inference.backends.has_bf16", lambda _device, found=has_it: found)
+        arguments = ["construction", "--model", "convnext_atto", "--peer", "7x7", "--rounds", 1, "--threads", 1]
+        text = command_line("bench", *arguments, "--json", "--out", tmp_path).stdout
+        assert list(json.loads(text)["peaks_gflops"]) == measured
+
+
 def test_mistakes_are_one_line(command_line: Any, tmp_path: Path) -> None:
     for arguments, named in (
         (["speed"], "speed"),
