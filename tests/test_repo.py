@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
-import resource
 import subprocess
 import sys
 import tomllib
@@ -113,13 +113,19 @@ def test_no_file_is_longer_than_400_lines() -> None:
     assert not [path for path in files if len(path.read_text(encoding="utf-8").splitlines()) > 400]
 
 
+def processor_s(command: list[str]) -> float:
+    """Processor time of one process, and of no other child of this one."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    return usage.ru_utime + usage.ru_stime
+
+
 def test_help_answers_within_a_second() -> None:
     command = [sys.executable, "-m", "audio_dcls_cli", "--help"]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)  # the first may compile
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, capture_output=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < MAX_HELP_S
+    assert min(processor_s(command) for _ in range(3)) < MAX_HELP_S  # neighbours in the caches only ever add to it
     for name in ("train", "eval", "tag"):
         assert name in answer.stdout
 

@@ -96,7 +96,7 @@ class Decoder:
             except TimeoutError:
                 message = f"'{name}' took longer than {self.settings.decode_wall_s:g} s to decode; convert it to wav"
                 raise AudioFileError(message, reason="unreadable") from None
-            except ProcessExpired:
+            except (ProcessExpired, BrokenProcessPool):  # the latter where the end came before word of the beginning
                 message = (
                     f"'{name}' ended the process that decoded it: it is damaged, or takes more than "
                     f"{self.limits.cpu_s:g} s to decode; convert it to wav or flac"

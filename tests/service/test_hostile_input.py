@@ -25,6 +25,8 @@ BAD = bad_sounds()
 @pytest.fixture(scope="module")
 def guarded(start: Callable[..., TestClient], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     with start(tmp_path_factory.mktemp("guarded"), **LIMITS) as client:
+        for _ in range(4):  # what decoders are loaded with their first files is no part of a file's seconds
+            assert client.post("/v1/tag", content=BAD["text"]).status_code == 422
         assert client.post("/v1/tag", content=wav()).status_code == 200
         yield client
 
@@ -83,11 +85,11 @@ def test_decoding_that_takes_too_long_is_ended(
     start: Callable[..., TestClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(REPOSITORY)  # workers have this process's path
-    with start(tmp_path, decode_wall_s=1.0, decode_workers=1) as client:
+    with start(tmp_path, decode_wall_s=4.0, decode_workers=1) as client:
         monkeypatch.setattr(decoding, "decode_upload", bad_decoders.wait)
         answer = client.post("/v1/tag", content=wav())
         assert answer.status_code == 422
-        assert "took longer than 1 s" in answer.json()["detail"]
+        assert "took longer than 4 s" in answer.json()["detail"]
         monkeypatch.setattr(decoding, "decode_upload", decode_worker.decode_upload)
         assert client.post("/v1/tag", content=wav()).status_code == 200
 

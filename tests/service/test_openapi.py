@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import hypothesis
 import pytest
 import schemathesis
@@ -15,6 +17,8 @@ from audio_dcls.service.settings import ServiceSettings
 from tests.service.conftest import listening
 
 EXAMPLES = 25
+ANSWER_S = 120.0
+"""Longer than the first decoder takes to start on a busy machine; the library's own limit is 10 s."""
 CHECKS = [
     checks.not_a_server_error,
     checks.status_code_conformance,
@@ -33,7 +37,9 @@ def api(
     settings_of: Callable[..., ServiceSettings], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[schemathesis.BaseSchema]:
     with listening(settings_of(tmp_path_factory.mktemp("api"))) as address:
-        yield schemathesis.openapi.from_url(f"{address}/openapi.json")
+        while httpx.get(f"{address}/readyz", timeout=ANSWER_S).status_code != 200:  # until then it answers 503
+            time.sleep(0.05)
+        yield schemathesis.openapi.from_url(f"{address}/openapi.json", timeout=ANSWER_S)
 
 
 ROUTES = [
@@ -49,6 +55,6 @@ def test_a_route_answers_as_it_is_described(api: Any, path: str, method: str) ->
     @hypothesis.given(case=api[path][method.upper()].as_strategy())
     @hypothesis.settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=HEALTH, derandomize=True)
     def answers(case: schemathesis.Case) -> None:
-        case.call_and_validate(checks=CHECKS)
+        case.call_and_validate(checks=CHECKS, timeout=ANSWER_S)
 
     answers()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from audio_dcls.settings import merge
 from audio_dcls.training.config import LoopConfig
 from audio_dcls.training.processes import build_fabric
 from audio_dcls.training.run_dir import StudyDir
+from tests.training.test_failure import free_port
 
 TOLERANCE = 1e-5
 NUM_STEPS = 20
@@ -35,10 +35,7 @@ def train(values: dict[str, Any], folder: Path, num_processes: int = 1, **loop: 
     config.write_text(yaml.safe_dump(merge(values, {"loop": loop})), encoding="utf-8")
     command = [sys.executable, "-m", "audio_dcls_cli", "train", str(config), "--out", str(folder)]
     if num_processes > 1:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={num_processes}", f"--master_port={port}"]
+        launcher = ["-m", "torch.distributed.run", f"--nproc_per_node={num_processes}", f"--master_port={free_port()}"]
         command[1:2] = [*launcher, "-m"]
     done = subprocess.run(
         command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=200

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import multiprocessing
 import os
 import shutil
 import signal
-import time
+import threading
 from pathlib import Path
 
 import filelock
@@ -188,18 +189,33 @@ def test_an_unfinished_pack_is_not_read(corpus, packs, tmp_path):
         read_manifest(folder, corpus.labels)
 
 
-def kill_and_rerun(manifest: Manifest, folder: Path, settings: PackSettings, num_kills: int, whole_s: float) -> int:
+def pack_and_die(manifest: Manifest, folder: Path, settings: PackSettings, num_clips: int, more_s: float) -> None:
+    """Pack, and be killed some time after so many clips are done, wherever that is; before many more are."""
+    left = num_clips
+    kill = functools.partial(os.kill, os.getpid(), signal.SIGKILL)
+    timer = threading.Timer(more_s, kill)
+
+    def count(done: int) -> None:
+        nonlocal left
+        before, left = left, left - done
+        if before > 0 >= left:
+            timer.start()
+        if left < -len(manifest.clips) / 8:  # the timer was not given its turn
+            kill()
+
+    pack(manifest, folder, settings, num_workers=2, on_progress=count)
+
+
+def kill_and_rerun(manifest: Manifest, folder: Path, settings: PackSettings, num_kills: int) -> int:
     """Pack in processes that are killed at random moments, then to the end; number of those that were killed."""
     rng = np.random.default_rng(0)
     killed = 0
-    for _ in range(num_kills):
-        keywords = {"num_workers": 2}
+    for number in range(num_kills):
+        num_clips = int((number + rng.uniform(0.2, 0.8)) / (num_kills + 1) * len(manifest.clips))
         process = multiprocessing.get_context("fork").Process(
-            target=pack, args=(manifest, folder, settings), kwargs=keywords
+            target=pack_and_die, args=(manifest, folder, settings, num_clips, rng.uniform(0, 0.02))
         )
         process.start()
-        time.sleep(rng.uniform(0.1, 0.5) * whole_s)
-        os.kill(process.pid or 0, signal.SIGKILL)
         process.join()
         killed += process.exitcode == -signal.SIGKILL
     pack(manifest, folder, settings, num_workers=2)
@@ -211,10 +227,8 @@ def kill_and_rerun(manifest: Manifest, folder: Path, settings: PackSettings, num
 def test_killed_packers_leave_the_bytes_of_one_clean_run(tmp_path, content_of, make_corpus):
     manifest = make_corpus(tmp_path / "sounds", 160)
     settings = PackSettings(Codec.flac, sample_rate_hz=32_000, rows_per_shard=8)
-    started_s = time.perf_counter()
     pack(manifest, tmp_path / "clean", settings, num_workers=2)
-    whole_s = time.perf_counter() - started_s
-    assert kill_and_rerun(manifest, tmp_path / "killed", settings, 2, whole_s) >= 1
+    assert kill_and_rerun(manifest, tmp_path / "killed", settings, 2) == 2
     assert content_of(tmp_path / "killed") == content_of(tmp_path / "clean")
     assert verify_pack(tmp_path / "killed").faults == ()
 
@@ -227,9 +241,7 @@ def test_3000_clips_survive_five_kills(tmp_path, content_of):
     corpus = write_demo_corpus(tmp_path / "demo", num_train=2600, num_eval=400)
     manifest = Manifest.load(corpus.manifest, LabelSet.from_csv(corpus.labels))
     settings = PackSettings(Codec.flac, rows_per_shard=100)
-    started_s = time.perf_counter()
     pack(manifest, tmp_path / "clean", settings, num_workers=2)
-    whole_s = time.perf_counter() - started_s
-    assert kill_and_rerun(manifest, tmp_path / "killed", settings, 5, whole_s / 2) == 5
+    assert kill_and_rerun(manifest, tmp_path / "killed", settings, 5) == 5
     assert content_of(tmp_path / "killed") == content_of(tmp_path / "clean")
     assert verify_pack(tmp_path / "killed", num_workers=2).faults == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -52,6 +53,22 @@ def wait_for_state(service: RunService, run_id: str, *states: str, timeout_s: fl
     return view
 
 
+def wait_until_measured(service: RunService, run_id: str) -> None:
+    """Wait until all scores per class are there: the files of the seeds come one after another."""
+    wait_until(lambda: service.queue.get(run_id).is_measured)
+
+
+def hold(run: RunView, step: int | None) -> None:
+    """Have a run's fake trainer make no step beyond one until it is told to stop; None lets it go on."""
+    path = Path(f"{run.folder}.hold")
+    if step is None:
+        path.unlink()
+    else:
+        part = path.with_suffix(".hold-part")
+        part.write_text(str(step))
+        part.replace(path)
+
+
 def processes_of(folder: Path) -> list[psutil.Process]:
     """Processes with a path under a folder on their command line."""
     found = []
@@ -67,7 +84,8 @@ def state_dir(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "state"
     yield folder
     for process in processes_of(folder):
-        os.kill(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it ended since it was looked at
+            os.kill(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Stands in for `audio-dcls train`: writes a run's folder step by step, stops on SIGTERM, goes on from its last step.
 
 `seeds`, `loop.epochs` (steps, one an epoch) and `loop.checkpoint_every_minutes` (seconds a step takes) come from the
-config; a file FOLDER.do beside the run says how it is to end: `fail`, `crash` or `die`.
+config; a file FOLDER.do beside the run says how it is to end: `fail`, `crash` or `die`. While there is a file
+FOLDER.hold, no step is made beyond the one it names, until SIGTERM.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ def main() -> int:
                 raise ZeroDivisionError("half a step")
             if how == "die":
                 os.kill(os.getpid(), signal.SIGKILL)
+            while not stopped and step >= last_allowed(Path(f"{folder}.hold")):
+                time.sleep(0.005)
             time.sleep(config["loop"]["checkpoint_every_minutes"])
             step += 1
             with (run / "metrics.jsonl").open("a") as file:
@@ -65,6 +68,13 @@ def main() -> int:
                 return 75
         status(path, "done", step, num_steps)
     return 0
+
+
+def last_allowed(hold: Path) -> float:
+    try:
+        return int(hold.read_text())
+    except FileNotFoundError:
+        return float("inf")
 
 
 def status(path: Path, state: str, step: int, num_steps: int) -> None:

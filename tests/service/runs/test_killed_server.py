@@ -13,10 +13,18 @@ import pytest
 
 from audio_dcls.service.runs.launcher import log_path
 from audio_dcls.service.runs.runner import RunService
-from tests.service.runs.conftest import MakeService, fake_config, processes_of, wait_for_state, wait_until
+from tests.service.runs.conftest import (
+    MakeService,
+    fake_config,
+    hold,
+    processes_of,
+    wait_for_state,
+    wait_until,
+)
 
 SCRIPT = str(Path(__file__).with_name("run_server.py"))
 Serve = Callable[[str], subprocess.Popen[bytes]]
+ENDING_S = 120.0
 
 
 @pytest.fixture
@@ -50,16 +58,18 @@ def test_a_run_goes_on_without_the_server_and_is_found_again(
     make_service: MakeService, serve: Serve, state_dir: Path
 ) -> None:
     service = make_service()
-    run, waiting = service.submit(fake_config(60, 0.05)), service.submit(fake_config(2))
+    run, waiting = service.submit(fake_config(10, 0.05)), service.submit(fake_config(2))
+    hold(run, 3)
     server = serve("fake")
     wait_until(lambda: service.get(run.id).seeds[0].step >= 3)
     kill(server)
     [pid] = trainers(state_dir)
-    step = service.get(run.id).seeds[0].step
-    wait_until(lambda: service.get(run.id).seeds[0].step > step)
+    hold(run, 5)
+    wait_until(lambda: service.get(run.id).seeds[0].step == 5)
     service.start()
     assert service.get(run.id).state == "running" and trainers(state_dir) == [pid]
     assert service.queue.get(run.id).pid == pid
+    hold(run, None)
     assert wait_for_state(service, run.id, "done").attempts == 1
     assert wait_for_state(service, waiting.id, "done").attempts == 1
     assert num_starts(service, run.id) == 1
@@ -69,24 +79,28 @@ def test_one_whose_pid_was_never_written_down_is_found_again(
     make_service: MakeService, serve: Serve, state_dir: Path
 ) -> None:
     service = make_service()
-    run = service.submit(fake_config(60, 0.05))
-    serve("fake-unwritten").wait(timeout=20)
+    run = service.submit(fake_config(5, 0.05))
+    hold(run, 3)
+    serve("fake-unwritten").wait(timeout=ENDING_S)
     entry = service.queue.get(run.id)
     assert (entry.state, entry.pid, entry.attempts) == ("running", None, 1)
     [pid] = trainers(state_dir)
     service.start()
     assert service.queue.get(run.id).pid == pid and trainers(state_dir) == [pid]
+    hold(run, None)
     assert wait_for_state(service, run.id, "done").attempts == 1
 
 
 def test_one_that_was_killed_with_the_server_goes_on(make_service: MakeService, serve: Serve, state_dir: Path) -> None:
     service = make_service()
     run = service.submit(fake_config(20, 0.05))
+    hold(run, 3)
     server = serve("fake")
     wait_until(lambda: service.get(run.id).seeds[0].step >= 3)
     kill(server)
-    for process in processes_of(state_dir / "runs"):
-        process.kill()
+    [process] = processes_of(state_dir / "runs")
+    process.kill()
+    hold(run, None)
     service.start()
     assert wait_for_state(service, run.id, "done").attempts == 2
 
@@ -94,9 +108,11 @@ def test_one_that_was_killed_with_the_server_goes_on(make_service: MakeService, 
 def test_one_that_ended_without_the_server_is_done(make_service: MakeService, serve: Serve, state_dir: Path) -> None:
     service = make_service()
     run = service.submit(fake_config(12, 0.05))
+    hold(run, 3)
     server = serve("fake")
     wait_until(lambda: service.get(run.id).seeds[0].step >= 3)
     kill(server)
+    hold(run, None)
     wait_until(lambda: not trainers(state_dir))
     service.start()
     assert wait_for_state(service, run.id, "done").attempts == 1
@@ -107,9 +123,8 @@ def test_one_that_failed_without_the_server_has_failed(
 ) -> None:
     service = make_service()
     run = service.submit(fake_config(1, 0.01))
-    server = serve("fake-unwritten")
     Path(f"{run.folder}.do").write_text("fail")
-    server.wait(timeout=20)
+    serve("fake-unwritten").wait(timeout=ENDING_S)
     wait_until(lambda: not trainers(state_dir))
     service.start()
     assert wait_for_state(service, run.id, "failed").error == "`loop.epochs` (=1) is wrong; mend it"

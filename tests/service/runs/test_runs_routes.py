@@ -21,7 +21,7 @@ from audio_dcls.service.runs.runner import RunService
 from audio_dcls.service.schemas import ModelResponse
 from audio_dcls.service.settings import ServiceSettings
 from tests.service.conftest import write_model
-from tests.service.runs.conftest import fake_config, wait_for_state, wait_until
+from tests.service.runs.conftest import fake_config, wait_for_state, wait_until_measured
 
 
 def build(service: RunService, settings: ServiceSettings) -> FastAPI:
@@ -57,8 +57,9 @@ def test_a_run_over_http(client: TestClient, service: RunService) -> None:
     assert (run["name"], run["state"], run["kind"], run["owner"]) == ("mine", "queued", "train", None)
     assert {seed["seed"] for seed in run["seeds"]} == {0, 7}
     path = f"/v1/runs/{run['id']}"
-    wait_until(lambda: client.get(path).json()["has_per_class"])
+    wait_until_measured(service, run["id"])
     run = client.get(path).json()
+    assert run["has_per_class"]
     assert (run["state"], run["progress"], run["position"]) == ("done", 1.0, None)
     assert run["mAP"] == {"mean": 0.5, "std": 0.0, "num_seeds": 2}
     assert [r["id"] for r in client.get("/v1/runs").json()["runs"]] == [run["id"]]
