@@ -160,6 +160,11 @@ class _TrainingView:
         say(f"  {event.layout}")
         if event.pretrained is not None:
             say(f"  weights: {event.pretrained} (all of them: {event.folder / 'pretrained.json'})")
+        if event.emulates_bf16:
+            say(
+                "  note: this device has no bfloat16 instructions, so that `loop.precision` (=bf16) is many times "
+                "slower here than fp32; to change it, begin anew with --set loop.precision=fp32"
+            )
         if event.teacher_coverage is not None:
             say(f"  teacher: logits of {event.teacher_coverage:.1%} of the training clips")
         columns = (

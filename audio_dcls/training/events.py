@@ -30,6 +30,8 @@ class RunStarted:
     """Where the starting weights came from; None for random ones and for a run that goes on."""
     teacher_coverage: float | None = None
     """Share of the training clips with logits of a teacher, 0 to 1; None without distillation."""
+    emulates_bf16: bool = False
+    """Whether bf16 is asked for and the device has no instructions for it, so that it is slower than fp32."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from audio_dcls.dcls.training import clamp_positions, count_outside
 from audio_dcls.errors import RunError
 from audio_dcls.evaluation.metrics import TaggingMetrics, tagging_metrics
 from audio_dcls.evaluation.predict import predict
+from audio_dcls.inference.backends import has_bf16
 from audio_dcls.models.sync_norm import synchronise_norms
 from audio_dcls.training import events
 from audio_dcls.training.averaging import WeightAverage
@@ -205,6 +206,7 @@ class Trainer:
             layout=self.layout,
             pretrained=self.raw_model.pretrained_report,
             teacher_coverage=None if self.distillation is None else self.distillation.teacher.coverage,
+            emulates_bf16=self.config.loop.precision == "bf16" and not has_bf16(self.fabric.device),
         )
 
     def _far_off_normalisation(self) -> events.NormalisationFarOff | None:

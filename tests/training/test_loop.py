@@ -129,6 +129,24 @@ def test_bf16_runs_and_stays_finite(tiny_values: dict[str, Any], tmp_path: Path)
     assert all(np.isfinite(e.loss) for e in events if isinstance(e, StepDone))
 
 
+@pytest.mark.parametrize(
+    ("has_it", "precision", "is_emulated"), [(False, "bf16", True), (True, "bf16", False), (False, "fp32", False)]
+)
+def test_emulated_bf16_is_told(
+    tiny_values: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    has_it: bool,
+    precision: str,
+    is_emulated: bool,
+) -> None:
+    monkeypatch.setattr("audio_dcls.training.loop.has_bf16", lambda _device: has_it)
+    events = train(tiny_values, tmp_path / "s", loop={"epochs": 1, "precision": precision})
+    show_events(events, StudyDir(tmp_path / "s"))
+    assert ("`loop.precision` (=bf16) is many times slower" in capsys.readouterr().out) == is_emulated
+
+
 def test_bad_clips_are_reported_and_left_out(tiny_values: dict[str, Any], tiny_corpus: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad"
     bad.mkdir()
