@@ -72,9 +72,12 @@ def test_a_demo_run_is_started_watched_stopped_resumed_and_used(browser: Browser
             start_demo(page)
             expect(page.get_by_test_id("run-state")).to_have_text("running", timeout=60_000)
             wait_for_points(page, wait_for_points(page, 2))
+            expect(page.get_by_test_id("loss-chart").locator("canvas")).to_be_visible()
             page.get_by_test_id("stop-run").click()
             expect(page.get_by_test_id("run-state")).to_have_text("stopped", timeout=120_000)
+            expect(page.get_by_test_id("loss-chart").locator("canvas")).to_be_visible()
             page.screenshot(path=tmp_path / "stopped.png", full_page=True)
+            expect(page.get_by_test_id("error-message")).to_have_count(0)
             page.get_by_test_id("resume-run").click()
             expect(page.get_by_test_id("run-state")).to_have_text("done", timeout=TRAINING_MS)
             page.get_by_test_id("use-model").click()
@@ -136,6 +139,10 @@ def test_everything_is_reached_by_keyboard_and_mistakes_are_said(
         page.get_by_label("One key=value a line").fill("loop.epoch=3")
         page.get_by_test_id("start-run").press("Enter")
         expect(page.get_by_test_id("error-message")).to_contain_text("did you mean 'epochs'")
+        page.get_by_test_id("run-epochs").fill("2")
+        page.get_by_label("One key=value a line").fill("loop.epochs=3")
+        page.get_by_test_id("start-run").press("Enter")
+        expect(page.get_by_test_id("error-message")).to_contain_text("'loop.epochs' is set by a field above as well")
 
 
 def start_demo(page: Page) -> None:

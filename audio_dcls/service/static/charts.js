@@ -31,7 +31,7 @@ export function curveChart(node, { title, digits, signal }) {
       series: [{ label: "epoch", value: (_, value) => (value === null ? "–" : value.toFixed(2)) }, ...series.map((one, index) => ({
         label: one.name,
         stroke: colours[index % colours.length],
-        dash: DASHES[Math.floor(index / COLOURS.length) % DASHES.length].length ? DASHES[Math.floor(index / COLOURS.length) % DASHES.length] : DASHES[index % DASHES.length],
+        dash: DASHES[Math.floor(index / colours.length) % DASHES.length].length ? DASHES[Math.floor(index / colours.length) % DASHES.length] : DASHES[index % DASHES.length],
         width: 2,
         spanGaps: true,
         points: { show: one.x.length < 40, size: 6 },
