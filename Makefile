@@ -11,7 +11,7 @@ INSTALL := -c constraints.txt -e ".[dev,test]"
 
 # One process a core and one thread a process: threads of several processes on the same cores slow each other down.
 NUM_PROCESSES ?= auto
-PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/pytest -n $(NUM_PROCESSES)
+PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/pytest -n $(NUM_PROCESSES) --dist worksteal
 PYTEST_ARGS ?=
 
 # The demo tags the first three clips that it did not train on.
