@@ -41,12 +41,36 @@ def warn(text: str) -> None:
 
 
 @contextlib.contextmanager
-def clip_progress(title: str, total: int | None, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """A bar counting clips, gone when done; the returned function takes the number done since its last call."""
+def clip_progress(
+    title: str, total: int | None, *, quiet: bool = False, is_logged: bool = False
+) -> Iterator[Callable[[int], None]]:
+    """A bar counting clips, gone when done; the returned function takes the number done since its last call.
+
+    Args:
+        title: what is done.
+        total: clips.
+        quiet: no bar.
+        is_logged: where there is no terminal, a line every tenth of the clips: what takes minutes.
+    """
+    if is_logged and not err.is_terminal and total:
+        yield _logged(title, total)
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(compact=True))
     with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as progress:
         task = progress.add_task(title, total=total)
         yield lambda count: progress.advance(task, count)
+
+
+def _logged(title: str, total: int) -> Callable[[int], None]:
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        before, done = done, done + count
+        if 10 * done // total > 10 * before // total:
+            say(f"{title}: {done} of {total} clips")
+
+    return advance
 
 
 def show_coverage(report: ClipReport, path: Path) -> None:

@@ -184,7 +184,7 @@ def _prepare(settings: TrainConfig, study: StudyDir) -> TrainingClips:
         total = data.demo_train_clips + data.demo_eval_clips
         if not err.is_terminal and not Path(data.demo_folder).exists():  # who reads a log sees no progress bar
             say(f"Synthesising the demo corpus, {total} clips, in {data.demo_folder}")
-        with clip_progress("Synthesising the demo corpus", total) as advance:
+        with clip_progress("Synthesising the demo corpus", total, is_logged=True) as advance:
             manifest = load_manifests(data, on_progress=advance)
     names = data.split_names(manifest.splits(), manifest.source)
     wanted_splits = {*names.train, *names.eval, *data.validation_splits}

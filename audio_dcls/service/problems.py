@@ -17,6 +17,7 @@ from audio_dcls.errors import AudioDclsError, AudioFileError, CheckpointError, M
 
 MEDIA_TYPE = "application/problem+json"
 TOO_LARGE_REASONS = ("too_long", "too_large")
+NO_JSON_OBJECT = ("json_invalid", "model_attributes_type", "model_type")
 logger = logging.getLogger("audio_dcls.service")
 
 
@@ -90,6 +91,8 @@ def install_handlers(app: FastAPI) -> None:
 
 def _in_words(item: Any) -> str:
     place, *names = item["loc"] or ("request",)
+    if place == "body" and item["type"] in NO_JSON_OBJECT:
+        return "the body must be a JSON object, sent with `Content-Type: application/json`"
     name = ".".join(str(n) for n in names) or str(place)
     message = item["msg"].removeprefix("Value error, ")
     value = "" if item["type"] == "missing" or isinstance(item.get("input"), dict) else f" (={_short(item['input'])})"

@@ -38,9 +38,14 @@ def run_server(settings: ServiceSettings, on_listening: Callable[[str], object])
             state folder.
     """
     if settings.needs_keys and not KeyFile(settings.keys_path).keys():
+        why = (
+            "`keys` (='required') asks for API keys"
+            if settings.keys == "required"
+            else f"`host` (={settings.host!r}) can be reached by others, so requests need API keys"
+        )
         raise ArgumentError(
-            f"`host` (={settings.host!r}) can be reached by others, so requests need API keys, and there are none in "
-            f"'{settings.keys_path}'; make one: audio-dcls keys add NAME --scope tag --state {settings.state_dir}"
+            f"{why}, and there are none in '{settings.keys_path}'; make one: audio-dcls keys add NAME --scope tag "
+            f"--state {settings.state_dir}"
         )
     _use_few_arenas()
     settings.state_dir.mkdir(parents=True, exist_ok=True)

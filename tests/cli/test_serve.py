@@ -13,6 +13,8 @@ import pytest
     [
         (["--model", "mine=none/here"], "--model (='mine=none/here') does not exist"),
         (["--data-root", "nowhere"], "--data-root (='nowhere') is no folder"),
+        (["--set", "keys=required"], "`keys` (='required') asks for API keys, and there are none in"),
+        (["--host", "0.0.0.0"], "--host (='0.0.0.0') can be reached by others"),
     ],
 )
 def test_what_is_not_there_is_refused(

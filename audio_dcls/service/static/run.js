@@ -176,7 +176,7 @@ async function showClasses(section, run, signal) {
   const { classes } = await call("GET", `/v1/runs/${run.id}/per-class`, { signal });
   const heading = el("h2", {}, "Average precision by class");
   if (!classes.length) {
-    section.replaceChildren(heading, el("p", { class: "hint" }, "There once a seed was measured."));
+    section.replaceChildren(heading, el("p", { class: "hint" }, "Shown once a seed has been measured."));
     return;
   }
   const seeds = [...new Set(classes.flatMap((one) => Object.keys(one.seeds)))];

@@ -10,8 +10,8 @@ export async function tagView({ info, signal, query }) {
   const results = el("div", { class: "results", "aria-live": "polite" });
   const heading = el("h1", {}, "Tag sounds");
   if (!models.length) {
-    return el("div", {}, heading, empty("No model yet",
-      "Train one first: the demo run synthesises its own sounds and takes some minutes, or name a model with --model when the service starts.",
+    const how = ["The demo run makes one in some minutes, from sounds that it synthesises: once it is done, press Use as model. Or start the service with a model of yours: ", el("code", {}, "audio-dcls serve --model FILE")];
+    return el("div", {}, heading, empty("No model yet", how,
       el("a", { class: "button primary", href: "#/runs?new=1" }, "Start a run")));
   }
   const options = optionFields(models, query.get("model") ?? info.default_model);
