@@ -185,6 +185,7 @@ async function showClasses(section, run, signal) {
     return known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : null;
   };
   const rows = classes.map((one) => ({ ...one, mean: mean(one) }));
+  const each = seeds.length > 1 ? seeds : []; // of one seed the mean says it all
   const filter = el("input", { type: "search", placeholder: "Filter classes", "aria-label": "Filter classes" });
   const body = el("tbody");
   let order = { by: "mean", down: true };
@@ -195,7 +196,7 @@ async function showClasses(section, run, signal) {
       order.by === "name" ? sign * a.name.localeCompare(b.name) : sign * ((a[order.by] ?? -1) - (b[order.by] ?? -1)));
     body.replaceChildren(...shown.map((one) => el("tr", {}, el("td", {}, one.name),
       el("td", { class: "bar-cell" }, el("span", { class: "bar", "aria-hidden": "true" }, el("i", { style: `width:${100 * (one.mean ?? 0)}%` })), fixed(one.mean)),
-      ...seeds.map((seed) => el("td", {}, fixed(one.seeds[seed] ?? null))), el("td", {}, one.num_clips === null ? "–" : String(one.num_clips)))));
+      ...each.map((seed) => el("td", {}, fixed(one.seeds[seed] ?? null))), el("td", {}, one.num_clips === null ? "–" : String(one.num_clips)))));
   };
   const sorter = (by, title) => el("th", {}, el("button", { type: "button", class: "sort", onclick: () => {
     order = { by, down: order.by === by ? !order.down : by !== "name" };
@@ -204,5 +205,5 @@ async function showClasses(section, run, signal) {
   filter.addEventListener("input", fill);
   fill();
   section.replaceChildren(el("div", { class: "title-row" }, heading, filter), el("div", { class: "scroll tall" }, el("table", {},
-    el("thead", {}, el("tr", {}, sorter("name", "class"), sorter("mean", seeds.length > 1 ? "mean AP" : "AP"), ...seeds.map((seed) => el("th", {}, `seed ${seed}`)), sorter("num_clips", "clips"))), body)));
+    el("thead", {}, el("tr", {}, sorter("name", "class"), sorter("mean", seeds.length > 1 ? "mean AP" : "AP"), ...each.map((seed) => el("th", {}, `seed ${seed}`)), sorter("num_clips", "clips"))), body)));
 }
