@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from audio_dcls.data.clips import ClipDataset
-from audio_dcls.data.loader import eval_loader
+from audio_dcls.data.loading.loader import eval_loader
+from audio_dcls.data.loading.samples import ClipDataset
 from audio_dcls.evaluation.metrics import tagging_metrics
 from audio_dcls.evaluation.predict import Predictions, predict
 from audio_dcls.models import prepare_for_inference
-from audio_dcls.models.checkpoint import load_checkpoint
-from audio_dcls.models.tensor_file import MODEL_FILE
-from audio_dcls.training.clips import load_manifests, prepare_clips
-from audio_dcls.training.find_run import find_runs, latest_study
-from audio_dcls.training.run_dir import RunDir, StudyDir
+from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
+from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE
+from audio_dcls.runs.find_run import find_runs, latest_study
+from audio_dcls.runs.run_dir import RunDir, StudyDir
+from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 
 TOP = 5
 NUM_RESAMPLES = 2000

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from audio_dcls.benchmarking.machine import describe_machine
 from audio_dcls.data import Manifest
-from audio_dcls.data.sound_stream import ClipSound, Sound
+from audio_dcls.data.sound.sound_stream import ClipSound, Sound
 from audio_dcls.inference import Tagger, TagResult
 from audio_dcls.inference.backends import BackendName, Precision
-from audio_dcls.training.find_run import find_model
+from audio_dcls.runs.find_run import find_model
+from audio_dcls.speed.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")

@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from audio_dcls.benchmarking import manifest_scale as scale
-from audio_dcls.benchmarking.machine import describe_machine, results_heading
-from audio_dcls.data.clip_index import write_index
 from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.table.clip_index import write_index
 from audio_dcls.labels import LabelSet
+from audio_dcls.speed import manifest_scale as scale
+from audio_dcls.speed.machine import describe_machine, results_heading
 
 RESULTS = Path(__file__).parent / "results"
 NUM_WORKERS = 8

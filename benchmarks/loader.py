@@ -37,20 +37,20 @@ import soxr
 import torch
 import torchaudio
 
-from audio_dcls.benchmarking.machine import describe_machine, results_heading
-from audio_dcls.benchmarking.report import Contender, Ratio
-from audio_dcls.benchmarking.timing import time_interleaved
-from audio_dcls.data.clip_table import Clip
-from audio_dcls.data.clips import ClipDataset
-from audio_dcls.data.decode import read_clip
 from audio_dcls.data.demo.labels import demo_labels
 from audio_dcls.data.demo.scene import draw_recording, render
 from audio_dcls.data.demo.signals import num_samples_of
+from audio_dcls.data.loading.samples import ClipDataset
 from audio_dcls.data.manifest import Manifest
-from audio_dcls.data.packed.codec import Codec
-from audio_dcls.data.packed.packer import pack
-from audio_dcls.data.packed.plan import PackSettings
+from audio_dcls.data.packing.packer import pack
+from audio_dcls.data.packing.plan import PackSettings
+from audio_dcls.data.sound.decode import read_clip
+from audio_dcls.data.stores.codec import Codec
+from audio_dcls.data.table.clip_table import Clip
 from audio_dcls.frontend import FrontendConfig, build_frontend
+from audio_dcls.speed.machine import describe_machine, results_heading
+from audio_dcls.speed.report import Contender, Ratio
+from audio_dcls.speed.timing import time_interleaved
 
 RESULTS = Path(__file__).parent / "results"
 CLIP_S = 10.0

@@ -1,6 +1,6 @@
 """Claim: DCLS costs next to nothing over the 7x7 baseline, and a small part of what the authors' code costs.
 
-Measures every ratio the claim rests on with `audio_dcls.benchmarking`, in one run, and holds each against its target.
+Measures every ratio the claim rests on with `audio_dcls.speed`, in one run, and holds each against its target.
 Writes nearly_free.json, nearly_free.png and nearly_free.md; takes about half an hour, on a machine with nothing else to
 do, and needs the `bench` extra. `--suites` measures some anew and keeps the other cases of the last run; `--suites`
 alone writes table and plot again:
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from audio_dcls.benchmarking import SUITE_NAMES, BenchReport, BenchSettings, Case, draw_report, run_benchmarks
+from audio_dcls.speed import SUITE_NAMES, BenchReport, BenchSettings, Case, draw_report, run_benchmarks
 
 RESULTS = Path(__file__).parent / "results"
 CONVNEXT, CONVFORMER, FASTVIT = "convnext_tiny", "convformer_s18", "fastvit_sa24"

@@ -34,12 +34,12 @@ import psutil
 import soundfile
 import torch
 
-from audio_dcls.benchmarking.machine import describe_machine, results_heading
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.inference import Tagger, TagResult
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
-from audio_dcls.models.checkpoint import save_checkpoint
+from audio_dcls.models.checkpoint.checkpoint import save_checkpoint
+from audio_dcls.speed.machine import describe_machine, results_heading
 
 RESULTS = Path(__file__).parent / "results"
 RATES_HZ = (16_000, 32_000, 44_100)

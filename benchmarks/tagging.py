@@ -22,19 +22,19 @@ import numpy as np
 import soundfile
 import torch
 
-from audio_dcls.benchmarking import BenchReport, Case, Contender
-from audio_dcls.benchmarking.command import measure_command
-from audio_dcls.benchmarking.machine import describe_machine, measure_peaks
-from audio_dcls.benchmarking.report import ratios_of
-from audio_dcls.benchmarking.tagging_peers import TAGGING_PEERS, PeerBackend
-from audio_dcls.benchmarking.timing import time_interleaved
 from audio_dcls.errors import ArgumentError
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.inference import Tagger
 from audio_dcls.inference.backends import BackendName, Precision
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
-from audio_dcls.models.checkpoint import save_checkpoint
+from audio_dcls.models.checkpoint.checkpoint import save_checkpoint
+from audio_dcls.speed import BenchReport, Case, Contender
+from audio_dcls.speed.command import measure_command
+from audio_dcls.speed.machine import describe_machine, measure_peaks
+from audio_dcls.speed.report import ratios_of
+from audio_dcls.speed.tagging_peers import TAGGING_PEERS, PeerBackend
+from audio_dcls.speed.timing import time_interleaved
 
 RESULTS = Path(__file__).parent / "results"
 PARTS = ("clip", "start", "hour")

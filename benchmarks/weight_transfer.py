@@ -23,13 +23,13 @@ import timm
 import torch
 
 from audio_dcls.evaluation import summarise
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.usable_clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.settings import build, load_yaml, merge, parse_overrides
-from audio_dcls.training.clips import TrainingClips, load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.events import Evaluated, RunFinished, StepDone
+from audio_dcls.training.distributed.processes import build_fabric
 from audio_dcls.training.loop import Trainer
-from audio_dcls.training.processes import build_fabric
-from audio_dcls.training.run_dir import StudyDir
+from audio_dcls.training.reporting import Evaluated, RunFinished, StepDone
 
 ARMS: dict[str, dict[str, Any] | None] = {"plain": None, "random": {"transfer": "random"}, "fit": {"transfer": "fit"}}
 

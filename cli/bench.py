@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from audio_dcls.benchmarking import BenchReport, BenchSettings, Case
+    from audio_dcls.speed import BenchReport, BenchSettings, Case
 
 HELP = (
     "Measure layers and whole models against the 7x7 baseline, timm as it comes and the authors' library, in turns. "
@@ -49,7 +49,7 @@ def bench(
 
     import torch
 
-    from audio_dcls.benchmarking import PEER_NAMES, SUITE_NAMES, BenchSettings, draw_report
+    from audio_dcls.speed import PEER_NAMES, SUITE_NAMES, BenchSettings, draw_report
     from audio_dcls_cli.progress import out as screen
     from audio_dcls_cli.progress import say
 
@@ -98,7 +98,7 @@ def _precisions_of(device: str) -> list[str]:
 
 def _measure(settings: BenchSettings) -> tuple[BenchReport, bool]:
     """The report of all cases, or of those that were measured before Ctrl-C; and whether that was pressed."""
-    from audio_dcls.benchmarking import run_in_parts
+    from audio_dcls.speed import run_in_parts
     from audio_dcls_cli.progress import err
 
     report = None

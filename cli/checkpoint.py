@@ -28,8 +28,8 @@ def show(checkpoint: Source, json_: Json = False) -> None:
     """Print architecture, classes, frontend, scores and where it comes from."""
     import json
 
-    from audio_dcls.models.tensor_file import load_info
-    from audio_dcls.training.find_run import find_model
+    from audio_dcls.models.checkpoint.tensor_file import load_info
+    from audio_dcls.runs.find_run import find_model
     from audio_dcls_cli.progress import out
 
     path = find_model(checkpoint)
@@ -96,9 +96,9 @@ def verify(
     import json
 
     from audio_dcls.errors import RunError
-    from audio_dcls.models.checkpoint_edit import examine_checkpoint
-    from audio_dcls.models.tensor_file import has_digest
-    from audio_dcls.training.find_run import find_model
+    from audio_dcls.models.checkpoint.edit import examine_checkpoint
+    from audio_dcls.models.checkpoint.tensor_file import has_digest
+    from audio_dcls.runs.find_run import find_model
     from audio_dcls_cli.progress import out, say
 
     wanted = None if labels is None else _labels(labels)
@@ -136,8 +136,8 @@ def average(
     replace: Replace = False,
 ) -> None:
     """Average weights."""
-    from audio_dcls.models.checkpoint_edit import average_checkpoints
-    from audio_dcls.training.find_run import find_model
+    from audio_dcls.models.checkpoint.edit import average_checkpoints
+    from audio_dcls.runs.find_run import find_model
 
     _refuse_existing(out, replace)
     average_checkpoints([find_model(checkpoint) for checkpoint in checkpoints], out)
@@ -147,8 +147,8 @@ def average(
 @app.command("strip", help="Write a checkpoint without its training config (and the paths in it).")
 def strip(checkpoint: Source, out: Out, replace: Replace = False) -> None:
     """Keep what using the model needs."""
-    from audio_dcls.models.checkpoint_edit import strip_checkpoint
-    from audio_dcls.training.find_run import find_model
+    from audio_dcls.models.checkpoint.edit import strip_checkpoint
+    from audio_dcls.runs.find_run import find_model
 
     _refuse_existing(out, replace)
     strip_checkpoint(find_model(checkpoint), out)
@@ -189,8 +189,8 @@ def push(
     message: Annotated[str, typer.Option(help="Of the commit.")] = "Publish a checkpoint",
 ) -> None:
     """Push a checkpoint; the token is the one `hf auth login` stored, or HF_TOKEN."""
-    from audio_dcls.models.hub import push_checkpoint
-    from audio_dcls.training.find_run import find_model
+    from audio_dcls.models.weights.hub import push_checkpoint
+    from audio_dcls.runs.find_run import find_model
     from audio_dcls_cli.progress import say
 
     path = find_model(checkpoint)

@@ -25,8 +25,8 @@ def choose_model(checkpoint: str | None, *, yes: bool, quiet: bool) -> Path:
         PretrainedError: published weights cannot be had.
     """
     from audio_dcls.errors import RunError
-    from audio_dcls.models.published import is_published_name
-    from audio_dcls.training.find_run import find_model, latest_study
+    from audio_dcls.models.weights.published import is_published_name
+    from audio_dcls.runs.find_run import find_model, latest_study
     from audio_dcls_cli.fetch_weights import fetch_weights
 
     if checkpoint is not None:
@@ -44,7 +44,7 @@ def choose_model(checkpoint: str | None, *, yes: bool, quiet: bool) -> Path:
 
 def _may_fetch(yes: bool) -> bool:
     """Whether the offered weights are here, or may be fetched."""
-    from audio_dcls.models.published import find_published
+    from audio_dcls.models.weights.published import find_published
 
     weights = find_published(OFFERED)
     assert weights is not None

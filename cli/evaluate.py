@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from audio_dcls.training.measure import StudyScores
+    from audio_dcls.runs.measure import StudyScores
 
 HELP = "Measure runs: mAP, AUC and d' per seed, with mean and standard deviation. The latest study by default."
 
@@ -45,8 +45,8 @@ def evaluate(
     import json
 
     from audio_dcls.errors import EvaluationError
-    from audio_dcls.training.find_run import expand_cases, find_runs, latest_study
-    from audio_dcls.training.measure import finite_or_none, measure_study, over_folds
+    from audio_dcls.runs.find_run import expand_cases, find_runs, latest_study
+    from audio_dcls.runs.measure import finite_or_none, measure_study, over_folds
     from audio_dcls_cli.progress import clip_progress, say
     from audio_dcls_cli.tables import fold_table, score_table
 

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from audio_dcls.inference.backends import Backend
-    from audio_dcls.inference.export import Exported
-    from audio_dcls.models.checkpoint import LoadedCheckpoint
+    from audio_dcls.inference.export.exporter import Exported
+    from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint
 
 HELP = "Write a model for other programs: waveforms in, probabilities out, checked against the model."
 
@@ -52,10 +52,10 @@ def export(
     import json
 
     from audio_dcls.errors import ArgumentError
-    from audio_dcls.inference.export import SUFFIXES, export_checkpoint
-    from audio_dcls.inference.onnx_graph import OPSET
-    from audio_dcls.inference.parity import read_sounds
-    from audio_dcls.models.checkpoint import load_checkpoint
+    from audio_dcls.inference.export.exporter import SUFFIXES, export_checkpoint
+    from audio_dcls.inference.export.onnx_graph import OPSET
+    from audio_dcls.inference.export.parity import read_sounds
+    from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
     from audio_dcls_cli.choose_model import choose_model
     from audio_dcls_cli.progress import clip_progress
 
@@ -88,7 +88,7 @@ def _measurer(
     loaded: LoadedCheckpoint, manifest: str, splits: tuple[str, ...], advance: Callable[[int], None]
 ) -> Callable[[Backend], float]:
     """mAP of a backend on a manifest."""
-    from audio_dcls.training.measure_graph import measure_backend
+    from audio_dcls.runs.measure_graph import measure_backend
 
     def mean_average_precision(backend: Backend) -> float:
         return measure_backend(

@@ -18,7 +18,7 @@ def fetch_weights(name: str, *, quiet: bool = False, for_tagging: bool = True) -
     """
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    from audio_dcls.models.published import find_published, resolve, resolve_tagger
+    from audio_dcls.models.weights.published import find_published, resolve, resolve_tagger
     from audio_dcls_cli.progress import err
 
     fetch = resolve_tagger if for_tagging else resolve

@@ -44,9 +44,9 @@ def inspect(
     """Write a report on a model: one page, and each figure as PNG and PDF with its data as CSV."""
     import json
 
-    from audio_dcls.inspection.chapters import CHAPTERS
-    from audio_dcls.inspection.report import check_names, write_report
-    from audio_dcls.training.find_run import latest_study
+    from audio_dcls.inspection.report.chapters import CHAPTERS
+    from audio_dcls.inspection.report.page import check_names, write_report
+    from audio_dcls.runs.find_run import latest_study
     from audio_dcls_cli.inspect_subject import find_subject
     from audio_dcls_cli.progress import clip_progress, say
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from audio_dcls.errors import AudioDclsError, NothingToShowError, RunError
 from audio_dcls.inspection.evaluated import Against, Evaluated
-from audio_dcls.inspection.subject import Subject, build_subject
-from audio_dcls.models.checkpoint import LoadedCheckpoint, load_checkpoint
-from audio_dcls.training.find_run import PLAN_FILE, expand_cases, find_model, find_runs
-from audio_dcls.training.run_dir import RunDir, StudyDir
+from audio_dcls.inspection.report.subject import Subject, build_subject
+from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint, load_checkpoint
+from audio_dcls.runs.find_run import PLAN_FILE, expand_cases, find_model, find_runs
+from audio_dcls.runs.run_dir import RunDir, StudyDir
 
 if TYPE_CHECKING:
-    from audio_dcls.data.clips import ClipDataset
+    from audio_dcls.data.loading.samples import ClipDataset
     from audio_dcls.evaluation import Predictions
 
 Progress = Callable[[int], None]
@@ -87,9 +87,9 @@ def _run_of(model_path: Path) -> RunDir | None:
 
 def _measure(run: RunDir, loaded: LoadedCheckpoint, on_progress: Progress | None) -> Evaluated:
     """The run's newest checkpoint on its own clips."""
-    from audio_dcls.data.label_matrix import class_counts
-    from audio_dcls.training.clips import load_manifests, of_splits
-    from audio_dcls.training.measure import measure_study
+    from audio_dcls.data.table.label_matrix import class_counts
+    from audio_dcls.runs.measure import measure_study
+    from audio_dcls.runs.usable_clips import load_manifests, of_splits
 
     study = StudyDir(run.path.parent)
     found: list[tuple[Predictions, ClipDataset]] = []
@@ -131,7 +131,7 @@ def _give_clips(subject: Subject, clips: Sequence[str], num_clips: int) -> None:
 
     if clips:
         from audio_dcls.inference.sound_inputs import find_sounds
-        from audio_dcls.inspection.clips import first_clips
+        from audio_dcls.inspection.example_clips import first_clips
         from audio_dcls_cli.progress import warn
 
         sounds = find_sounds(clips, subject.labels)
@@ -172,7 +172,7 @@ def _names(path: str, against: str) -> tuple[str, str]:
 
 
 def _precision(path: str, on_progress: Progress | None) -> tuple[dict[int, np.ndarray], np.ndarray]:
-    from audio_dcls.training.measure import measure_study
+    from audio_dcls.runs.measure import measure_study
 
     study, runs = find_runs(path)
     trained = [run for run in runs if run.checkpoints()]

@@ -58,7 +58,7 @@ def audioset(
     """
     import json
 
-    from audio_dcls.data.audioset import import_audioset
+    from audio_dcls.data.importers.audioset import import_audioset
     from audio_dcls.errors import ArgumentError
     from audio_dcls_cli.progress import clip_progress, say
 

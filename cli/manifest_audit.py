@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from audio_dcls.data.audit_summary import AuditSummary
-    from audio_dcls.data.clip_report import ClipProblem, ClipReport
+    from audio_dcls.data.audit.report import ClipProblem, ClipReport
+    from audio_dcls.data.audit.summary import AuditSummary
     from audio_dcls.labels import LabelSet
 
 SOME_UNUSABLE = 1
@@ -82,9 +82,9 @@ def check(
     """
     import json
 
-    from audio_dcls.data.audit import audit_clips
-    from audio_dcls.data.audit_rules import AuditRules, default_sides
-    from audio_dcls.data.audit_summary import summarise_audit
+    from audio_dcls.data.audit.audit import audit_clips
+    from audio_dcls.data.audit.rules import AuditRules, default_sides
+    from audio_dcls.data.audit.summary import summarise_audit
     from audio_dcls.data.manifest import Manifest
     from audio_dcls_cli.manifest_tables import coverage_table, problem_table, warning_table
     from audio_dcls_cli.progress import clip_progress, say
@@ -126,9 +126,9 @@ def stats(
     """Count clips and classes of each split, and classes that go together; no sound file is opened."""
     import json
 
-    from audio_dcls.data.class_pairs import PAIRS_IN_JSON, class_pairs, pair_values
-    from audio_dcls.data.label_matrix import co_occurrence
+    from audio_dcls.data.audit.class_pairs import PAIRS_IN_JSON, class_pairs, pair_values
     from audio_dcls.data.manifest import Manifest
+    from audio_dcls.data.table.label_matrix import co_occurrence
     from audio_dcls_cli.manifest_tables import class_table, pair_table
 
     manifest = Manifest.load(source, _label_set(labels))
@@ -155,8 +155,8 @@ def register(app: typer.Typer) -> None:
 
 
 def _write_page(path: Path, report: ClipReport, summary: AuditSummary) -> None:
+    from audio_dcls.files import write_atomically
     from audio_dcls.inspection import audit_page
-    from audio_dcls.models.tensor_file import write_atomically
 
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, audit_page(report, summary).encode("utf-8", "replace"))

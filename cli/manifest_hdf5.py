@@ -34,8 +34,8 @@ def hdf5(
     import json
     from dataclasses import replace
 
-    from audio_dcls.data.hdf5_clips import read_manifest
     from audio_dcls.data.manifest import Manifest
+    from audio_dcls.data.stores.hdf5_clips import read_manifest
     from audio_dcls.errors import ArgumentError
     from audio_dcls.labels import LabelSet
     from audio_dcls_cli.progress import say

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from audio_dcls.data.dataset_import import DatasetImport
+    from audio_dcls.data.importers.dataset_import import DatasetImport
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The dataset's folder.", show_default=False)]
 Out = Annotated[Path, typer.Option(metavar="CSV", help="Manifest to write.")]
@@ -68,7 +68,7 @@ def esc50(
 
     DIR holds meta/esc50.csv and audio/.
     """
-    from audio_dcls.data.esc50 import import_esc50
+    from audio_dcls.data.importers.esc50 import import_esc50
 
     result = import_esc50(folder, esc10=esc10)
     _write(result, Target(out, labels_out, json_), ["data.fold=1", SINGLE_LABEL, "frontend.clip_s=5"])
@@ -79,7 +79,7 @@ def urbansound8k(folder: Folder, out: Out, labels_out: LabelsOut = None, json_: 
 
     DIR holds metadata/UrbanSound8K.csv and audio/fold1 to audio/fold10.
     """
-    from audio_dcls.data.urbansound8k import import_urbansound8k
+    from audio_dcls.data.importers.urbansound8k import import_urbansound8k
 
     result = import_urbansound8k(folder)
     _write(result, Target(out, labels_out, json_), ["data.fold=1", SINGLE_LABEL, "frontend.clip_s=4"])
@@ -90,7 +90,7 @@ def fsd50k(folder: Folder, out: Out, labels_out: LabelsOut = None, json_: Json =
 
     DIR holds FSD50K.ground_truth/, FSD50K.dev_audio/ and FSD50K.eval_audio/.
     """
-    from audio_dcls.data.fsd50k import import_fsd50k
+    from audio_dcls.data.importers.fsd50k import import_fsd50k
 
     result = import_fsd50k(folder)
     _write(result, Target(out, labels_out, json_), ["data.eval_splits=[val]"])
@@ -109,7 +109,7 @@ def speech_commands(
 
     DIR holds a folder a word, validation_list.txt and testing_list.txt.
     """
-    from audio_dcls.data.speech_commands import import_speech_commands
+    from audio_dcls.data.importers.speech_commands import import_speech_commands
 
     result = import_speech_commands(folder, words=words.value)
     target = Target(out, labels_out, json_)
@@ -132,7 +132,7 @@ def folders(
 
     Where there are no splits, a share of each class is held out.
     """
-    from audio_dcls.data.class_folders import import_class_folders
+    from audio_dcls.data.importers.class_folders import import_class_folders
 
     result = import_class_folders(folder, layout=layout.value, held_out=held_out, seed=seed)
     _write(result, Target(out, labels_out, json_), [*_split_settings(list(result.manifest.splits())), SINGLE_LABEL])
@@ -152,7 +152,7 @@ def register(app: typer.Typer) -> None:
 
 def _split_settings(splits: list[str]) -> list[str]:
     """Config keys that name the splits of folders; nothing where they are the defaults."""
-    from audio_dcls.data.folds import fold_numbers
+    from audio_dcls.data.table.folds import fold_numbers
 
     numbers = fold_numbers(splits)
     if len(numbers) > 1:

@@ -29,8 +29,8 @@ def index(
 
     from rich.markup import escape
 
-    from audio_dcls.data.clip_index import write_index
     from audio_dcls.data.manifest import Manifest
+    from audio_dcls.data.table.clip_index import write_index
     from audio_dcls.labels import LabelSet
     from audio_dcls_cli.progress import say
 

@@ -54,12 +54,12 @@ def frontend_stats(
 
     import torch
 
-    from audio_dcls.data.loader import num_cpus
+    from audio_dcls.data.loading.loader import num_cpus
+    from audio_dcls.data.loading.spectrogram_stats import draw_clips, measure_spectrograms, stats_fragment
     from audio_dcls.data.manifest import Manifest
-    from audio_dcls.data.spectrogram_stats import draw_clips, measure_spectrograms, stats_fragment
+    from audio_dcls.files import write_atomically
     from audio_dcls.frontend import FrontendConfig
     from audio_dcls.labels import LabelSet
-    from audio_dcls.models.tensor_file import write_atomically
     from audio_dcls.settings import build, load_yaml
     from audio_dcls_cli.progress import clip_progress, say
 

@@ -13,9 +13,9 @@ from audio_dcls_cli.progress import out, say
 if TYPE_CHECKING:
     import numpy as np
 
-    from audio_dcls.data.audit_summary import AuditSummary
-    from audio_dcls.data.class_pairs import ClassPair
-    from audio_dcls.data.clip_report import ClipProblem, ClipReport
+    from audio_dcls.data.audit.class_pairs import ClassPair
+    from audio_dcls.data.audit.report import ClipProblem, ClipReport
+    from audio_dcls.data.audit.summary import AuditSummary
     from audio_dcls.data.manifest import Manifest
     from audio_dcls.labels import LabelSet
 

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from audio_dcls.dcls.swap import SwapPlan
+    from audio_dcls.dcls.swap.swap import SwapPlan
     from audio_dcls.models import AudioTagger
-    from audio_dcls.models.published import PublishedWeights
+    from audio_dcls.models.weights.published import PublishedWeights
 
 DCLS_SUFFIX = "-dcls"
 BYTES_PER_PARAMETER = 4
@@ -31,7 +31,7 @@ def list_models(json_: Annotated[bool, typer.Option("--json", help="Print one JS
     from rich.text import Text
 
     from audio_dcls.models import FAMILIES, PAPER_NAMES, member_names
-    from audio_dcls.models.published import DEFAULT_NAME, PUBLISHED
+    from audio_dcls.models.weights.published import DEFAULT_NAME, PUBLISHED
     from audio_dcls_cli.progress import out, say
 
     members = {family.title: member_names(family) for family in FAMILIES}
@@ -123,7 +123,7 @@ def _published_table(published: Sequence[PublishedWeights]) -> Table:
 
 def _count(tagger: AudioTagger, part: str) -> int:
     """Parameters of a part of the backbone, each once; the head takes whatever lies after the stages."""
-    from audio_dcls.dcls.swap import count_parameters
+    from audio_dcls.dcls.swap.swap import count_parameters
 
     backbone = tagger.backbone
     if part == "head":

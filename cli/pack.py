@@ -12,7 +12,8 @@ from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from audio_dcls.data.manifest import Manifest
-    from audio_dcls.data.packed import PackInfo, PackResult
+    from audio_dcls.data.packing.packer import PackResult
+    from audio_dcls.data.stores.pack_file import PackInfo
     from audio_dcls.labels import LabelSet
 
 WRITE = "write"
@@ -96,7 +97,9 @@ def write(
     """Write OUT/data/SPLIT-00000-of-00012.parquet and so on, and their index."""
     import json
 
-    from audio_dcls.data.packed import Codec, PackSettings, pack
+    from audio_dcls.data.packing.packer import pack
+    from audio_dcls.data.packing.plan import PackSettings
+    from audio_dcls.data.stores.codec import Codec
     from audio_dcls_cli.progress import clip_progress
 
     loaded = _load(manifest, _label_set(labels), id_column, labels_column)
@@ -118,9 +121,9 @@ def verify(address: Address, workers: Workers = os.cpu_count() or 1, json_: Json
     """Name what has changed, by shard and row."""
     import json
 
-    from audio_dcls.data.packed import verify_pack
-    from audio_dcls.data.packed.pack_file import load_pack_info
-    from audio_dcls.data.packed.store import Store
+    from audio_dcls.data.packing.verify import verify_pack
+    from audio_dcls.data.stores.pack_file import load_pack_info
+    from audio_dcls.data.stores.store import Store
     from audio_dcls_cli.progress import clip_progress, out, say
 
     num_rows = load_pack_info(Store(address)).num_rows
@@ -146,8 +149,8 @@ def info(address: Address, json_: Json = False) -> None:
     """Print codec, splits and sizes."""
     import json
 
-    from audio_dcls.data.packed.pack_file import load_pack_info
-    from audio_dcls.data.packed.store import Store
+    from audio_dcls.data.stores.pack_file import load_pack_info
+    from audio_dcls.data.stores.store import Store
 
     found = load_pack_info(Store(address))
     if json_:
@@ -161,8 +164,8 @@ def _load(manifest: str, labels: LabelSet, id_column: str | None, labels_column:
 
     if id_column is None and labels_column is None:
         return Manifest.load(manifest, labels)
-    from audio_dcls.data.packed.foreign_manifest import read_foreign_manifest
-    from audio_dcls.data.packed.store import Store
+    from audio_dcls.data.stores.foreign_manifest import read_foreign_manifest
+    from audio_dcls.data.stores.store import Store
 
     clips = read_foreign_manifest(Store(manifest), labels, id_column=id_column, labels_column=labels_column)
     return Manifest(clips=clips, labels=labels, source=manifest)

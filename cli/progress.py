@@ -14,10 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from audio_dcls.data.check import ClipReport
+    from audio_dcls.data.audit.check import ClipReport
     from audio_dcls.evaluation import TaggingMetrics
-    from audio_dcls.training.events import ClipFailed, RunStarted, StepDone, TrainEvent
-    from audio_dcls.training.run_dir import StudyDir
+    from audio_dcls.runs.run_dir import StudyDir
+    from audio_dcls.training.reporting import ClipFailed, RunStarted, StepDone, TrainEvent
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -132,7 +132,7 @@ class _TrainingView:
 
     def show(self, event: TrainEvent) -> None:
         """Draw one event."""
-        from audio_dcls.training import events
+        from audio_dcls.training import reporting as events
 
         match event:
             case events.RunStarted():

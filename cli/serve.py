@@ -56,7 +56,7 @@ def serve(
 def _models(given: list[str]) -> dict[str, str]:
     """Models by name; one without a name is called as its file or folder is."""
     from audio_dcls.errors import ConfigError
-    from audio_dcls.models.published import is_published_name
+    from audio_dcls.models.weights.published import is_published_name
 
     models: dict[str, str] = {}
     for text in given:

@@ -12,10 +12,10 @@ import typer
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
-    from audio_dcls.training.case_study import CaseStudyDir, StudyEvent
-    from audio_dcls.training.clips import TrainingClips
-    from audio_dcls.training.events import TrainEvent
-    from audio_dcls.training.study_config import StudyPlan
+    from audio_dcls.runs.usable_clips import TrainingClips
+    from audio_dcls.training.reporting import TrainEvent
+    from audio_dcls.training.studies.case_study import CaseStudyDir, StudyEvent
+    from audio_dcls.training.studies.study_config import StudyPlan
 
 RUN = "run"
 HELP = (
@@ -86,9 +86,9 @@ def _plan(
 ) -> tuple[StudyPlan, CaseStudyDir]:
     """The plan that the arguments mean, and the folder it is trained in."""
     from audio_dcls.errors import ConfigError
-    from audio_dcls.training.case_study import CaseStudyDir
-    from audio_dcls.training.start import check_buildable
-    from audio_dcls.training.study_config import load_study
+    from audio_dcls.training.initial_model import check_buildable
+    from audio_dcls.training.studies.case_study import CaseStudyDir
+    from audio_dcls.training.studies.study_config import load_study
 
     if resume is not None:
         given = [name for name, value in (("CONFIG", config), ("--out", out)) if value]
@@ -119,9 +119,9 @@ def _confirm(plan: StudyPlan, study: CaseStudyDir, *, yes: bool) -> None:
 
 def _train(plan: StudyPlan, study: CaseStudyDir, runs: list[tuple[str, int]]) -> bool:
     """Train what is left of the runs, on every process; False if a signal stopped it."""
-    from audio_dcls.training.case_study import CaseStudyDir
-    from audio_dcls.training.failure import failing_together
-    from audio_dcls.training.processes import build_fabric
+    from audio_dcls.training.distributed.failure import failing_together
+    from audio_dcls.training.distributed.processes import build_fabric
+    from audio_dcls.training.studies.case_study import CaseStudyDir
     from audio_dcls_cli.progress import quieten
 
     fabric = build_fabric(plan.shared.loop)
@@ -135,10 +135,10 @@ def _train(plan: StudyPlan, study: CaseStudyDir, runs: list[tuple[str, int]]) ->
 
 def _train_here(plan: StudyPlan, study: CaseStudyDir, runs: list[tuple[str, int]], fabric: Any) -> bool:
     from audio_dcls.errors import RunError
-    from audio_dcls.training.case_study import train_cases
+    from audio_dcls.training.distributed.processes import one_after_the_first
     from audio_dcls.training.interruption import StopRequest
-    from audio_dcls.training.processes import one_after_the_first
-    from audio_dcls.training.study_results import study_table
+    from audio_dcls.training.studies.case_study import train_cases
+    from audio_dcls.training.studies.results import study_table
     from audio_dcls_cli.progress import say, show_coverage, show_events
     from audio_dcls_cli.study_table import show_table
 
@@ -165,7 +165,7 @@ def _train_here(plan: StudyPlan, study: CaseStudyDir, runs: list[tuple[str, int]
 
 def _headed(events: Iterable[StudyEvent], failed: list[str]) -> Iterator[TrainEvent]:
     """Print what a study says between its runs, and pass on what the runs say."""
-    from audio_dcls.training import case_study
+    from audio_dcls.training.studies import case_study
     from audio_dcls_cli.progress import say, warn
 
     for event in events:
@@ -183,8 +183,8 @@ def _headed(events: Iterable[StudyEvent], failed: list[str]) -> Iterator[TrainEv
 
 def _prepare(plan: StudyPlan, study: CaseStudyDir) -> TrainingClips:
     """Read the manifests and check their clips, once for all cases; one process at a time."""
-    from audio_dcls.training.clips import load_manifests, prepare_clips
-    from audio_dcls.training.locks import wait_for_lock
+    from audio_dcls.runs.locks import wait_for_lock
+    from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
     from audio_dcls_cli.progress import clip_progress, say
 
     data = plan.shared.data
@@ -211,9 +211,9 @@ def table(
     import json
 
     from audio_dcls.inspection import draw_study
-    from audio_dcls.training.case_study import CaseStudyDir
-    from audio_dcls.training.study_costs import SpeedSettings
-    from audio_dcls.training.study_results import study_table, write_table
+    from audio_dcls.training.studies.case_study import CaseStudyDir
+    from audio_dcls.training.studies.costs import SpeedSettings
+    from audio_dcls.training.studies.results import study_table, write_table
     from audio_dcls_cli.progress import err, say
     from audio_dcls_cli.study_table import show_table
 

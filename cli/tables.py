@@ -12,9 +12,9 @@ from audio_dcls_cli.progress import out, say
 if TYPE_CHECKING:
     from audio_dcls.evaluation import SeedSummary
     from audio_dcls.inference import TagResult
-    from audio_dcls.training.config import TrainConfig
-    from audio_dcls.training.measure import StudyScores
-    from audio_dcls.training.plan import RunPlan
+    from audio_dcls.runs.config import TrainConfig
+    from audio_dcls.runs.measure import StudyScores
+    from audio_dcls.training.dry_run import RunPlan
 
 BAR_CELLS = 20
 HEADERS = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from audio_dcls.data.sound_stream import Sound
+    from audio_dcls.data.sound.sound_stream import Sound
     from audio_dcls.inference import Tagger
     from audio_dcls.inference.ray_tagging import RayWorkers
 
@@ -239,8 +239,8 @@ def _ray_workers(
 def _sounds(
     names: list[str], raw: str | None, mic_s: float | None, mic_device: str | None, tagger: Tagger
 ) -> list[Sound]:
-    from audio_dcls.data.microphone import MicrophoneSound
-    from audio_dcls.data.standard_input import standard_input
+    from audio_dcls.data.sound.microphone import MicrophoneSound
+    from audio_dcls.data.sound.standard_input import standard_input
     from audio_dcls.errors import ArgumentError
     from audio_dcls.inference.sound_inputs import find_sounds
 

@@ -12,7 +12,7 @@ import numpy as np
 import typer
 
 if TYPE_CHECKING:
-    from audio_dcls.data.sound_stream import Sound
+    from audio_dcls.data.sound.sound_stream import Sound
     from audio_dcls.inference import Event, TagFailure, Tagger, TagResult
     from audio_dcls.inference.embedding_files import EmbeddingFile
     from audio_dcls.inference.ray_tagging import RayWorkers

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from audio_dcls.training.clips import TrainingClips
-    from audio_dcls.training.config import TrainConfig
-    from audio_dcls.training.run_dir import StudyDir
+    from audio_dcls.runs.config import TrainConfig
+    from audio_dcls.runs.run_dir import StudyDir
+    from audio_dcls.runs.usable_clips import TrainingClips
 
 HELP = "Train a tagger from a config; with no config, the demo: a synthesised corpus, no download."
 DEMO_CONFIG = "configs/demo.yaml"
@@ -39,10 +39,10 @@ def train(
     Stopped by a signal it saves everything and exits with code 75; the same command goes on.
     """
     from audio_dcls.errors import ConfigError
-    from audio_dcls.training.circumstances import with_circumstances
+    from audio_dcls.runs.resumable_keys import with_circumstances
+    from audio_dcls.runs.run_dir import StudyDir
+    from audio_dcls.training.initial_model import check_buildable
     from audio_dcls.training.interruption import STOPPED_EXIT_CODE
-    from audio_dcls.training.run_dir import StudyDir
-    from audio_dcls.training.start import check_buildable
     from audio_dcls_cli.progress import say
 
     if resume is not None:
@@ -69,9 +69,9 @@ def train(
 def _choose_study(settings: TrainConfig, out: Path | None, *, yes: bool) -> StudyDir:
     """A new study, or the one this command began before, if the user wants it."""
     from audio_dcls.errors import ConfigError
-    from audio_dcls.training.circumstances import changed_keys
-    from audio_dcls.training.run_dir import StudyDir
-    from audio_dcls.training.study import begun_study, default_study_folder
+    from audio_dcls.runs.resumable_keys import changed_keys
+    from audio_dcls.runs.run_dir import StudyDir
+    from audio_dcls.training.studies.study import begun_study, default_study_folder
     from audio_dcls_cli.progress import say
 
     begun = begun_study(settings, out)
@@ -101,8 +101,8 @@ def _choose_study(settings: TrainConfig, out: Path | None, *, yes: bool) -> Stud
 
 
 def _settings(config: str, overrides: list[str], seeds: list[int]) -> TrainConfig:
+    from audio_dcls.runs.config import TrainConfig
     from audio_dcls.settings import build, load_yaml, merge, parse_overrides
-    from audio_dcls.training.config import TrainConfig
 
     values: dict[str, Any] = load_yaml(config)
     source = f"config '{config}'"
@@ -116,9 +116,9 @@ def _settings(config: str, overrides: list[str], seeds: list[int]) -> TrainConfi
 
 def _run(settings: TrainConfig, study: StudyDir) -> bool:
     """Train what is left of a study, on every process; whether it was finished."""
-    from audio_dcls.training.failure import failing_together
-    from audio_dcls.training.processes import build_fabric
-    from audio_dcls.training.run_dir import StudyDir
+    from audio_dcls.runs.run_dir import StudyDir
+    from audio_dcls.training.distributed.failure import failing_together
+    from audio_dcls.training.distributed.processes import build_fabric
     from audio_dcls_cli.progress import quieten
 
     fabric = build_fabric(settings.loop)
@@ -137,9 +137,9 @@ def _run(settings: TrainConfig, study: StudyDir) -> bool:
 
 
 def _train(settings: TrainConfig, study: StudyDir, fabric: Any) -> bool:
+    from audio_dcls.training.distributed.processes import one_after_the_first
     from audio_dcls.training.interruption import StopRequest
-    from audio_dcls.training.processes import one_after_the_first
-    from audio_dcls.training.study import train_study
+    from audio_dcls.training.studies.study import train_study
     from audio_dcls_cli.progress import say, show_coverage, show_events
 
     with ExitStack() as held:
@@ -160,8 +160,8 @@ def _train(settings: TrainConfig, study: StudyDir, fabric: Any) -> bool:
 
 def _show_plan(settings: TrainConfig) -> None:
     """Print what would be trained."""
-    from audio_dcls.training.plan import plan_run
-    from audio_dcls.training.processes import build_fabric
+    from audio_dcls.training.distributed.processes import build_fabric
+    from audio_dcls.training.dry_run import plan_run
     from audio_dcls_cli.progress import quieten
     from audio_dcls_cli.tables import plan_table
 
@@ -174,7 +174,7 @@ def _show_plan(settings: TrainConfig) -> None:
 
 def _prepare(settings: TrainConfig, study: StudyDir) -> TrainingClips:
     """Read the manifests and check their clips."""
-    from audio_dcls.training.clips import load_manifests, prepare_clips
+    from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
     from audio_dcls_cli.progress import clip_progress, err, say
 
     data = settings.data

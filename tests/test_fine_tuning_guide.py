@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from audio_dcls.runs.config import LossConfig, TrainConfig
 from audio_dcls.settings import build, load_yaml
-from audio_dcls.training.config import LossConfig, TrainConfig
 
 GUIDE = (Path(__file__).parents[1] / "docs" / "fine_tuning.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", GUIDE, flags=re.DOTALL)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from audio_dcls.models import build_tagger
+from audio_dcls.runs.config import TrainConfig
 from audio_dcls.settings import build, load_yaml
-from audio_dcls.training.config import TrainConfig
 
 PAPER = Path(__file__).parents[1] / "configs" / "paper"
 BACKBONES = ("convnext_tiny", "convformer_s18", "fastvit_sa24")
@@ -115,7 +115,7 @@ def test_no_number_of_a_training_section_is_left_unchecked() -> None:
 def test_parameters_are_the_recipes_and_dcls_has_no_more(name: str, millions: float) -> None:
     counts = []
     for config in (case(name), case(f"{name}-dcls")):
-        model = build_tagger(config.model.model_copy(update={"pretrained": False}), config.frontend, 527)
+        model = build_tagger(config.model, config.frontend, 527)
         counts.append(sum(p.numel() for p in model.parameters()))
     assert round(counts[0] / 1e6, 1) == millions
     assert counts[1] <= counts[0]

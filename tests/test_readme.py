@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from audio_dcls.dcls.training import dcls_layers
+from audio_dcls.dcls.parameters import dcls_layers
 
 DCLS_GUIDE = Path(__file__).parent.parent / "docs" / "dcls.md"
 README = Path(__file__).parent.parent / "README.md"

@@ -1,14 +1,14 @@
-from .audioset import AudioSetImport, import_audioset
-from .check import ClipProblem, ClipReport, check_clips
-from .class_folders import import_class_folders
-from .clip_table import Clip, ClipTable
-from .dataset_import import DatasetImport
-from .decode import fit_length, read_clip, sound_duration_s
-from .esc50 import import_esc50
-from .fsd50k import import_fsd50k
+from .audit.check import ClipProblem, ClipReport, check_clips
+from .importers.audioset import AudioSetImport, import_audioset
+from .importers.class_folders import import_class_folders
+from .importers.dataset_import import DatasetImport
+from .importers.esc50 import import_esc50
+from .importers.fsd50k import import_fsd50k
+from .importers.speech_commands import import_speech_commands
+from .importers.urbansound8k import import_urbansound8k
 from .manifest import Manifest
-from .speech_commands import import_speech_commands
-from .urbansound8k import import_urbansound8k
+from .sound.decode import fit_length, read_clip, sound_duration_s
+from .table.clip_table import Clip, ClipTable
 
 __all__ = [
     "AudioSetImport",

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from audio_dcls.data.clip_kinds import Duplicates
-from audio_dcls.data.decode import ResampleQuality
-from audio_dcls.data.folds import SplitNames, fold_name, hold_out
+from audio_dcls.data.audit.fault_kinds import Duplicates
+from audio_dcls.data.sound.decode import ResampleQuality
+from audio_dcls.data.table.folds import SplitNames, fold_name, hold_out
 from audio_dcls.settings import Settings
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from audio_dcls.data.clip_table import NO_ROW, Clip, ClipTable
-from audio_dcls.data.csv_file import write_csv
-from audio_dcls.data.manifest_rows import others, read_manifest
-from audio_dcls.data.sources import HDF5_SUFFIXES, PARQUET_SUFFIX
+from audio_dcls.data.stores.sources import HDF5_SUFFIXES, PARQUET_SUFFIX
+from audio_dcls.data.table.clip_table import NO_ROW, Clip, ClipTable
+from audio_dcls.data.table.csv_file import write_csv
+from audio_dcls.data.table.manifest_rows import others, read_manifest
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import SEPARATOR, LabelSet
 
@@ -139,15 +139,15 @@ def _read(path: str | Path, labels: LabelSet) -> ClipTable:
     """The clips of any kind of manifest, told by the name."""
     suffix = Path(path).suffix.lower()
     if "://" in str(path) or suffix == PARQUET_SUFFIX or Path(path).is_dir():
-        from audio_dcls.data.packed import pack_manifest
+        from audio_dcls.data.stores import pack_manifest
 
         return pack_manifest.read_manifest(path, labels)
     if suffix in HDF5_SUFFIXES:
-        from audio_dcls.data import hdf5_clips
+        from audio_dcls.data.stores import hdf5_clips
 
         return hdf5_clips.read_manifest(path, labels)
     if suffix == INDEX_SUFFIX:
-        from audio_dcls.data import clip_index
+        from audio_dcls.data.table import clip_index
 
         return clip_index.read_index(path, labels)
     return read_manifest(Path(path), labels)

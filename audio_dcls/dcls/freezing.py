@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from audio_dcls.dcls.conv import DclsConv
 from audio_dcls.dcls.conv_transpose import DclsConvTranspose
-from audio_dcls.dcls.depthwise import DepthwiseConv2d
+from audio_dcls.dcls.depthwise.operator import DepthwiseConv2d
 from audio_dcls.errors import ArgumentError, ModelError
 
 _ORIGINAL, _FUSED = "dcls_original", "dcls_fused"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from audio_dcls.dcls.depthwise import depthwise_conv
+from audio_dcls.dcls.depthwise.operator import depthwise_conv
 from audio_dcls.dcls.kernel import construct_kernel
 from audio_dcls.errors import ArgumentError
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from audio_dcls.dcls.training import dcls_layers
+from audio_dcls.dcls.parameters import dcls_layers
 from audio_dcls.errors import ArgumentError
 
 

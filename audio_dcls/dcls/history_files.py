@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from audio_dcls.dcls.history import PositionHistory
-from audio_dcls.dcls.training import dcls_layers
+from audio_dcls.dcls.parameters import dcls_layers
 from audio_dcls.errors import ArgumentError
 
 _FILE = re.compile(r"step-(\d{8})\.safetensors")

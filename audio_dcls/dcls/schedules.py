@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from audio_dcls.dcls.training import dcls_layers
+from audio_dcls.dcls.parameters import dcls_layers
 from audio_dcls.errors import ArgumentError
 
 

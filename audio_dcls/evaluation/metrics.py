@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from audio_dcls.data.clip_set import id_hash
+from audio_dcls.data.table.clip_set import id_hash
 from audio_dcls.errors import EvaluationError
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from audio_dcls.data.check import ClipProblem
-from audio_dcls.data.clips import Batch
+from audio_dcls.data.audit.check import ClipProblem
+from audio_dcls.data.loading.samples import Batch
 from audio_dcls.models.activation import Activation, activate
 
 

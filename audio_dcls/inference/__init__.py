@@ -1,6 +1,6 @@
 """Tagging sounds with a trained model."""
 
-from audio_dcls.data.sound_stream import ArraySound
+from audio_dcls.data.sound.sound_stream import ArraySound
 from audio_dcls.inference.events import Event
 from audio_dcls.inference.options import TagOptions, Timeline
 from audio_dcls.inference.results import Tag, TagFailure, TagResult, WindowScores

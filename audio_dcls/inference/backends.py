@@ -5,7 +5,6 @@ Axis legend: W windows, T samples, C classes, D features.
 
 from __future__ import annotations
 
-import importlib
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,7 +20,7 @@ from audio_dcls.models.fusing import prepare_for_inference
 from audio_dcls.models.stem import to_channels_last
 
 if TYPE_CHECKING:
-    from audio_dcls.models.checkpoint import LoadedCheckpoint
+    from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint
     from audio_dcls.models.tagger import AudioTagger
 
 BackendName = Literal["torch", "onnx", "openvino"]
@@ -145,10 +144,10 @@ def build_backend(
             f"`device` (={str(device)!r}) must be 'cpu' with `backend` (={backend!r}); others need the backend 'torch'"
         )
     if backend == "onnx":
-        from audio_dcls.inference.onnx_graph import onnx_backend
+        from audio_dcls.inference.export.onnx_graph import onnx_backend
 
         return onnx_backend(loaded, precision=precision)
-    from audio_dcls.inference.openvino_graph import openvino_backend
+    from audio_dcls.inference.export.openvino_graph import openvino_backend
 
     return openvino_backend(loaded, precision=precision)
 
@@ -156,20 +155,6 @@ def build_backend(
 def is_exported(path: str | Path) -> bool:
     """Whether a name is that of a graph of `audio-dcls export` that has a backend."""
     return Path(path).suffix in (".onnx", ".xml")
-
-
-def need_package(name: str, extra: str) -> Any:
-    """A package that one of our extras brings.
-
-    Raises:
-        ArgumentError: it is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name != name:
-            raise
-        raise ArgumentError(f"this needs {name}, which is not installed: pip install 'audio-dcls[{extra}]'") from error
 
 
 def check_precision(precision: str) -> None:

@@ -4,7 +4,7 @@ Axis legend: N sounds, W windows of one sound, V windows of all sounds, F featur
 
 An .npz holds `paths` (N,), `embeddings` (N, F), `num_windows` (N,), and of all windows, sound after sound,
 `window_embeddings` (V, F), `start_s` (V,) and `end_s` (V,). It is collected in memory. A Parquet file has a row a sound
-(`audio_dcls.data.embedding_table`) and is written as it comes.
+(`audio_dcls.data.table.embedding_table`) and is written as it comes.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class EmbeddingFile:
     def _open(self, num_features: int) -> _Writer:
         if self.path.suffix.lower() == ".npz":
             return _NpzArrays(self._temporary, num_features)
-        from audio_dcls.data.embedding_table import EmbeddingTable
+        from audio_dcls.data.table.embedding_table import EmbeddingTable
 
         return EmbeddingTable(self._temporary, num_features)
 

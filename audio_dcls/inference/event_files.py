@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Literal
 
 from audio_dcls.errors import ArgumentError
+from audio_dcls.files import write_atomically
 from audio_dcls.inference.events import Event
-from audio_dcls.models.tensor_file import write_atomically
 
 EventForm = Literal["csv", "jsonl", "audacity", "dcase"]
 SoundEvents = tuple[str, Sequence[Event]]

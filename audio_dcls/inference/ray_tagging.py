@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from audio_dcls.data.sound_stream import ClipSound, FileSound, Sound
+from audio_dcls.data.sound.sound_stream import ClipSound, FileSound, Sound
 from audio_dcls.errors import ArgumentError
-from audio_dcls.inference.backends import BackendName, Precision, need_package
+from audio_dcls.extras import need_package
+from audio_dcls.inference.backends import BackendName, Precision
 from audio_dcls.inference.results import TagFailure, TagResult
 
 SOUNDS_PER_BATCH = 16

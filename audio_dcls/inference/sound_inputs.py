@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from audio_dcls.data.audio_folder import is_sound, sounds_below
-from audio_dcls.data.sound_stream import ClipSound, FileSound, Sound
+from audio_dcls.data.sound.audio_folder import is_sound, sounds_below
+from audio_dcls.data.sound.sound_stream import ClipSound, FileSound, Sound
 from audio_dcls.errors import ArgumentError
 from audio_dcls.labels import LabelSet
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audio_dcls.data.sound_stream import Sound, resampled_blocks
+from audio_dcls.data.sound.sound_stream import Sound, resampled_blocks
 from audio_dcls.errors import ArgumentError, AudioFileError
 from audio_dcls.inference.backends import Backend
 from audio_dcls.inference.options import Plan

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from audio_dcls.data.sound_stream import ArraySound, FileSound, Sound
+from audio_dcls.data.sound.sound_stream import ArraySound, FileSound, Sound
 from audio_dcls.errors import ArgumentError, AudioFileError, CheckpointError
 from audio_dcls.inference.backends import Backend, BackendName, Precision, build_backend, is_exported
 from audio_dcls.inference.options import Plan, TagOptions
 from audio_dcls.inference.results import TagFailure, TagResult
 from audio_dcls.inference.tag_stream import WINDOWS_PER_BATCH, tag_sounds
 from audio_dcls.labels import LabelSet
-from audio_dcls.models.checkpoint import load_checkpoint
-from audio_dcls.models.find_checkpoint import model_file
-from audio_dcls.models.published import is_published_name, nearest_name, resolve_tagger
+from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
+from audio_dcls.models.checkpoint.find import model_file
+from audio_dcls.models.weights.published import is_published_name, nearest_name, resolve_tagger
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -118,7 +118,7 @@ class Tagger:
 
     @classmethod
     def _of_graph(cls, path: Path, *, device: torch.device | str, precision: Precision) -> Tagger:
-        from audio_dcls.inference.export import load_exported
+        from audio_dcls.inference.export.exporter import load_exported
 
         if torch.device(device).type != "cpu":
             raise ArgumentError(f"`device` (={str(device)!r}) must be 'cpu' with '{path}'; others need a checkpoint")

@@ -1,6 +1,6 @@
 """Figures and pages of what was trained and of what there is to train on."""
 
-from audio_dcls.inspection.audit_page import audit_page
+from audio_dcls.inspection.audit.page import audit_page
 from audio_dcls.inspection.study_figure import draw_study
 
 __all__ = ["audit_page", "draw_study"]

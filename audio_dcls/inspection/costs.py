@@ -15,11 +15,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from audio_dcls.benchmarking.timing import time_interleaved
 from audio_dcls.dcls.conv import DclsConv
 from audio_dcls.dcls.functional import convolve
-from audio_dcls.dcls.training import dcls_layers
+from audio_dcls.dcls.parameters import dcls_layers
 from audio_dcls.inspection.print_style import COLOURS, head, legend, new_figure, tidy
+from audio_dcls.speed.timing import time_interleaved
 
 NUM_ROUNDS = 5
 BUSY = 1.3

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from audio_dcls.dcls.history import PositionHistory
-from audio_dcls.dcls.training import dcls_layers
+from audio_dcls.dcls.parameters import dcls_layers
 from audio_dcls.errors import NothingToShowError
 
 AXES = ("frequency", "time")

@@ -62,6 +62,10 @@ class DclsConfig(Settings):
             return self.clamp_positions
         return "step" if self.interpolation.startswith("bilinear") else "never"
 
+    def at_random(self) -> DclsConfig:
+        """The same swap, with kernels that start at random."""
+        return self.model_copy(update={"transfer": "random"})
+
 
 class ModelConfig(Settings):
     """A backbone of one of the three families, adapted to spectrograms."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +11,14 @@ from typing import Any
 import torch
 
 from audio_dcls.errors import CheckpointError
+from audio_dcls.files import file_sha256
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.labels import LabelSet
-from audio_dcls.models.authors_weights import AuthorsWeights, read_authors_weights, to_timm_state
 from audio_dcls.models.backbones import build_backbone
-from audio_dcls.models.checkpoint import save_checkpoint
+from audio_dcls.models.checkpoint.checkpoint import save_checkpoint
 from audio_dcls.models.config import DclsConfig, ModelConfig
 from audio_dcls.models.tagger import AudioTagger, build_tagger
+from audio_dcls.models.weights.authors_weights import AuthorsWeights, read_authors_weights, to_timm_state
 
 _PACKAGES = ("audio-dcls", "torch", "timm")
 
@@ -112,7 +112,7 @@ def convert_checkpoint(
         "step": None,
         "metrics": None,
         **(info or {}),
-        "converted_from": {"file": Path(source).name, "sha256": _sha256(Path(source))},
+        "converted_from": {"file": Path(source).name, "sha256": file_sha256(Path(source))},
         "versions": {package: importlib.metadata.version(package) for package in _PACKAGES},
     }
     Path(target).parent.mkdir(parents=True, exist_ok=True)
@@ -140,8 +140,3 @@ def _model_config(weights: AuthorsWeights, name: str, dcls: DclsConfig) -> Model
         overrides["dims"] = list(weights.dims)
     swap = None if weights.kernel_count is None else dcls.model_copy(update={"kernel_count": weights.kernel_count})
     return ModelConfig(name=name, overrides=overrides, dcls=swap)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,8 +19,8 @@ import timm
 from timm.models import register_model
 from torch import nn
 
-from audio_dcls.dcls.swap import plan_swap
-from audio_dcls.dcls.training import dcls_layers
+from audio_dcls.dcls.parameters import dcls_layers
+from audio_dcls.dcls.swap.swap import plan_swap
 from audio_dcls.models.image_optim import mark_positions
 
 

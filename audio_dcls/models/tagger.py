@@ -12,20 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from audio_dcls.dcls.conv import POSITION_STD, WEIGHT_STD
-from audio_dcls.dcls.depthwise import DepthwiseConv2d
-from audio_dcls.dcls.swap import SwapPlan, SwapReport, plan_swap
-from audio_dcls.dcls.swap_rule import is_depthwise
-from audio_dcls.dcls.training import dcls_layers
+from audio_dcls.dcls.depthwise.operator import DepthwiseConv2d
+from audio_dcls.dcls.parameters import dcls_layers
+from audio_dcls.dcls.swap.rule import is_depthwise
+from audio_dcls.dcls.swap.swap import SwapPlan, SwapReport, plan_swap
 from audio_dcls.errors import ModelError
 from audio_dcls.frontend import FrontendConfig, LogMel, build_frontend
-from audio_dcls.labels import LabelSet
 from audio_dcls.models.backbones import build_backbone
 from audio_dcls.models.config import DclsConfig, ModelConfig
 from audio_dcls.models.families import find_family
 from audio_dcls.models.fusing import make_fusable
-from audio_dcls.models.pretrained import PretrainedReport, load_pretrained
 from audio_dcls.models.stem import PATCH_SIZE
-from audio_dcls.models.weights import check_swap, read_weights
+from audio_dcls.models.weights.report import PretrainedReport
 
 MIN_FAST_TAPS = 7
 TensorMap = Callable[[Tensor], Tensor]
@@ -96,23 +94,32 @@ class AudioTagger(nn.Module):
         return backbone.forward_head(backbone.forward_features(self.spectrogram(waveforms)), pre_logits=True)
 
 
-def build_tagger(
-    model: ModelConfig, frontend: FrontendConfig, num_classes: int, labels: LabelSet | None = None
-) -> AudioTagger:
-    """The tagger two configs describe; random weights come from torch's global generator.
+def build_tagger(model: ModelConfig, frontend: FrontendConfig, num_classes: int) -> AudioTagger:
+    """The tagger that two configs describe, with random weights from torch's global generator.
+
+    It only builds: `model.pretrained` is not read here; `audio_dcls.models.weights.start.start_tagger` loads weights.
 
     Args:
-        model: the backbone, its swap and its weights.
+        model: the backbone and its swap.
         frontend: the spectrogram.
         num_classes: logits, at least 1.
-        labels: the classes, by which a trained classifier's rows find their place; None takes them only by shape.
 
     Raises:
         ModelError: the model cannot be built as asked, or a clip is too short for it.
-        PretrainedError: pretrained weights cannot be had or do not fit.
+    """
+    backbone = build_tagger_backbone(model, frontend, num_classes)
+    swap_report = None if model.dcls is None else swap_backbone(backbone, model.dcls.at_random())
+    return assemble_tagger(backbone, model, frontend, swap_report=swap_report)
+
+
+def build_tagger_backbone(model: ModelConfig, frontend: FrontendConfig, num_classes: int) -> nn.Module:
+    """The backbone of a tagger before its swap, with random weights.
+
+    Raises:
+        ModelError: the model cannot be built as asked, or a clip is too short for it.
     """
     _check_map_size(model, frontend)
-    backbone = build_backbone(
+    return build_backbone(
         model.name,
         num_classes,
         drop_path_rate=model.drop_path_rate,
@@ -121,33 +128,20 @@ def build_tagger(
         head_pooling=model.head_pooling,
         overrides=model.overrides,
     )
-    swap_report, pretrained_report = _start(backbone, model, labels)
+
+
+def assemble_tagger(
+    backbone: nn.Module,
+    model: ModelConfig,
+    frontend: FrontendConfig,
+    *,
+    swap_report: SwapReport | None = None,
+    pretrained_report: PretrainedReport | None = None,
+) -> AudioTagger:
+    """Put the frontend before a backbone, and the fast operator into it where the config asks for it."""
     if model.fast_depthwise:
         use_fast_depthwise(backbone)
     return AudioTagger(build_frontend(frontend), backbone, swap_report=swap_report, pretrained_report=pretrained_report)
-
-
-def _start(
-    backbone: nn.Module, model: ModelConfig, labels: LabelSet | None
-) -> tuple[SwapReport | None, PretrainedReport | None]:
-    """Swap a backbone and give it trained weights, in the order that `model.dcls.transfer` asks for."""
-    dcls = model.dcls
-    if not model.pretrained:
-        return (None if dcls is None else swap_backbone(backbone, _at_random(dcls))), None
-    weights = read_weights(model.name, model.pretrained_file, dcls)
-    check_swap(weights, dcls)
-    if dcls is None:
-        return None, load_pretrained(backbone, model.name, weights, labels)
-    if dcls.transfer == "random" or weights.dcls is not None:
-        swap_report = swap_backbone(backbone, _at_random(dcls))
-        return swap_report, load_pretrained(backbone, model.name, weights, labels)
-    loaded = load_pretrained(backbone, model.name, weights, labels)
-    swap_report = swap_backbone(backbone, dcls)
-    return swap_report, loaded.after_swap(swap_report, backbone.state_dict())
-
-
-def _at_random(dcls: DclsConfig) -> DclsConfig:
-    return dcls.model_copy(update={"transfer": "random"})
 
 
 def _check_map_size(model: ModelConfig, frontend: FrontendConfig) -> None:

@@ -16,16 +16,16 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from audio_dcls.errors import AudioDclsError
 from audio_dcls.service.auth import Authority, SameSite, require
-from audio_dcls.service.decoding import Decoder
-from audio_dcls.service.model_store import ModelStore
 from audio_dcls.service.observability import AccessLog, Metrics
 from audio_dcls.service.problems import install_handlers
 from audio_dcls.service.routes import health, models, runs, stream, tag
 from audio_dcls.service.routes.page import SecurityHeaders, install_page
 from audio_dcls.service.runs.runner import RunService
 from audio_dcls.service.settings import ServiceSettings
-from audio_dcls.service.tagging import Tagging
-from audio_dcls.service.uploads import BodyLimit
+from audio_dcls.service.tagging.decoding import Decoder
+from audio_dcls.service.tagging.model_store import ModelStore
+from audio_dcls.service.tagging.requests import Tagging
+from audio_dcls.service.tagging.uploads import BodyLimit
 
 logger = logging.getLogger("audio_dcls.service")
 REQUEST_ID_HEADER = "X-Request-ID"

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from audio_dcls.errors import ArgumentError
-from audio_dcls.models.tensor_file import write_atomically
+from audio_dcls.files import write_atomically
 
 SCOPES = ("tag", "train", "admin")
 """What a key may do: tag sounds; start, stop and delete runs; load, unload and delete models, read /metrics."""

@@ -13,11 +13,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from audio_dcls.errors import ArgumentError
+from audio_dcls.runs.locks import try_lock
 from audio_dcls.service.app import build_app
 from audio_dcls.service.keys import KeyFile
 from audio_dcls.service.observability import set_up_logging
 from audio_dcls.service.settings import ServiceSettings
-from audio_dcls.training.locks import try_lock
 
 BACKLOG = 256
 STREAM_MESSAGE_BYTES = 2**20

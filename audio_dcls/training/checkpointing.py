@@ -10,16 +10,16 @@ from typing import Any
 
 import torch
 
-from audio_dcls.data.clip_set import id_hash
+from audio_dcls.data.table.clip_set import id_hash
 from audio_dcls.errors import CheckpointError, RunError
 from audio_dcls.evaluation.metrics import TaggingMetrics
-from audio_dcls.models.checkpoint import save_checkpoint
-from audio_dcls.models.tensor_file import MODEL_FILE, load_tensors, save_tensors
-from audio_dcls.training.averaging import WeightAverage
-from audio_dcls.training.clips import TrainingClips
-from audio_dcls.training.config import LoopConfig, TrainConfig
+from audio_dcls.models.checkpoint.checkpoint import save_checkpoint
+from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE, load_tensors, save_tensors
+from audio_dcls.runs.config import LoopConfig, TrainConfig
+from audio_dcls.runs.run_dir import LAST_FILE, STATE_FILE, RunDir
+from audio_dcls.runs.usable_clips import TrainingClips
+from audio_dcls.training.learning.averaging import WeightAverage
 from audio_dcls.training.resume import load_training_state, save_training_state
-from audio_dcls.training.run_dir import LAST_FILE, STATE_FILE, RunDir
 
 PACKAGES = ("audio-dcls", "torch", "timm", "numpy", "soundfile", "soxr", "lightning-fabric")
 

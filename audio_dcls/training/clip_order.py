@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from audio_dcls.data.clip_table import ClipTable
 from audio_dcls.data.config import DataConfig
-from audio_dcls.data.packed.mirror import GB, mirrors_of
-from audio_dcls.data.shard_order import ShardOrder, shards_of
+from audio_dcls.data.loading.shard_order import ShardOrder, shards_of
+from audio_dcls.data.stores.mirror import GB, mirrors_of
+from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import ConfigError
 
 

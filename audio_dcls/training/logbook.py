@@ -14,8 +14,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from audio_dcls.errors import ConfigError
 from audio_dcls.evaluation.metrics import TaggingMetrics
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.run_dir import RunDir
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.run_dir import RunDir
 
 Sink = Callable[[Mapping[str, float], int], None]
 

@@ -9,38 +9,38 @@ from typing import Any
 
 import torch
 
-from audio_dcls.data.check import ClipProblem
-from audio_dcls.data.clips import ClipDataset
-from audio_dcls.data.fetch_ahead import build_fetch_ahead
-from audio_dcls.data.loader import eval_loader, train_loader
-from audio_dcls.data.sampler import StepBatchSampler
+from audio_dcls.data.audit.check import ClipProblem
+from audio_dcls.data.loading.fetch_ahead import build_fetch_ahead
+from audio_dcls.data.loading.loader import eval_loader, train_loader
+from audio_dcls.data.loading.sampler import StepBatchSampler
+from audio_dcls.data.loading.samples import ClipDataset
 from audio_dcls.dcls.history_files import drop_records_after, write_record
-from audio_dcls.dcls.training import clamp_positions, count_outside
+from audio_dcls.dcls.parameters import clamp_positions, count_outside
 from audio_dcls.errors import RunError
 from audio_dcls.evaluation.metrics import TaggingMetrics, tagging_metrics
 from audio_dcls.evaluation.predict import predict
 from audio_dcls.inference.backends import has_bf16
 from audio_dcls.models.sync_norm import synchronise_norms
-from audio_dcls.training import events
-from audio_dcls.training.averaging import WeightAverage
-from audio_dcls.training.batch_layout import build_layout, check_one_step, find_per_device_batch
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.run_dir import RunDir
+from audio_dcls.runs.usable_clips import TrainingClips, build_dataset
+from audio_dcls.training import reporting as events
 from audio_dcls.training.checkpointing import CheckpointClock, restore, write_best, write_checkpoint
 from audio_dcls.training.clip_order import build_order
-from audio_dcls.training.clips import TrainingClips, build_dataset
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.distillation import build_distillation
-from audio_dcls.training.events import StepDone, TrainEvent
-from audio_dcls.training.freezing import build_freeze
-from audio_dcls.training.gathering import gather_items, gather_predictions, peak_memory_mib
+from audio_dcls.training.distributed.batch_layout import build_layout, check_one_step, find_per_device_batch
+from audio_dcls.training.distributed.exchange import gather_items, gather_predictions, peak_memory_mib
+from audio_dcls.training.initial_model import build_start
 from audio_dcls.training.interruption import StopRequest
+from audio_dcls.training.learning.averaging import WeightAverage
+from audio_dcls.training.learning.distillation import build_distillation
+from audio_dcls.training.learning.frozen_backbone import build_freeze
+from audio_dcls.training.learning.losses import build_loss
+from audio_dcls.training.learning.optim import build_optimizer, build_schedule
 from audio_dcls.training.logbook import Logbook
-from audio_dcls.training.losses import build_loss
+from audio_dcls.training.nonfinite_clips import cause_of, examine_clips
 from audio_dcls.training.normalisation import examine_normalisation
-from audio_dcls.training.optim import build_optimizer, build_schedule
-from audio_dcls.training.run_dir import RunDir
-from audio_dcls.training.start import build_start
+from audio_dcls.training.reporting import StepDone, TrainEvent
 from audio_dcls.training.step import StepResult, StepRunner
-from audio_dcls.training.watch import cause_of, examine_clips
 
 
 class Trainer:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 
-from audio_dcls.data.spectrogram_stats import SpectrogramStats, draw_clips, measure_spectrograms
+from audio_dcls.data.loading.spectrogram_stats import SpectrogramStats, draw_clips, measure_spectrograms
 from audio_dcls.errors import ManifestError
 from audio_dcls.frontend import FrontendConfig
-from audio_dcls.training.clips import TrainingClips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.events import NormalisationFarOff
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.usable_clips import TrainingClips
+from audio_dcls.training.reporting import NormalisationFarOff
 
 NUM_CLIPS = 200
 """Drawn and measured before the first step: a few seconds, and the mean is known to a decibel or so."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from audio_dcls.errors import CheckpointError
-from audio_dcls.models.tensor_file import load_tensors, save_tensors
+from audio_dcls.models.checkpoint.tensor_file import load_tensors, save_tensors
 
 
 def save_training_state(path: Path, optimizer: torch.optim.Optimizer, info: dict[str, Any]) -> None:

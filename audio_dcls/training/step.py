@@ -14,17 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from audio_dcls.counted_random import counted_rng
+from audio_dcls.data.audit.check import ClipProblem
 from audio_dcls.data.augment import AugmentConfig
 from audio_dcls.data.augment.mixup import draw_mixup, micro_batch_partners, mix, smooth_labels
 from audio_dcls.data.augment.spectrogram import erase_boxes, mask_mel
-from audio_dcls.data.check import ClipProblem
-from audio_dcls.data.clips import Batch
-from audio_dcls.data.sampler import StepBatchSampler, counted_rng
+from audio_dcls.data.loading.sampler import StepBatchSampler
+from audio_dcls.data.loading.samples import Batch
 from audio_dcls.models.drop_path import set_drop_path_draws, use_counted_drop_path
-from audio_dcls.training.distillation import Distillation
-from audio_dcls.training.freezing import BackboneFreeze
-from audio_dcls.training.losses import Loss, binary_cross_entropy
-from audio_dcls.training.processes import sum_over_processes
+from audio_dcls.training.distributed.processes import sum_over_processes
+from audio_dcls.training.learning.distillation import Distillation
+from audio_dcls.training.learning.frozen_backbone import BackboneFreeze
+from audio_dcls.training.learning.losses import Loss, binary_cross_entropy
 
 
 @dataclass(frozen=True)

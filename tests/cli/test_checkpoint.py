@@ -13,7 +13,7 @@ import torch
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
-from audio_dcls.models.checkpoint import load_checkpoint, save_checkpoint, store_thresholds
+from audio_dcls.models.checkpoint.checkpoint import load_checkpoint, save_checkpoint, store_thresholds
 
 LABELS = LabelSet(("a", "b", "c"), ("Ape", "Bat", "Cat"))
 MODEL = ModelConfig(

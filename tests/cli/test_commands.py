@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import yaml
 
-from audio_dcls.training.locks import try_lock
+from audio_dcls.runs.locks import try_lock
 
 
 def run(*arguments: object, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ import soundfile
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
-from audio_dcls.models.checkpoint import save_checkpoint
+from audio_dcls.models.checkpoint.checkpoint import save_checkpoint
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

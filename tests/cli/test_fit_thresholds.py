@@ -11,13 +11,13 @@ import pytest
 import torch
 
 from audio_dcls.errors import EvaluationError
-from audio_dcls.models.checkpoint import load_checkpoint
+from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.measure import measure_study
+from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.clips import load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.measure import measure_study
-from audio_dcls.training.run_dir import StudyDir
-from audio_dcls.training.study import train_study
+from audio_dcls.training.studies.study import train_study
 
 
 @pytest.fixture(scope="module")

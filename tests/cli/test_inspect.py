@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from audio_dcls.inspection.chapters import CHAPTERS
+from audio_dcls.inspection.report.chapters import CHAPTERS
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.clips import load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.run_dir import StudyDir
-from audio_dcls.training.study import train_study
+from audio_dcls.training.studies.study import train_study
 
 
 def train(values: dict[str, Any], folder: Path) -> None:

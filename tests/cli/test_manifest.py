@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from audio_dcls.data.clip_set import id_hash
+from audio_dcls.data.table.clip_set import id_hash
 from audio_dcls_cli import main
 
 SEGMENTS = (

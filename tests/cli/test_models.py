@@ -9,11 +9,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from audio_dcls.dcls.swap import count_parameters
+from audio_dcls.dcls.swap.swap import count_parameters
 from audio_dcls.errors import ModelError, PretrainedError
+from audio_dcls.files import CACHE_VARIABLE
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
-from audio_dcls.models.published import CACHE_VARIABLE, PUBLISHED
+from audio_dcls.models.weights.published import PUBLISHED
 from audio_dcls_cli.models import app
 
 

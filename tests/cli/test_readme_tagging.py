@@ -18,9 +18,9 @@ import torch
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
-from audio_dcls.models.checkpoint import save_checkpoint
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.run_dir import StudyDir
+from audio_dcls.models.checkpoint.checkpoint import save_checkpoint
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.run_dir import StudyDir
 
 README = Path(__file__).parents[2] / "README.md"
 LABELS = LabelSet(("/m/03kmc9", "/m/09x0r", "/m/04rlf"), ("Siren", "Speech", "Music"))

@@ -14,7 +14,7 @@ import torch
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
-from audio_dcls.models.checkpoint import save_checkpoint
+from audio_dcls.models.checkpoint.checkpoint import save_checkpoint
 
 HEAVY = (
     "av", "fsspec", "h5py", "lightning_fabric", "librosa", "matplotlib", "miniaudio", "onnx", "onnxruntime", "openvino",

@@ -18,7 +18,7 @@ from audio_dcls.inference import ArraySound
 from audio_dcls.inference.ray_tagging import RayWorkers, tag_with_ray
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import ModelConfig, build_tagger
-from audio_dcls.models.checkpoint import save_checkpoint
+from audio_dcls.models.checkpoint.checkpoint import save_checkpoint
 
 NUM_FILES, NUM_BROKEN = 1000, 20
 RATE_HZ = 16_000

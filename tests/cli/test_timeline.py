@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 import soundfile
 
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.clips import load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.run_dir import StudyDir
-from audio_dcls.training.study import train_study
+from audio_dcls.training.studies.study import train_study
 
 RATE_HZ = 16_000
 HOP_S = 0.25

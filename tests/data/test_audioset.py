@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from audio_dcls.data.audio_folder import AudioFolder
-from audio_dcls.data.audioset import import_audioset, read_segments
-from audio_dcls.data.check import check_clips
-from audio_dcls.data.decode import decode_mono
+from audio_dcls.data.audit.check import check_clips
+from audio_dcls.data.importers.audioset import import_audioset, read_segments
 from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.sound.audio_folder import AudioFolder
+from audio_dcls.data.sound.decode import decode_mono
 from audio_dcls.errors import ArgumentError, ManifestError
 from audio_dcls.labels import LabelSet
 

@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from audio_dcls.data import check
-from audio_dcls.data.audit import audit_clips
-from audio_dcls.data.audit_rules import AuditRules, default_sides, judge
-from audio_dcls.data.check import ClipReport, check_clips
-from audio_dcls.data.check_journal import CheckJournal
-from audio_dcls.data.clip_kinds import KINDS
-from audio_dcls.data.clip_set import id_hash
-from audio_dcls.data.clip_table import Clip
+from audio_dcls.data.audit import check
+from audio_dcls.data.audit.audit import audit_clips
+from audio_dcls.data.audit.check import ClipReport, check_clips
+from audio_dcls.data.audit.fault_kinds import KINDS
+from audio_dcls.data.audit.journal import CheckJournal
+from audio_dcls.data.audit.rules import AuditRules, default_sides, judge
+from audio_dcls.data.table.clip_set import id_hash
+from audio_dcls.data.table.clip_table import Clip
 from audio_dcls.errors import ArgumentError, ManifestError
 
 RATE_HZ = 8000
@@ -173,7 +173,7 @@ def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_killed_audit_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clips = make_clips(tmp_path, 90)
     report, clean = tmp_path / "report.csv", tmp_path / "clean.csv"
-    monkeypatch.setattr("audio_dcls.data.check_journal.FLUSH_CLIPS", 10)
+    monkeypatch.setattr("audio_dcls.data.audit.journal.FLUSH_CLIPS", 10)
 
     def audit_and_die() -> None:
         done = 0

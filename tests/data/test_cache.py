@@ -7,7 +7,7 @@ import multiprocessing
 import numpy as np
 import pytest
 
-from audio_dcls.data.cache import WaveformCache
+from audio_dcls.data.loading.cache import WaveformCache
 from audio_dcls.errors import ArgumentError
 
 

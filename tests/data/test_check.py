@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from audio_dcls.data import check
-from audio_dcls.data.check import ClipReport, Coverage, check_clips
-from audio_dcls.data.clip_report import FORMER_COLUMNS
-from audio_dcls.data.clip_table import Clip, ClipTable
+from audio_dcls.data.audit import check
+from audio_dcls.data.audit.check import ClipReport, Coverage, check_clips
+from audio_dcls.data.audit.report import FORMER_COLUMNS
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.parallel import map_in_batches
+from audio_dcls.data.table.clip_table import Clip, ClipTable
 from audio_dcls.errors import ArgumentError, ManifestError
 from audio_dcls.labels import LabelSet
 

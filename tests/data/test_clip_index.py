@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from audio_dcls.data.clip_index import METADATA_KEY, VERSION, read_index, write_index
-from audio_dcls.data.clip_table import Clip, ClipTable
-from audio_dcls.data.indexed_table import IndexedTable
 from audio_dcls.data.manifest import Manifest
-from audio_dcls.data.string_column import StringColumn
+from audio_dcls.data.table.clip_index import METADATA_KEY, VERSION, read_index, write_index
+from audio_dcls.data.table.clip_table import Clip, ClipTable
+from audio_dcls.data.table.indexed_table import IndexedTable
+from audio_dcls.data.table.string_column import StringColumn
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import LabelSet
 

@@ -10,12 +10,12 @@ import pytest
 import soundfile
 import torch
 
+from audio_dcls.counted_random import counted_rng
 from audio_dcls.data.augment.spectrogram import draw_erase_box, draw_mask_boxes
 from audio_dcls.data.augment.waveform import WaveformAugment
-from audio_dcls.data.clip_table import Clip
-from audio_dcls.data.clips import Batch, ClipDataset
-from audio_dcls.data.decode import fit_length, read_clip
-from audio_dcls.data.sampler import counted_rng
+from audio_dcls.data.loading.samples import Batch, ClipDataset
+from audio_dcls.data.sound.decode import fit_length, read_clip
+from audio_dcls.data.table.clip_table import Clip
 from audio_dcls.errors import ArgumentError
 
 RATE_HZ = 8000

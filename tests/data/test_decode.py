@@ -13,8 +13,8 @@ import pytest
 import scipy.io.wavfile
 import soundfile
 
-from audio_dcls.data.container import promised_frames
-from audio_dcls.data.decode import check_waveform, decode_mono, fit_length, read_clip, sound_duration_s
+from audio_dcls.data.sound.container import promised_frames
+from audio_dcls.data.sound.decode import check_waveform, decode_mono, fit_length, read_clip, sound_duration_s
 from audio_dcls.errors import ArgumentError, AudioFileError
 
 FORMATS = {
@@ -115,7 +115,7 @@ def test_reads_files_written_by_other_programs(tmp_path):
 def test_long_files_are_read_in_blocks(tmp_path, monkeypatch):
     path = write(tmp_path / "a.ogg", chirp(2.0, 22050, 2), 22050)
     whole, _ = decode_mono(path)
-    monkeypatch.setattr("audio_dcls.data.sndfile_audio.BLOCK_SAMPLES", 14002)
+    monkeypatch.setattr("audio_dcls.data.sound.sndfile_audio.BLOCK_SAMPLES", 14002)
     np.testing.assert_allclose(decode_mono(path)[0], whole, atol=1e-6)
     np.testing.assert_allclose(decode_mono(path, start_s=0.5, end_s=1.7)[0], whole[11025:37485], atol=1e-6)
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from audio_dcls.data import decode, flac_audio
-from audio_dcls.data.decode import decode_mono
-from audio_dcls.data.flac_audio import FlacHeader, decode_whole_flac, parse_header
-from audio_dcls.data.stored_sound import EncodedSound
+from audio_dcls.data.sound import decode, flac_audio
+from audio_dcls.data.sound.decode import decode_mono
+from audio_dcls.data.sound.flac_audio import FlacHeader, decode_whole_flac, parse_header
+from audio_dcls.data.sound.stored_sound import EncodedSound
 from audio_dcls.errors import AudioFileError
 
 

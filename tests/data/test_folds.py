@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from audio_dcls.data.config import DataConfig
-from audio_dcls.data.folds import fold_numbers, hold_out
+from audio_dcls.data.table.folds import fold_numbers, hold_out
 from audio_dcls.errors import ConfigError
 from audio_dcls.settings import build
 

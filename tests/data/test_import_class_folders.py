@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from audio_dcls.data.class_folders import import_class_folders
-from audio_dcls.data.dataset_import import DatasetImport
+from audio_dcls.data.importers.class_folders import import_class_folders
+from audio_dcls.data.importers.dataset_import import DatasetImport
 from audio_dcls.errors import ArgumentError, ManifestError
+from audio_dcls.runs.config import TrainConfig
 from audio_dcls.settings import build, load_yaml, merge, parse_overrides
-from audio_dcls.training.config import TrainConfig
 
 NAMES = [f"{name}/{number}.wav" for name in ("dog", "cat") for number in range(10)]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from audio_dcls.data.check import check_clips
-from audio_dcls.data.esc50 import import_esc50
+from audio_dcls.data.audit.check import check_clips
+from audio_dcls.data.importers.esc50 import import_esc50
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import LabelSet

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from audio_dcls.data.check import check_clips
-from audio_dcls.data.fsd50k import import_fsd50k
+from audio_dcls.data.audit.check import check_clips
+from audio_dcls.data.importers.fsd50k import import_fsd50k
 from audio_dcls.errors import ManifestError
 
 VOCABULARY = "0,Accelerating_and_revving_and_vroom,/m/07q2z82\n1,Guitar,/m/0342h\n2,Music,/m/04rlf\n"

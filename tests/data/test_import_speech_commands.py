@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from audio_dcls.data.check import check_clips
-from audio_dcls.data.speech_commands import COMMANDS, import_speech_commands
+from audio_dcls.data.audit.check import check_clips
+from audio_dcls.data.importers.speech_commands import COMMANDS, import_speech_commands
 from audio_dcls.errors import ManifestError
 
 VALIDATION = "cat/0a7c2a8d_nohash_0.wav\nyes/0a7c2a8d_nohash_1.wav\n"

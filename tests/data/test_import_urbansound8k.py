@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from audio_dcls.data.check import check_clips
-from audio_dcls.data.urbansound8k import import_urbansound8k
+from audio_dcls.data.audit.check import check_clips
+from audio_dcls.data.importers.urbansound8k import import_urbansound8k
 from audio_dcls.errors import ManifestError
 
 HEADER = "slice_file_name,fsID,start,end,salience,fold,classID,class\n"

@@ -13,10 +13,10 @@ import soundfile
 import torch
 
 from audio_dcls.data.augment.waveform import WaveformAugment
-from audio_dcls.data.clip_table import Clip
-from audio_dcls.data.clips import Batch, ClipDataset
-from audio_dcls.data.loader import eval_loader, train_loader
-from audio_dcls.data.sampler import StepBatchSampler
+from audio_dcls.data.loading.loader import eval_loader, train_loader
+from audio_dcls.data.loading.sampler import StepBatchSampler
+from audio_dcls.data.loading.samples import Batch, ClipDataset
+from audio_dcls.data.table.clip_table import Clip
 from audio_dcls.errors import ArgumentError
 
 RATE_HZ = 8000

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audio_dcls.data import csv_file
-from audio_dcls.data.clip_table import Clip, ClipTable
 from audio_dcls.data.manifest import Manifest
-from audio_dcls.data.string_column import StringColumn
+from audio_dcls.data.table import csv_file
+from audio_dcls.data.table.clip_table import Clip, ClipTable
+from audio_dcls.data.table.string_column import StringColumn
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import LabelSet
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from audio_dcls.data.sampler import StepBatchSampler, counted_rng, epoch_permutation
+from audio_dcls.counted_random import counted_rng
+from audio_dcls.data.loading.sampler import StepBatchSampler, epoch_permutation
 from audio_dcls.errors import ArgumentError
 
 # A test with fixed seeds fails or passes for good; 1e-4 leaves no doubt which.

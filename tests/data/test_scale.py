@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audio_dcls.benchmarking import manifest_scale as scale
-from audio_dcls.data.clip_index import read_index, write_index
-from audio_dcls.data.clips import ClipDataset
-from audio_dcls.data.loader import eval_loader
+from audio_dcls.data.loading.loader import eval_loader
+from audio_dcls.data.loading.sampler import StepBatchSampler
+from audio_dcls.data.loading.samples import ClipDataset
 from audio_dcls.data.manifest import Manifest
-from audio_dcls.data.sampler import StepBatchSampler
+from audio_dcls.data.table.clip_index import read_index, write_index
 from audio_dcls.labels import LabelSet
+from audio_dcls.speed import manifest_scale as scale
 
 LABELS = LabelSet.audioset()
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads memory from /proc")

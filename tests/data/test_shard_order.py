@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies
 
-from audio_dcls.data.clip_table import Clip, ClipTable
-from audio_dcls.data.sampler import StepBatchSampler, epoch_permutation
-from audio_dcls.data.shard_order import ShardOrder, shards_of
+from audio_dcls.data.loading.sampler import StepBatchSampler, epoch_permutation
+from audio_dcls.data.loading.shard_order import ShardOrder, shards_of
+from audio_dcls.data.table.clip_table import Clip, ClipTable
 from audio_dcls.errors import ArgumentError
 
 sizes = strategies.lists(strategies.integers(1, 12), min_size=1, max_size=8)

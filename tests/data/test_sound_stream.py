@@ -15,9 +15,9 @@ import soundfile
 import soxr
 
 from audio_dcls.data import Manifest, read_clip
-from audio_dcls.data.microphone import MicrophoneSound
-from audio_dcls.data.sound_stream import ArraySound, ClipSound, FileSound, RawSound, resampled_blocks
-from audio_dcls.data.standard_input import PipedFile, standard_input
+from audio_dcls.data.sound.microphone import MicrophoneSound
+from audio_dcls.data.sound.sound_stream import ArraySound, ClipSound, FileSound, RawSound, resampled_blocks
+from audio_dcls.data.sound.standard_input import PipedFile, standard_input
 from audio_dcls.errors import ArgumentError, AudioFileError
 from audio_dcls.labels import LabelSet
 
@@ -206,7 +206,7 @@ def test_a_microphone_is_heard_for_as_long_as_asked(monkeypatch: pytest.MonkeyPa
     heard = np.concatenate([block for block, rate_hz in MicrophoneSound(0.6).blocks() if rate_hz == 48_000])
     assert len(heard) == round(0.6 * 48_000)
     assert heard[0] == 0.5 and heard[-1] == 2.5
-    monkeypatch.setattr("audio_dcls.data.microphone.WAIT_S", 0.01)
+    monkeypatch.setattr("audio_dcls.data.sound.microphone.WAIT_S", 0.01)
     with pytest.raises(AudioFileError, match="gave no sound for"):
         list(MicrophoneSound(60.0).blocks())
     with pytest.raises(ArgumentError, match=r"microphone 'none' cannot be used .*lists the devices"):

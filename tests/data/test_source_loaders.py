@@ -13,11 +13,13 @@ import pytest
 import soundfile
 import torch
 
-from audio_dcls.data.clip_table import Clip
-from audio_dcls.data.clips import ClipDataset
-from audio_dcls.data.loader import eval_loader
+from audio_dcls.data.loading.loader import eval_loader
+from audio_dcls.data.loading.samples import ClipDataset
 from audio_dcls.data.manifest import Manifest
-from audio_dcls.data.packed import Codec, PackSettings, pack
+from audio_dcls.data.packing.packer import pack
+from audio_dcls.data.packing.plan import PackSettings
+from audio_dcls.data.stores.codec import Codec
+from audio_dcls.data.table.clip_table import Clip
 from audio_dcls.errors import ArgumentError
 from audio_dcls.labels import LabelSet
 

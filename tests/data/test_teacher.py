@@ -12,7 +12,7 @@ import pyarrow.parquet
 import pytest
 import torch
 
-from audio_dcls.data.teacher import TeacherWriter, load_teacher
+from audio_dcls.data.loading.teacher_logits import TeacherWriter, load_teacher
 from audio_dcls.errors import ConfigError
 
 IDS = ("a", "b", "ü", "d")

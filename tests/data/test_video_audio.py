@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from audio_dcls.data.decode import decode_mono, read_clip, sound_duration_s
-from audio_dcls.data.stored_sound import EncodedSound
-from audio_dcls.data.video_audio import is_video
+from audio_dcls.data.sound.decode import decode_mono, read_clip, sound_duration_s
+from audio_dcls.data.sound.stored_sound import EncodedSound
+from audio_dcls.data.sound.video_audio import is_video
 from audio_dcls.errors import AudioFileError
 
 DURATION_S = 8.0
@@ -122,7 +122,7 @@ def test_only_the_segment_is_decoded(files, monkeypatch):
         decoded.append(frame.pts / frame.sample_rate)
         return np.zeros(frame.samples, dtype=np.float32)
 
-    monkeypatch.setattr("audio_dcls.data.video_audio._mono", spy)
+    monkeypatch.setattr("audio_dcls.data.sound.video_audio._mono", spy)
     decode_mono(files["aac.m4a"], start_s=5.0, end_s=6.0)
     assert 4.9 < min(decoded) <= 5.0 < 5.9 < max(decoded) < 6.0
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from audio_dcls.dcls.depthwise import DepthwiseConv2d, depthwise_conv
+from audio_dcls.dcls.depthwise.operator import DepthwiseConv2d, depthwise_conv
 from audio_dcls.errors import ArgumentError
 
 # (N, C, H, W), kernel, padding: odd, even and non-square kernels and maps, "same", "valid" and between, maps smaller

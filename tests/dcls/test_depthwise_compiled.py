@@ -7,22 +7,23 @@ import torch
 import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from audio_dcls.dcls import depthwise_compiled, depthwise_threads
-from audio_dcls.dcls.depthwise import DepthwiseConv2d
-from audio_dcls.dcls.depthwise_compiled import (
+from audio_dcls.dcls.depthwise import compiled as depthwise_compiled
+from audio_dcls.dcls.depthwise import threads as depthwise_threads
+from audio_dcls.dcls.depthwise.compiled import (
     compiled_covers,
     convolve_compiled,
     has_pair_products,
     host_vectors,
     weight_gradient_compiled,
 )
-from audio_dcls.dcls.depthwise_dispatch import choose_method
+from audio_dcls.dcls.depthwise.operator import DepthwiseConv2d
+from audio_dcls.dcls.depthwise.weight_gradient import choose_method
 
 pytest.importorskip("llvmlite")
-from audio_dcls.dcls.depthwise_codegen import RowShape
-from audio_dcls.dcls.depthwise_codegen_forward import ForwardEmitter
-from audio_dcls.dcls.depthwise_codegen_gradient import GradientEmitter
-from audio_dcls.dcls.depthwise_forward import convolve
+from audio_dcls.dcls.depthwise.codegen import RowShape
+from audio_dcls.dcls.depthwise.codegen_forward import ForwardEmitter
+from audio_dcls.dcls.depthwise.codegen_gradient import GradientEmitter
+from audio_dcls.dcls.depthwise.forward import convolve
 
 # Channels below, at and above a vector's width; kernels wider than the registers; maps smaller than the kernel.
 SHAPES = [
@@ -203,7 +204,7 @@ def test_chosen_where_it_pays():
 
 
 def test_reached_through_the_module(monkeypatch):
-    monkeypatch.setattr("audio_dcls.dcls.depthwise_compiled.MIN_PRODUCTS", 0)
+    monkeypatch.setattr("audio_dcls.dcls.depthwise.compiled.MIN_PRODUCTS", 0)
     ours = DepthwiseConv2d(20, (9, 7), padding=(4, 3))
     x = torch.randn(2, 20, 12, 11)
     ours(x).square().sum().backward()

@@ -13,8 +13,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from audio_dcls.dcls.depthwise_forward import convolve
-from audio_dcls.dcls.depthwise_tuning import _fastest, fastest_method
+from audio_dcls.dcls.depthwise.forward import convolve
+from audio_dcls.dcls.depthwise.tuning import _fastest, fastest_method
 from audio_dcls.errors import ArgumentError
 
 SHAPES = [
@@ -104,7 +104,7 @@ def test_a_method_without_memory_is_out_and_determinism_takes_the_first():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_on_a_cuda_device_every_gradient_equals_torch(dtype):
-    from audio_dcls.dcls.depthwise import depthwise_conv
+    from audio_dcls.dcls.depthwise.operator import depthwise_conv
 
     inputs = [t.cuda().requires_grad_() for t in make_inputs((2, 24, 32, 31), (23, 23), dtype)]
     exact = [t.detach().double().requires_grad_() for t in inputs]

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from audio_dcls.dcls.depthwise_dispatch import num_outside_taps, weight_gradient
-from audio_dcls.dcls.depthwise_fft import good_fft_size
+from audio_dcls.dcls.depthwise.fft import good_fft_size
+from audio_dcls.dcls.depthwise.weight_gradient import num_outside_taps, weight_gradient
 from audio_dcls.errors import ArgumentError
 
 SHAPES = [

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 
 if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("run with TRITON_INTERPRET=1", allow_module_level=True)
-from audio_dcls.dcls import depthwise_triton
-from audio_dcls.dcls.depthwise_triton import convolve_triton, weight_gradient_triton
+from audio_dcls.dcls.depthwise import triton as depthwise_triton
+from audio_dcls.dcls.depthwise.triton import convolve_triton, weight_gradient_triton
 
 SHAPES = [
     ((2, 3, 8, 7), (5, 3), (2, 1)),

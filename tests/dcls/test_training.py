@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from audio_dcls.dcls import DclsConv1d, DclsConv2d, share_positions
-from audio_dcls.dcls.training import clamp_positions, count_outside, parameter_groups, repulsive_loss
+from audio_dcls.dcls.parameters import clamp_positions, count_outside, parameter_groups, repulsive_loss
 from audio_dcls.errors import ArgumentError
 
 

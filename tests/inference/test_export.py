@@ -25,14 +25,14 @@ from audio_dcls.errors import ArgumentError, CheckpointError, ModelError
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.inference import Tagger
 from audio_dcls.inference.backends import BackendName, TorchBackend, build_backend
-from audio_dcls.inference.export import export_checkpoint, load_exported
-from audio_dcls.inference.graph_card import GraphInfo, describe
-from audio_dcls.inference.onnx_graph import OnnxBackend
-from audio_dcls.inference.parity import TOLERANCE, made_sounds
-from audio_dcls.inference.waveform_graph import ConvolutionLogMel, WaveformGraph
+from audio_dcls.inference.export.exporter import export_checkpoint, load_exported
+from audio_dcls.inference.export.graph_card import GraphInfo, describe
+from audio_dcls.inference.export.onnx_graph import OnnxBackend
+from audio_dcls.inference.export.parity import TOLERANCE, made_sounds
+from audio_dcls.inference.export.waveform_graph import ConvolutionLogMel, WaveformGraph
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, PatchStem, build_tagger
-from audio_dcls.models.checkpoint import LoadedCheckpoint, load_checkpoint, save_checkpoint
+from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint, load_checkpoint, save_checkpoint
 
 LABELS = LabelSet(ids=tuple("abcde"), names=("A", "B", "C", "D", "E"))
 NARROW = {"depths": [1, 1, 1, 1], "dims": [8, 16, 32, 64]}
@@ -239,7 +239,7 @@ def test_backends_of_a_checkpoint_agree_with_torch(backend: BackendName, tmp_pat
 
 def test_a_graph_that_differs_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = checkpoint(tmp_path / "model.safetensors", "convnext_atto")
-    monkeypatch.setattr("audio_dcls.inference.export.activate", lambda logits, _: logits.sigmoid() + 0.01)
+    monkeypatch.setattr("audio_dcls.inference.export.exporter.activate", lambda logits, _: logits.sigmoid() + 0.01)
     with pytest.raises(ModelError, match=r"differs from the model by 1\.0e-02"):
         export_checkpoint(loaded, tmp_path / "graph.safetensors", "safetensors")
     assert {file.name for file in tmp_path.iterdir()} == {"model.safetensors"}

@@ -15,7 +15,7 @@ import soundfile
 import soxr
 import torch
 
-from audio_dcls.data.sound_stream import ArraySound
+from audio_dcls.data.sound.sound_stream import ArraySound
 from audio_dcls.errors import ArgumentError, AudioDclsError, AudioFileError, CheckpointError
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.inference import TagFailure, Tagger, Timeline
@@ -23,7 +23,7 @@ from audio_dcls.inference.results import TagResult, WindowScores
 from audio_dcls.inference.windows import WindowSplitter, fill_window, pool_scores, window_starts
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
-from audio_dcls.models.checkpoint import load_checkpoint, save_checkpoint, store_thresholds
+from audio_dcls.models.checkpoint.checkpoint import load_checkpoint, save_checkpoint, store_thresholds
 
 RATE_HZ = 32_000
 CLIP_S = 1.5

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audio_dcls.data.audit_rules import AuditRules, judge
-from audio_dcls.data.audit_summary import AuditSummary, summarise_audit
-from audio_dcls.data.check import ClipReport
-from audio_dcls.data.clip_table import Clip, ClipTable
-from audio_dcls.data.outcome_table import Outcome, OutcomeTable
+from audio_dcls.data.audit.check import ClipReport
+from audio_dcls.data.audit.outcomes import Outcome, OutcomeTable
+from audio_dcls.data.audit.rules import AuditRules, judge
+from audio_dcls.data.audit.summary import AuditSummary, summarise_audit
+from audio_dcls.data.table.clip_table import Clip, ClipTable
 from audio_dcls.inspection import audit_page
-from audio_dcls.inspection.audit_figures import draw_coverage
+from audio_dcls.inspection.audit.figures import draw_coverage
 from audio_dcls.labels import LabelSet
 
 VOID = {"meta", "br"}

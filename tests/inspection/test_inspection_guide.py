@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from audio_dcls.inspection.chapters import CHAPTERS
+from audio_dcls.inspection.report.chapters import CHAPTERS
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "inspection.md").read_text(encoding="utf-8")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from audio_dcls.inspection import mistakes
+from audio_dcls.inspection import error_analysis as mistakes
 from audio_dcls.inspection.evaluated import Evaluated
 from audio_dcls.labels import LabelSet
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from audio_dcls.errors import ArgumentError
-from audio_dcls.inspection.motion import brownian_test, draw_brownian, draw_speeds, mean_squared_ways, speeds
+from audio_dcls.inspection.element_motion import brownian_test, draw_brownian, draw_speeds, mean_squared_ways, speeds
 
 RECORDS, ELEMENTS = 25, 3000
 

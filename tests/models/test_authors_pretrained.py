@@ -10,9 +10,10 @@ import torch
 from authors_models import authors_model, authors_state
 
 from audio_dcls.errors import PretrainedError
+from audio_dcls.files import CACHE_VARIABLE
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.labels import LabelSet
-from audio_dcls.models import AudioTagger, DclsConfig, ModelConfig, build_tagger, published
+from audio_dcls.models import AudioTagger, DclsConfig, ModelConfig, start_tagger
 
 NARROW: dict[str, Any] = {"depths": (1, 1, 1, 1), "dims": (8, 16, 24, 32)}
 
@@ -25,7 +26,7 @@ def start_from(
     file: str | Path, name: str, num_classes: int, labels: LabelSet | None = None, **options: Any
 ) -> AudioTagger:
     config = ModelConfig(name=name, pretrained=True, pretrained_file=str(file), **options)
-    return build_tagger(config, FrontendConfig(), num_classes, labels)
+    return start_tagger(config, FrontendConfig(), num_classes, labels)
 
 
 def image_file(path: Path, name: str) -> tuple[Path, dict[str, torch.Tensor]]:
@@ -65,7 +66,7 @@ def test_a_tagger_of_theirs_gives_stem_and_the_rows_of_known_classes(
     assert torch.equal(ours["head.fc.fc2.weight"][0], state["head.fc2.weight"][9])
     assert torch.equal(ours["stem.conv.weight"], state["downsample_layers.0.conv.weight"])
 
-    monkeypatch.setenv(published.CACHE_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
     place = tmp_path / "weights" / "8370979" / "convformer_dcls_audio_s18.pth"
     place.parent.mkdir(parents=True)
     (tmp_path / "tagger.pth").rename(place)

@@ -20,10 +20,10 @@ from audio_dcls.frontend import FrontendConfig
 from audio_dcls.inference import Tagger
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
-from audio_dcls.models.checkpoint import check_labels, load_checkpoint, save_checkpoint, store_thresholds
-from audio_dcls.models.checkpoint_edit import average_checkpoints, examine_checkpoint, strip_checkpoint
-from audio_dcls.models.checkpoint_versions import FORMAT_VERSION
-from audio_dcls.models.tensor_file import DIGEST_KEY, METADATA_KEY, load_tensors, save_tensors
+from audio_dcls.models.checkpoint.checkpoint import check_labels, load_checkpoint, save_checkpoint, store_thresholds
+from audio_dcls.models.checkpoint.edit import average_checkpoints, examine_checkpoint, strip_checkpoint
+from audio_dcls.models.checkpoint.tensor_file import DIGEST_KEY, METADATA_KEY, load_tensors, save_tensors
+from audio_dcls.models.checkpoint.versions import FORMAT_VERSION
 
 LABELS = LabelSet(("a", "b", "c"), ("Ape", "Bat", "Cat"))
 MODEL = ModelConfig(
@@ -267,8 +267,8 @@ def test_thresholds_keep_the_folders_checksums_right(checkpoint: Path, tmp_path:
 def test_a_kill_while_thresholds_are_stored_leaves_a_whole_checkpoint(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
-    from audio_dcls.models import checkpoint as module
-    from audio_dcls.training.run_dir import RunDir
+    from audio_dcls.models.checkpoint import checkpoint as module
+    from audio_dcls.runs.run_dir import RunDir
 
     folder = tmp_path / "seed-0" / "checkpoints" / "step-00000001"
     folder.mkdir(parents=True)

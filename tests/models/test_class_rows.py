@@ -9,8 +9,8 @@ import torch
 
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.labels import LabelSet
-from audio_dcls.models import AudioTagger, ModelConfig, build_tagger
-from audio_dcls.models.checkpoint import save_checkpoint
+from audio_dcls.models import AudioTagger, ModelConfig, start_tagger
+from audio_dcls.models.checkpoint.checkpoint import save_checkpoint
 
 OLD = LabelSet(ids=("/a", "/b", "/c"), names=("A", "B", "C"))
 SIZES = {"depths": [1, 1, 1, 1], "dims": [8, 16, 32, 64]}
@@ -19,7 +19,7 @@ LAYERS = {"convnext_atto": "head.fc", "convformer_s18": "head.fc.fc2", "fastvit_
 
 def save(name: str, folder: Path) -> tuple[ModelConfig, AudioTagger]:
     config = ModelConfig(name=name, overrides=SIZES)
-    trained = build_tagger(config, FrontendConfig(), 3)
+    trained = start_tagger(config, FrontendConfig(), 3)
     path = folder / "model.safetensors"
     save_checkpoint(path, trained, model_config=config, frontend_config=FrontendConfig(), labels=OLD, info={})
     return config.model_copy(update={"pretrained": True, "pretrained_file": str(path)}), trained
@@ -29,7 +29,7 @@ def save(name: str, folder: Path) -> tuple[ModelConfig, AudioTagger]:
 def test_rows_of_common_classes_are_kept_by_identifier_and_reported(name: str, tmp_path: Path) -> None:
     config, trained = save(name, tmp_path)
     labels = LabelSet(ids=("/c", "/new", "/a", "/b2"), names=("A", "C", "whatever", "B"))  # names do not count
-    model = build_tagger(config, FrontendConfig(), 4, labels)
+    model = start_tagger(config, FrontendConfig(), 4, labels)
     layer, report = LAYERS[name], model.pretrained_report
     assert report is not None
     old, new = trained.backbone.get_submodule(layer), model.backbone.get_submodule(layer)
@@ -48,7 +48,7 @@ def test_rows_of_common_classes_are_kept_by_identifier_and_reported(name: str, t
 def test_the_same_number_of_other_classes_gets_a_new_classifier(tmp_path: Path) -> None:
     config, trained = save("convnext_atto", tmp_path)
     labels = LabelSet(ids=("/x", "/y", "/z"), names=("X", "Y", "Z"))
-    model = build_tagger(config, FrontendConfig(), 3, labels)
+    model = start_tagger(config, FrontendConfig(), 3, labels)
     report = model.pretrained_report
     assert report is not None and report.kept_classes == ()
     assert set(report.random) == {"head.fc.weight", "head.fc.bias"}
@@ -59,10 +59,10 @@ def test_the_same_number_of_other_classes_gets_a_new_classifier(tmp_path: Path) 
 
 def test_all_classes_in_another_order_are_a_whole_classifier(tmp_path: Path) -> None:
     config, trained = save("convnext_atto", tmp_path)
-    turned = build_tagger(config, FrontendConfig(), 3, OLD.subset(["/b", "/c", "/a"])).eval()
+    turned = start_tagger(config, FrontendConfig(), 3, OLD.subset(["/b", "/c", "/a"])).eval()
     report = turned.pretrained_report
     assert report is not None and report.has_classifier and not report.new_classes
-    same = build_tagger(config, FrontendConfig(), 3, OLD)
+    same = start_tagger(config, FrontendConfig(), 3, OLD)
     assert same.pretrained_report is not None and same.pretrained_report.kept_classes == ()
     assert not same.pretrained_report.adapted
     sound = torch.randn(2, 41_000)

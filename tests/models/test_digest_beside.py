@@ -11,7 +11,8 @@ import safetensors.torch
 import torch
 
 from audio_dcls.errors import CheckpointError
-from audio_dcls.models.tensor_file import CHECKSUM_FILE, METADATA_KEY, has_digest, load_tensors, write_atomically
+from audio_dcls.files import write_atomically
+from audio_dcls.models.checkpoint.tensor_file import CHECKSUM_FILE, METADATA_KEY, has_digest, load_tensors
 
 
 @pytest.fixture

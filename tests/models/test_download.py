@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from audio_dcls.errors import PretrainedError
-from audio_dcls.models.download import MAX_ATTEMPTS, download
+from audio_dcls.models.weights.download import MAX_ATTEMPTS, download
 
 if TYPE_CHECKING:
     from conftest import FileServer

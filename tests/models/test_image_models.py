@@ -15,7 +15,7 @@ from timm.scheduler.cosine_lr import CosineLRScheduler
 from torch import Tensor, nn
 from torchvision.utils import save_image
 
-from audio_dcls.dcls.training import dcls_layers
+from audio_dcls.dcls.parameters import dcls_layers
 from audio_dcls.errors import ArgumentError
 from audio_dcls.models.image_models import IMAGE_SWAPS
 from audio_dcls.models.image_training import run_script

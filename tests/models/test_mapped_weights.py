@@ -11,7 +11,7 @@ import torch
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import AudioTagger, DclsConfig, ModelConfig, build_tagger
-from audio_dcls.models.checkpoint import load_checkpoint, save_checkpoint
+from audio_dcls.models.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 
 LABELS = LabelSet(("/t/a", "/t/b", "/t/c"), ("A", "B", "C"))
 NAMES = ("convnext_atto", "convformer_s18", "fastvit_sa12")

@@ -13,10 +13,10 @@ from audio_dcls.dcls import DclsConv2d
 from audio_dcls.errors import PretrainedError
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.labels import LabelSet
-from audio_dcls.models import AudioTagger, DclsConfig, ModelConfig, build_tagger
-from audio_dcls.models.checkpoint import load_checkpoint, save_checkpoint
-from audio_dcls.models.tensor_file import save_tensors
-from audio_dcls.models.weights import choose_weights
+from audio_dcls.models import AudioTagger, DclsConfig, ModelConfig, start_tagger
+from audio_dcls.models.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from audio_dcls.models.checkpoint.tensor_file import save_tensors
+from audio_dcls.models.weights.sources import choose_weights
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def load(name: str, file: Path, dcls: DclsConfig | None = None, **keywords: object) -> AudioTagger:
     config = ModelConfig(name=name, pretrained=True, pretrained_file=str(file), dcls=dcls, **keywords)  # type: ignore[arg-type]
-    return build_tagger(config, FrontendConfig(), 527)
+    return start_tagger(config, FrontendConfig(), 527)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_torch_file_is_read_and_random_draws_do_not_depend_on_loading(weights:
             tagger = (
                 load("convnext_atto", weights["atto.pth"])
                 if config is None
-                else build_tagger(config, FrontendConfig(), 527)
+                else start_tagger(config, FrontendConfig(), 527)
             )
             stems.append(tagger.backbone.get_submodule("stem.0").weight)
     assert torch.equal(*stems)
@@ -116,7 +116,7 @@ def test_a_hub_that_cannot_be_reached_names_the_option(monkeypatch: pytest.Monke
 
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", refuse)
     with pytest.raises(PretrainedError, match=r"`model.pretrained` .*no route to host.*model.pretrained=false"):
-        build_tagger(ModelConfig(name="convnext_atto", pretrained=True), FrontendConfig(), 527)
+        start_tagger(ModelConfig(name="convnext_atto", pretrained=True), FrontendConfig(), 527)
 
 
 SMALL = ModelConfig(name="fastvit_sa12", overrides={"depths": [1, 1, 2, 1], "dims": [8, 16, 32, 64]})
@@ -125,7 +125,7 @@ FULL = DclsConfig(kernel_size=(11, 11), kernel_count=49)
 
 def checkpoint(folder: Path, config: ModelConfig = SMALL, num_classes: int = 3) -> tuple[Path, AudioTagger]:
     """A model as training leaves it: statistics of its own, layer scales that let the blocks speak."""
-    tagger = build_tagger(config, FrontendConfig(), num_classes).eval()
+    tagger = start_tagger(config, FrontendConfig(), num_classes).eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for key, tensor in tagger.backbone.state_dict().items():
@@ -142,7 +142,7 @@ def checkpoint(folder: Path, config: ModelConfig = SMALL, num_classes: int = 3) 
 
 def start_from(file: Path, num_classes: int = 3, config: ModelConfig = SMALL, **keywords: object) -> AudioTagger:
     values = {"pretrained": True, "pretrained_file": str(file)} | keywords
-    return build_tagger(config.model_copy(update=values), FrontendConfig(), num_classes).eval()
+    return start_tagger(config.model_copy(update=values), FrontendConfig(), num_classes).eval()
 
 
 def test_a_model_of_ours_is_loaded_whole(tmp_path: Path) -> None:

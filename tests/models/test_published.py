@@ -15,11 +15,12 @@ from authors_models import authors_model, authors_state
 from typer.testing import CliRunner
 
 from audio_dcls.errors import CheckpointError, PretrainedError
+from audio_dcls.files import CACHE_VARIABLE
 from audio_dcls.inference import Tagger
-from audio_dcls.models import published, zenodo
-from audio_dcls.models.checkpoint import load_checkpoint
-from audio_dcls.models.published import DEFAULT_NAME, PUBLISHED, find_published, resolve
-from audio_dcls.training.find_run import find_model
+from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
+from audio_dcls.models.weights import published, zenodo
+from audio_dcls.models.weights.published import DEFAULT_NAME, PUBLISHED, find_published, resolve
+from audio_dcls.runs.find_run import find_model
 from audio_dcls_cli.fetch_weights import fetch_weights
 from audio_dcls_cli.models import app
 
@@ -33,7 +34,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setenv(published.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     return tmp_path / "cache" / "weights"
 
 

@@ -9,8 +9,8 @@ from unittest import mock
 
 import numpy as np
 
-from audio_dcls.service import decode_worker
-from audio_dcls.service.decode_worker import DecodeLimits
+from audio_dcls.service.tagging import decode_worker
+from audio_dcls.service.tagging.decode_worker import DecodeLimits
 
 
 def spin(_path: str, _out: str, _name: str, _rate_hz: int, limits: DecodeLimits) -> int:

@@ -22,7 +22,7 @@ from starlette.testclient import TestClient
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import ModelConfig, build_tagger
-from audio_dcls.models.checkpoint import save_checkpoint
+from audio_dcls.models.checkpoint.checkpoint import save_checkpoint
 from audio_dcls.service.app import build_app
 from audio_dcls.service.settings import ServiceSettings
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from audio_dcls.service.batcher import Batcher
+from audio_dcls.service.tagging.batcher import Batcher
 
 
 class Counting:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from starlette.testclient import TestClient
 
-from audio_dcls.service import decode_worker, decoding
+from audio_dcls.service.tagging import decode_worker, decoding
 from tests.service import bad_decoders
 from tests.service.bad_sounds import bad_sounds
 from tests.service.conftest import wav

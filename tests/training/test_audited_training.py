@@ -14,20 +14,20 @@ import numpy as np
 import pytest
 import soundfile
 
-from audio_dcls.data.audit import audit_clips
-from audio_dcls.data.audit_rules import AuditRules, default_sides
-from audio_dcls.data.check import ClipReport
-from audio_dcls.data.clips import ClipDataset
+from audio_dcls.data.audit.audit import audit_clips
+from audio_dcls.data.audit.check import ClipReport
+from audio_dcls.data.audit.rules import AuditRules, default_sides
 from audio_dcls.data.demo import write_demo_corpus
+from audio_dcls.data.loading.samples import ClipDataset
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.evaluation import id_hash
 from audio_dcls.labels import LabelSet
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.measure import measure_study
+from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.clips import load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.measure import measure_study
-from audio_dcls.training.run_dir import StudyDir
-from audio_dcls.training.study import train_study
+from audio_dcls.training.studies.study import train_study
 
 WARNINGS = ("clipped", "wrong_length", "duplicate")
 FAULTS = ("missing", "empty", "unreadable", "not_finite", "too_short", "silent", "out_of_range", "changed", "leaked")

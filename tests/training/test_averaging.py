@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import nn
 
-from audio_dcls.models.tensor_file import MODEL_FILE, load_tensors
+from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE, load_tensors
+from audio_dcls.runs.config import AveragingConfig, TrainConfig
+from audio_dcls.runs.run_dir import LAST_FILE, StudyDir
+from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.averaging import AveragingConfig, WeightAverage
-from audio_dcls.training.clips import load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
 from audio_dcls.training.interruption import StopRequest
-from audio_dcls.training.run_dir import LAST_FILE, StudyDir
-from audio_dcls.training.study import train_study
+from audio_dcls.training.learning.averaging import WeightAverage
+from audio_dcls.training.studies.study import train_study
 
 EXACT = {"rtol": 1e-6, "atol": 1e-7}
 

@@ -11,10 +11,15 @@ from lightning_fabric import Fabric
 
 from audio_dcls.errors import ConfigError
 from audio_dcls.models import build_tagger
+from audio_dcls.runs.config import TrainConfig
 from audio_dcls.settings import build, merge
-from audio_dcls.training import batch_layout
-from audio_dcls.training.batch_layout import build_layout, check_one_step, find_per_device_batch, possible_batches
-from audio_dcls.training.config import TrainConfig
+from audio_dcls.training.distributed import batch_layout
+from audio_dcls.training.distributed.batch_layout import (
+    build_layout,
+    check_one_step,
+    find_per_device_batch,
+    possible_batches,
+)
 
 
 def config(**loop: Any) -> TrainConfig:

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 
 from audio_dcls.errors import ConfigError, RunError
-from audio_dcls.models.tensor_file import MODEL_FILE, load_tensors
+from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE, load_tensors
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.measure import measure_study
+from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.clips import load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.events import Evaluated, RunFinished, TrainEvent
-from audio_dcls.training.measure import measure_study
-from audio_dcls.training.run_dir import StudyDir
-from audio_dcls.training.study import train_study
+from audio_dcls.training.reporting import Evaluated, RunFinished, TrainEvent
+from audio_dcls.training.studies.study import train_study
 
 
 def train(values: dict[str, Any], folder: Path) -> tuple[StudyDir, list[TrainEvent]]:

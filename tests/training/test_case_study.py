@@ -15,19 +15,19 @@ import yaml
 from audio_dcls.errors import ArgumentError, AudioDclsError, ConfigError, RunError
 from audio_dcls.evaluation.study_table import Speed
 from audio_dcls.labels import LabelSet
-from audio_dcls.training import case_study
-from audio_dcls.training.case_study import CaseRunBegins, CaseRunBusy, CaseRunFailed, CaseStudyDir, train_cases
-from audio_dcls.training.clips import load_manifests, prepare_clips
-from audio_dcls.training.locks import try_lock, wait_for_lock
-from audio_dcls.training.processes import build_fabric
-from audio_dcls.training.study_config import StudyPlan, load_study
-from audio_dcls.training.study_costs import SpeedSettings, count_costs, measure_speed
-from audio_dcls.training.study_results import study_table
+from audio_dcls.runs.locks import try_lock, wait_for_lock
+from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
+from audio_dcls.training.distributed.processes import build_fabric
+from audio_dcls.training.studies import case_study
+from audio_dcls.training.studies.case_study import CaseRunBegins, CaseRunBusy, CaseRunFailed, CaseStudyDir, train_cases
+from audio_dcls.training.studies.costs import SpeedSettings, count_costs, measure_speed
+from audio_dcls.training.studies.results import study_table
+from audio_dcls.training.studies.study_config import StudyPlan, load_study
 
 HOLD_LOCK = """
 import os, sys, time
 from pathlib import Path
-from audio_dcls.training.locks import try_lock
+from audio_dcls.runs.locks import try_lock
 with try_lock(Path(sys.argv[1])) as held:
     if os.fork() == 0:  # a worker that outlives it
         os.close(1)

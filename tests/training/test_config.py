@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from audio_dcls.errors import ConfigError
+from audio_dcls.runs.config import TrainConfig
 from audio_dcls.settings import build, parse_overrides
-from audio_dcls.training.config import TrainConfig
 
 
 @pytest.mark.parametrize(

@@ -14,17 +14,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from typer.testing import CliRunner
 
-from audio_dcls.data.teacher import TeacherLogits
+from audio_dcls.data.loading.teacher_logits import TeacherLogits
 from audio_dcls.errors import ConfigError
 from audio_dcls.models.activation import Activation
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.clips import load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.distillation import Distillation
-from audio_dcls.training.events import RunStarted, StepDone, TrainEvent
-from audio_dcls.training.losses import binary_cross_entropy, cross_entropy
-from audio_dcls.training.run_dir import StudyDir
-from audio_dcls.training.study import train_study
+from audio_dcls.training.learning.distillation import Distillation
+from audio_dcls.training.learning.losses import binary_cross_entropy, cross_entropy
+from audio_dcls.training.reporting import RunStarted, StepDone, TrainEvent
+from audio_dcls.training.studies.study import train_study
 from audio_dcls_cli.main import app
 
 B, C, T, W = 5, 4, 2.5, 0.3

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.settings import merge
-from audio_dcls.training.run_dir import StudyDir
 
 SCRIPT = """
 import os, signal, sys

@@ -16,8 +16,8 @@ from audio_dcls.dcls import DclsConv2d
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.models import ModelConfig, build_tagger
 from audio_dcls.models.config import DclsConfig
-from audio_dcls.training.config import OptimizerConfig
-from audio_dcls.training.optim import build_optimizer, build_schedule
+from audio_dcls.runs.config import OptimizerConfig
+from audio_dcls.training.learning.optim import build_optimizer, build_schedule
 
 NUM_STEPS, STEPS_PER_EPOCH, WARMUP_EPOCHS = 50, 5, 3
 FAMILIES = {

@@ -13,16 +13,16 @@ import timm
 import torch
 
 from audio_dcls.errors import ConfigError, ModelError, RunError
-from audio_dcls.models.tensor_file import load_tensors
+from audio_dcls.models.checkpoint.tensor_file import load_tensors
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.run_dir import MODEL_FILE, StudyDir
+from audio_dcls.runs.usable_clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.clips import TrainingClips, load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.events import CheckpointWritten, RunStarted, TrainEvent
-from audio_dcls.training.freezing import build_freeze
-from audio_dcls.training.prior import class_log_odds
-from audio_dcls.training.run_dir import MODEL_FILE, StudyDir
-from audio_dcls.training.start import build_start
-from audio_dcls.training.study import train_study
+from audio_dcls.training.initial_model import build_start
+from audio_dcls.training.learning.class_prior import class_log_odds
+from audio_dcls.training.learning.frozen_backbone import build_freeze
+from audio_dcls.training.reporting import CheckpointWritten, RunStarted, TrainEvent
+from audio_dcls.training.studies.study import train_study
 
 FOREIGN_LABELS = "index,mid,display_name\n0,/t/noise,Noise\n1,/t/low,Low\n2,/t/high,High\n3,/t/siren,Siren\n"
 

@@ -14,12 +14,12 @@ import pytest
 from audio_dcls.errors import ConfigError, EvaluationError
 from audio_dcls.evaluation import id_hash
 from audio_dcls.labels import LabelSet
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.measure import RunScores, StudyScores, measure_study, over_folds
+from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.clips import load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.measure import RunScores, StudyScores, measure_study, over_folds
-from audio_dcls.training.run_dir import StudyDir
-from audio_dcls.training.study import train_study
+from audio_dcls.training.studies.study import train_study
 
 
 @pytest.fixture

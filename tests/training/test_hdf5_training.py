@@ -10,13 +10,13 @@ import h5py
 import numpy as np
 import pytest
 
-from audio_dcls.data.clips import ClipDataset
-from audio_dcls.data.decode import read_clip
+from audio_dcls.data.loading.samples import ClipDataset
+from audio_dcls.data.sound.decode import read_clip
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.clips import load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.run_dir import StudyDir
-from audio_dcls.training.study import train_study
+from audio_dcls.training.studies.study import train_study
 from audio_dcls_cli.progress import show_coverage
 
 RATE_HZ = 32_000

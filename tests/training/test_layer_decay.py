@@ -9,12 +9,12 @@ import timm
 import torch
 from timm.optim import param_groups_layer_decay
 
-from audio_dcls.dcls.training import dcls_layers
+from audio_dcls.dcls.parameters import dcls_layers
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.models import AudioTagger, DclsConfig, ModelConfig, build_tagger
 from audio_dcls.models.depths import depths_from_head
-from audio_dcls.training.config import OptimizerConfig
-from audio_dcls.training.optim import build_optimizer, build_schedule
+from audio_dcls.runs.config import OptimizerConfig
+from audio_dcls.training.learning.optim import build_optimizer, build_schedule
 
 DECAY = 0.7
 SIZES = {"depths": [1, 2, 2, 1], "dims": [8, 16, 32, 64]}

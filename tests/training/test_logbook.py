@@ -13,11 +13,11 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from audio_dcls.errors import ConfigError
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.run_dir import RunDir
 from audio_dcls.settings import build
 from audio_dcls.training import logbook
-from audio_dcls.training.config import TrainConfig
 from audio_dcls.training.logbook import Logbook
-from audio_dcls.training.run_dir import RunDir
 
 
 def make(tmp_path: Path, *loggers: str) -> tuple[RunDir, TrainConfig]:

@@ -15,12 +15,14 @@ import timm
 import torch
 
 from audio_dcls.errors import CheckpointError, ConfigError, ManifestError
-from audio_dcls.models.checkpoint import load_checkpoint
-from audio_dcls.models.tensor_file import load_tensors
+from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
+from audio_dcls.models.checkpoint.tensor_file import load_tensors
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.measure import measure_study
+from audio_dcls.runs.run_dir import MODEL_FILE, STATE_FILE, StudyDir
+from audio_dcls.runs.usable_clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.clips import TrainingClips, load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.events import (
+from audio_dcls.training.reporting import (
     CheckpointWritten,
     ClipFailed,
     Evaluated,
@@ -29,9 +31,7 @@ from audio_dcls.training.events import (
     StepDone,
     TrainEvent,
 )
-from audio_dcls.training.measure import measure_study
-from audio_dcls.training.run_dir import MODEL_FILE, STATE_FILE, StudyDir
-from audio_dcls.training.study import train_study
+from audio_dcls.training.studies.study import train_study
 from audio_dcls_cli.progress import show_events
 
 

@@ -13,9 +13,15 @@ from torchvision.ops import sigmoid_focal_loss
 
 from audio_dcls.data.augment import smooth_labels
 from audio_dcls.errors import ArgumentError, ConfigError
+from audio_dcls.runs.config import LossConfig, TrainConfig
 from audio_dcls.settings import build
-from audio_dcls.training.config import LossConfig, TrainConfig
-from audio_dcls.training.losses import asymmetric_loss, binary_cross_entropy, build_loss, cross_entropy, focal_loss
+from audio_dcls.training.learning.losses import (
+    asymmetric_loss,
+    binary_cross_entropy,
+    build_loss,
+    cross_entropy,
+    focal_loss,
+)
 
 NAMES = ("bce", "focal", "asl", "cross_entropy")
 

@@ -10,8 +10,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from audio_dcls.data.augment import AugmentConfig, draw_mixup
-from audio_dcls.data.clips import Batch
-from audio_dcls.data.sampler import StepBatchSampler
+from audio_dcls.data.loading.sampler import StepBatchSampler
+from audio_dcls.data.loading.samples import Batch
 from audio_dcls.training.step import StepRunner
 
 T, C, B = 6, 3, 4

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from audio_dcls.data.clips import ClipDataset
-from audio_dcls.data.sampler import epoch_permutation
+from audio_dcls.data.loading.sampler import epoch_permutation
+from audio_dcls.data.loading.samples import ClipDataset
 from audio_dcls.errors import RunError
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.clips import load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.events import RunFinished, StepDone, StepSkipped
-from audio_dcls.training.run_dir import StudyDir
-from audio_dcls.training.study import train_study
+from audio_dcls.training.reporting import RunFinished, StepDone, StepSkipped
+from audio_dcls.training.studies.study import train_study
 
 STEP = 7
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.usable_clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.clips import TrainingClips, load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.events import NormalisationFarOff, RunFinished, RunStarted, TrainEvent
 from audio_dcls.training.normalisation import examine_normalisation
-from audio_dcls.training.run_dir import StudyDir
-from audio_dcls.training.study import train_study
+from audio_dcls.training.reporting import NormalisationFarOff, RunFinished, RunStarted, TrainEvent
+from audio_dcls.training.studies.study import train_study
 from audio_dcls_cli.progress import show_events
 
 

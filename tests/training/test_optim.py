@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from audio_dcls.dcls import DclsConv2d, share_positions
-from audio_dcls.training.config import OptimizerConfig
-from audio_dcls.training.optim import build_optimizer, build_schedule
+from audio_dcls.runs.config import OptimizerConfig
+from audio_dcls.training.learning.optim import build_optimizer, build_schedule
 
 
 class Toy(nn.Module):

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 
 from audio_dcls.dcls.history_files import read_history
-from audio_dcls.models.checkpoint import load_checkpoint
-from audio_dcls.models.tensor_file import MODEL_FILE
+from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
+from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.clips import load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.events import StepDone
-from audio_dcls.training.run_dir import StudyDir
-from audio_dcls.training.study import train_study
+from audio_dcls.training.reporting import StepDone
+from audio_dcls.training.studies.study import train_study
 
 
 def train(values: dict[str, Any], folder: Path, stop_after: int | None = None) -> StudyDir:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from audio_dcls.errors import ModelError
-from audio_dcls.training.prior import class_log_frequencies, class_log_odds, set_prior_bias
+from audio_dcls.training.learning.class_prior import class_log_frequencies, class_log_odds, set_prior_bias
 
 
 def test_log_odds_minimise_the_loss_of_constant_scores() -> None:

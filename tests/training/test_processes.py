@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from audio_dcls.errors import ConfigError
+from audio_dcls.runs.config import LoopConfig
+from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.settings import merge
-from audio_dcls.training.config import LoopConfig
-from audio_dcls.training.processes import build_fabric
-from audio_dcls.training.run_dir import StudyDir
+from audio_dcls.training.distributed.processes import build_fabric
 from tests.training.test_failure import free_port
 
 TOLERANCE = 1e-5

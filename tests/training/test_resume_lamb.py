@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from audio_dcls.models.tensor_file import load_tensors
+from audio_dcls.models.checkpoint.tensor_file import load_tensors
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.run_dir import MODEL_FILE, StudyDir
+from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.clips import load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.events import CheckpointWritten
-from audio_dcls.training.run_dir import MODEL_FILE, StudyDir
-from audio_dcls.training.study import train_study
+from audio_dcls.training.reporting import CheckpointWritten
+from audio_dcls.training.studies.study import train_study
 
 
 def test_lamb_goes_on_with_the_same_bits(tiny_values: dict[str, Any], tmp_path: Path) -> None:

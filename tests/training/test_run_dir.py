@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from audio_dcls.errors import RunError
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.find_run import expand_cases, find_model, find_runs, latest_study
-from audio_dcls.training.run_dir import MODEL_FILE, STATE_FILE, RunDir, StudyDir
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.find_run import expand_cases, find_model, find_runs, latest_study
+from audio_dcls.runs.run_dir import MODEL_FILE, STATE_FILE, RunDir, StudyDir
 
 
 def write_checkpoint(run: RunDir, step: int, keep: int = 2) -> Path:

@@ -7,21 +7,23 @@ import pytest
 import torch
 
 from audio_dcls.data.config import DataConfig
+from audio_dcls.data.loading.shard_order import ShardOrder
 from audio_dcls.data.manifest import Manifest
-from audio_dcls.data.packed import Codec, PackSettings, pack
-from audio_dcls.data.packed.mirror import shard_cache
-from audio_dcls.data.shard_order import ShardOrder
+from audio_dcls.data.packing.packer import pack
+from audio_dcls.data.packing.plan import PackSettings
+from audio_dcls.data.stores.codec import Codec
+from audio_dcls.data.stores.mirror import shard_cache
 from audio_dcls.errors import ConfigError
 from audio_dcls.labels import LabelSet
-from audio_dcls.models.tensor_file import load_tensors
+from audio_dcls.models.checkpoint.tensor_file import load_tensors
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.resumable_keys import with_circumstances
+from audio_dcls.runs.run_dir import MODEL_FILE, StudyDir
+from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.circumstances import with_circumstances
 from audio_dcls.training.clip_order import build_order
-from audio_dcls.training.clips import load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.events import CheckpointWritten
-from audio_dcls.training.run_dir import MODEL_FILE, StudyDir
-from audio_dcls.training.study import train_study
+from audio_dcls.training.reporting import CheckpointWritten
+from audio_dcls.training.studies.study import train_study
 
 
 @pytest.fixture

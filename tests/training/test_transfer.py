@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from audio_dcls.errors import ConfigError
-from audio_dcls.models.checkpoint import load_checkpoint
+from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.find_run import find_model
+from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.clips import load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.events import RunStarted
-from audio_dcls.training.find_run import find_model
+from audio_dcls.training.distributed.processes import build_fabric
 from audio_dcls.training.loop import Trainer
-from audio_dcls.training.processes import build_fabric
-from audio_dcls.training.run_dir import StudyDir
+from audio_dcls.training.reporting import RunStarted
 
 
 def trainer(values: dict[str, Any], folder: Path, **changes: Any) -> Trainer:

@@ -18,15 +18,15 @@ import torch
 import yaml
 
 from audio_dcls.errors import CheckpointError, RunError
-from audio_dcls.models.tensor_file import MODEL_FILE, load_tensors
+from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE, load_tensors
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.run_dir import STATE_FILE, StudyDir
+from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training import checkpointing
-from audio_dcls.training.clips import load_manifests, prepare_clips
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.events import CheckpointDamaged, RunFinished, RunStopped
 from audio_dcls.training.interruption import STOPPED_EXIT_CODE, StopRequest
-from audio_dcls.training.run_dir import STATE_FILE, StudyDir
-from audio_dcls.training.study import train_study
+from audio_dcls.training.reporting import CheckpointDamaged, RunFinished, RunStopped
+from audio_dcls.training.studies.study import train_study
 
 CHECKPOINTS = {"epochs": 8, "checkpoint_every_steps": 2, "evaluate_every_epochs": 0, "keep_checkpoints": 3}
 NUM_STEPS = 48

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from audio_dcls.data.sampler import counted_rng
+from audio_dcls.counted_random import counted_rng
 from audio_dcls.errors import ArgumentError
 
 

@@ -10,8 +10,8 @@ import functools
 
 import numpy as np
 
+from audio_dcls.counted_random import counted_rng
 from audio_dcls.data.demo.sounds import SOUNDS
-from audio_dcls.data.sampler import counted_rng
 from audio_dcls.labels import LabelSet
 
 SPLITS = ("train", "eval")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import soundfile
 
+from audio_dcls.counted_random import counted_rng
 from audio_dcls.data.demo.labels import SPLITS
 from audio_dcls.data.demo.scene import Recording, draw_recording, render
-from audio_dcls.data.sampler import counted_rng
 from audio_dcls.labels import LabelSet
 
 AUDIO_FOLDER = "audio"

@@ -12,13 +12,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from audio_dcls.errors import ServiceError
 from audio_dcls.service.auth import Caller, require
-from audio_dcls.service.model_store import ModelStore
 from audio_dcls.service.observability import Metrics
 from audio_dcls.service.problems import documented
 from audio_dcls.service.runs.recipes import recipes
 from audio_dcls.service.runs.runner import RunService
 from audio_dcls.service.schemas import Info, Limits
 from audio_dcls.service.settings import ServiceSettings
+from audio_dcls.service.tagging.model_store import ModelStore
 
 
 def build_router(

@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Response
 
 from audio_dcls.service.auth import require
-from audio_dcls.service.model_cards import read_card
-from audio_dcls.service.model_store import ModelStore, StoredModel
 from audio_dcls.service.problems import documented
 from audio_dcls.service.query_names import refuse_unknown_query
 from audio_dcls.service.schemas import ModelList, ModelResponse
 from audio_dcls.service.settings import NAME_PATTERN
+from audio_dcls.service.tagging.model_cards import read_card
+from audio_dcls.service.tagging.model_store import ModelStore, StoredModel
 
 Name = Annotated[str, Path(pattern=NAME_PATTERN)]
 

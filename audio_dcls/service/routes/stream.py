@@ -9,14 +9,14 @@ from typing import Annotated, Any, Literal
 import pydantic
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
-from audio_dcls.data.sound_stream import RawFormat
+from audio_dcls.data.sound.sound_stream import RawFormat
 from audio_dcls.errors import AudioDclsError, ServiceError
 from audio_dcls.service.auth import SUBPROTOCOL, Authority, check_scope, websocket_key
-from audio_dcls.service.live import LiveTagger
 from audio_dcls.service.observability import Metrics
 from audio_dcls.service.problems import status_and_code
 from audio_dcls.service.settings import NAME_PATTERN, ServiceSettings
-from audio_dcls.service.tagging import Tagging, as_document
+from audio_dcls.service.tagging.live import LiveTagger
+from audio_dcls.service.tagging.requests import Tagging, as_document
 from audio_dcls.settings import Settings, build
 
 END = "end"

@@ -13,8 +13,8 @@ from audio_dcls.service.problems import documented
 from audio_dcls.service.query_names import refuse_unknown_query
 from audio_dcls.service.schemas import BatchResponse, TagResponse
 from audio_dcls.service.settings import NAME_PATTERN, ServiceSettings
-from audio_dcls.service.tagging import Tagging
-from audio_dcls.service.uploads import one_upload, several_uploads
+from audio_dcls.service.tagging.requests import Tagging
+from audio_dcls.service.tagging.uploads import one_upload, several_uploads
 
 ERRORS = documented(400, 401, 403, 404, 408, 409, 413, 415, 422, 503, 504)
 FILES_AT_ONCE = 4

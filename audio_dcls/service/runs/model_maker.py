@@ -9,11 +9,12 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from audio_dcls.errors import CheckpointError, ConfigError, RunError, ServiceError
-from audio_dcls.models.tensor_file import MODEL_FILE, check_digest, load_info, sync_folder
+from audio_dcls.files import flush_folder
+from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE, check_digest, load_info
+from audio_dcls.runs.run_dir import RunDir
 from audio_dcls.service.runs.queue import ModelOrigin, RunEntry, RunQueue, now_text
 from audio_dcls.service.runs.run_config import NAME_PATTERN
 from audio_dcls.service.runs.run_folder import SeedFolder, seed_folders
-from audio_dcls.training.run_dir import RunDir
 
 SUFFIX = Path(MODEL_FILE).suffix
 COPY_ATTEMPTS = 3
@@ -65,7 +66,7 @@ class ModelMaker:
             _put_in_place(part, path, name)
         finally:
             part.unlink(missing_ok=True)
-        sync_folder(self.folder)
+        flush_folder(self.folder)
         step = step if isinstance(step, int) else 0
         self.queue.add_model(ModelOrigin(name, entry.id, chosen.seed, chosen.case, step, int(best), now_text()))
         return path

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from audio_dcls.runs.config import TrainConfig
 from audio_dcls.service.runs.schemas import Recipe, RecipeFields
 from audio_dcls.settings import build, load_yaml
-from audio_dcls.training.config import TrainConfig
 
 PAPER = "On AudioSet, as the paper trains it (arXiv 2309.13972); for machines with GPUs."
 OFFERED = (

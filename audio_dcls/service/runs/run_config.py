@@ -13,12 +13,12 @@ import yaml
 
 from audio_dcls.errors import ConfigError, ModelError, ServiceError
 from audio_dcls.models.families import find_family
-from audio_dcls.models.published import find_published
+from audio_dcls.models.weights.published import find_published
+from audio_dcls.runs.config import TrainConfig
 from audio_dcls.service.runs.data_roots import DataRoots
 from audio_dcls.service.runs.queue import RunKind
 from audio_dcls.settings import build, dump_yaml, find_config, find_named_config, load_yaml, merge, shipped_names
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.study_config import OWN_KEYS, StudyPlan, StudySettings
+from audio_dcls.training.studies.study_config import OWN_KEYS, StudyPlan, StudySettings
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 CONFIG_PATTERN = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,99}/){0,4}[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.ya?ml")

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from audio_dcls.errors import RunError, ServiceError
-from audio_dcls.models.tensor_file import write_atomically
-from audio_dcls.service.runs.events import RunEvent, RunEvents
+from audio_dcls.files import write_atomically
+from audio_dcls.runs.locks import try_lock
+from audio_dcls.service.runs.event_stream import RunEvent, RunEvents
 from audio_dcls.service.runs.launcher import Launcher, LocalLauncher, log_path
 from audio_dcls.service.runs.model_maker import ModelMaker
 from audio_dcls.service.runs.progress import describe_run, read_class_scores, read_metrics
@@ -24,9 +25,8 @@ from audio_dcls.service.runs.run_config import BuiltRun, RunConfigs
 from audio_dcls.service.runs.run_folder import read_tail
 from audio_dcls.service.runs.schemas import PerClass, RunMetrics, RunView
 from audio_dcls.service.runs.supervisor import Supervisor
-from audio_dcls.training.case_study import CaseStudyDir
-from audio_dcls.training.locks import try_lock
-from audio_dcls.training.study_config import StudyPlan
+from audio_dcls.training.studies.case_study import CaseStudyDir
+from audio_dcls.training.studies.study_config import StudyPlan
 
 LOCK_FILE = "runs.lock"
 LOCK_WAIT_S = 10.0

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import psutil
 
 from audio_dcls.errors import AudioDclsError
-from audio_dcls.service.runs.ending import judge
+from audio_dcls.service.runs.exit_decision import judge
 from audio_dcls.service.runs.launcher import EngineAwayError, Launcher, Started, log_path
 from audio_dcls.service.runs.progress import outlook, said_error
 from audio_dcls.service.runs.queue import ACTIVE, RunEntry, RunQueue, now_text

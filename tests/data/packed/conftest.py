@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from audio_dcls.data.clip_table import Clip
 from audio_dcls.data.manifest import Manifest
-from audio_dcls.data.packed import Codec, PackSettings, pack
+from audio_dcls.data.packing.packer import pack
+from audio_dcls.data.packing.plan import PackSettings
+from audio_dcls.data.stores.codec import Codec
+from audio_dcls.data.table.clip_table import Clip
 from audio_dcls.labels import LabelSet
 
 LABELS = LabelSet(ids=("/t/low", "/t/high", "/t/noise"), names=("Low, deep", "High", "Noise"))

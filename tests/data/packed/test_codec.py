@@ -10,8 +10,8 @@ import pytest
 import soundfile
 from hypothesis import given, strategies
 
-from audio_dcls.data.packed.codec import Codec, encode, stored_rate_hz
-from audio_dcls.data.packed.ogg_serial import ogg_checksum, with_serial
+from audio_dcls.data.stores.codec import Codec, encode, stored_rate_hz
+from audio_dcls.data.stores.ogg_serial import ogg_checksum, with_serial
 from audio_dcls.errors import ArgumentError
 
 

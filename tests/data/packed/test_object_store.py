@@ -7,8 +7,12 @@ import s3fs
 from moto.server import ThreadedMotoServer
 
 from audio_dcls.data.manifest import Manifest
-from audio_dcls.data.packed import Codec, PackSettings, pack, read_row, verify_pack
-from audio_dcls.data.packed.store import Store
+from audio_dcls.data.packing.packer import pack
+from audio_dcls.data.packing.plan import PackSettings
+from audio_dcls.data.packing.verify import verify_pack
+from audio_dcls.data.stores.codec import Codec
+from audio_dcls.data.stores.reader import read_row
+from audio_dcls.data.stores.store import Store
 from audio_dcls.errors import ManifestError
 
 SETTINGS = PackSettings(Codec.flac, sample_rate_hz=8000, rows_per_shard=6)

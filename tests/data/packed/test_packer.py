@@ -17,9 +17,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from audio_dcls.data.clip_table import Clip
 from audio_dcls.data.manifest import Manifest
-from audio_dcls.data.packed import Codec, PackSettings, pack, read_manifest, read_row, verify_pack
+from audio_dcls.data.packing.packer import pack
+from audio_dcls.data.packing.plan import PackSettings
+from audio_dcls.data.packing.verify import verify_pack
+from audio_dcls.data.stores.codec import Codec
+from audio_dcls.data.stores.pack_manifest import read_manifest
+from audio_dcls.data.stores.reader import read_row
+from audio_dcls.data.table.clip_table import Clip
 from audio_dcls.errors import ArgumentError, ManifestError
 from audio_dcls.labels import LabelSet
 

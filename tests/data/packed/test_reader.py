@@ -13,12 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from audio_dcls.data.decode import read_clip
 from audio_dcls.data.manifest import Manifest
-from audio_dcls.data.packed import Codec, is_packed, read_manifest, read_row
-from audio_dcls.data.packed.foreign_manifest import read_foreign_manifest
-from audio_dcls.data.packed.store import Store
-from audio_dcls.data.sources import read_clip_audio
+from audio_dcls.data.sound.decode import read_clip
+from audio_dcls.data.stores.codec import Codec
+from audio_dcls.data.stores.foreign_manifest import read_foreign_manifest
+from audio_dcls.data.stores.pack_manifest import read_manifest
+from audio_dcls.data.stores.reader import is_packed, read_row
+from audio_dcls.data.stores.sources import read_clip_audio
+from audio_dcls.data.stores.store import Store
 from audio_dcls.errors import AudioFileError, ManifestError
 from audio_dcls.labels import LabelSet
 
@@ -40,7 +42,8 @@ def test_a_packed_clip_is_the_clip(packs, corpus, codec):
 
 def test_a_pack_of_a_pack_is_the_same_pack(packs, corpus, tmp_path, content_of):
     """16-bit sounds at the pack's rate are stored as they are."""
-    from audio_dcls.data.packed import PackSettings, pack
+    from audio_dcls.data.packing.packer import pack
+    from audio_dcls.data.packing.plan import PackSettings
 
     again = tmp_path / "again"
     settings = PackSettings(Codec.flac, sample_rate_hz=8000, rows_per_shard=6)

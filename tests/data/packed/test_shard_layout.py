@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from audio_dcls.data.decode import read_clip
-from audio_dcls.data.packed import Codec
-from audio_dcls.data.packed.index import PackIndex
-from audio_dcls.data.packed.pack_file import load_pack_info
-from audio_dcls.data.packed.store import Store
+from audio_dcls.data.sound.decode import read_clip
+from audio_dcls.data.stores.codec import Codec
+from audio_dcls.data.stores.index import PackIndex
+from audio_dcls.data.stores.pack_file import load_pack_info
+from audio_dcls.data.stores.store import Store
 
 CODECS = list(Codec)
 

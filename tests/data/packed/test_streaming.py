@@ -14,15 +14,19 @@ from typing import Any
 import pytest
 import torch
 
-from audio_dcls.data.clips import ClipDataset
-from audio_dcls.data.fetch_ahead import build_fetch_ahead
-from audio_dcls.data.loader import train_loader
+from audio_dcls.data.loading.fetch_ahead import build_fetch_ahead
+from audio_dcls.data.loading.loader import train_loader
+from audio_dcls.data.loading.sampler import StepBatchSampler
+from audio_dcls.data.loading.samples import ClipDataset
+from audio_dcls.data.loading.shard_order import ShardOrder, shards_of
 from audio_dcls.data.manifest import Manifest
-from audio_dcls.data.packed import Codec, PackSettings, pack, read_row, shard_cache, verify_pack
-from audio_dcls.data.packed.mirror import Mirror, mirrors_of
-from audio_dcls.data.packed.store import Store
-from audio_dcls.data.sampler import StepBatchSampler
-from audio_dcls.data.shard_order import ShardOrder, shards_of
+from audio_dcls.data.packing.packer import pack
+from audio_dcls.data.packing.plan import PackSettings
+from audio_dcls.data.packing.verify import verify_pack
+from audio_dcls.data.stores.codec import Codec
+from audio_dcls.data.stores.mirror import Mirror, mirrors_of, shard_cache
+from audio_dcls.data.stores.reader import read_row
+from audio_dcls.data.stores.store import Store
 from audio_dcls.errors import AudioFileError, ConfigError, ManifestError
 
 SETTINGS = PackSettings(Codec.flac, sample_rate_hz=8000, rows_per_shard=6)
@@ -112,7 +116,7 @@ def test_a_shard_is_fetched_once_by_many(remote, corpus, monkeypatch):
 
 def test_a_fetch_is_tried_again_and_a_lost_shard_is_named(remote, corpus, monkeypatch):
     manifest = Manifest.load(remote, corpus.labels)
-    monkeypatch.setattr("audio_dcls.data.packed.mirror.RETRY_AFTER_S", (0.0, 0.0))
+    monkeypatch.setattr("audio_dcls.data.stores.mirror.RETRY_AFTER_S", (0.0, 0.0))
     fetch = Store.fetch
     failures = [OSError("broken pipe"), OSError("time out")]
 
@@ -180,7 +184,7 @@ def batches(remote: str, corpus: Manifest, first_step: int, num_steps: int, num_
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_an_interrupted_streaming_epoch_goes_on_with_the_same_clips(remote, corpus, monkeypatch, tmp_path, rank):
-    monkeypatch.setattr("audio_dcls.data.loader.num_cpus", lambda: 8)
+    monkeypatch.setattr("audio_dcls.data.loading.loader.num_cpus", lambda: 8)
     whole = batches(remote, corpus, 0, 8, 0, rank)  # an epoch has 5 steps
     assert not any(batch.failures for batch in whole)
     for first_step, num_workers in ((3, 1), (4, 2), (2, 3)):

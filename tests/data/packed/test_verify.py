@@ -9,8 +9,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from audio_dcls.data.packed import Codec, read_row, verify_pack
-from audio_dcls.data.packed.index import PackIndex
+from audio_dcls.data.packing.verify import verify_pack
+from audio_dcls.data.stores.codec import Codec
+from audio_dcls.data.stores.index import PackIndex
+from audio_dcls.data.stores.reader import read_row
 from audio_dcls.errors import ArgumentError, AudioFileError, ManifestError
 
 SHARD = "data/train-00002-of-00004.parquet"

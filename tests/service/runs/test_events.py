@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from audio_dcls.errors import ServiceError
-from audio_dcls.service.runs.events import RunEvent, RunEvents
+from audio_dcls.service.runs.event_stream import RunEvent, RunEvents
 from audio_dcls.service.runs.progress import describe_run
 from audio_dcls.service.runs.queue import RunEntry
 from audio_dcls.service.runs.runner import RunService

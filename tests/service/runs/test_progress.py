@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from audio_dcls.service.runs.ending import judge
+from audio_dcls.service.runs.exit_decision import judge
 from audio_dcls.service.runs.progress import (
     MAX_POINTS,
     Outlook,

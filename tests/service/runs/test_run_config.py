@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from audio_dcls.errors import ConfigError, ServiceError
+from audio_dcls.runs.config import TrainConfig
 from audio_dcls.service.runs.run_config import MAX_DEPTH, RunConfigs
 from audio_dcls.settings import build, merge
-from audio_dcls.training.config import TrainConfig
-from audio_dcls.training.study_config import StudyPlan
+from audio_dcls.training.studies.study_config import StudyPlan
 
 
 class World:
@@ -193,7 +193,7 @@ def test_a_root_that_lost_a_slash_is_an_address(tmp_path: Path) -> None:
 
 
 def test_published_weights_have_names(world: World) -> None:
-    from audio_dcls.models.published import PUBLISHED
+    from audio_dcls.models.weights.published import PUBLISHED
 
     config = train_config(
         world, {"include": "demo.yaml", "model": {"pretrained": True, "pretrained_file": PUBLISHED[0].name}}

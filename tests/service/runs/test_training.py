@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from audio_dcls.errors import ServiceError
-from audio_dcls.models.checkpoint import load_checkpoint
-from audio_dcls.models.tensor_file import MODEL_FILE, load_tensors
+from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
+from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE, load_tensors
+from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.service.runs.launcher import LocalLauncher
 from audio_dcls.service.runs.runner import RunService
 from audio_dcls.settings import merge
-from audio_dcls.training.run_dir import StudyDir
 from tests.service.runs.conftest import MakeService, processes_of, wait_for_state, wait_until
 
 SERVER = [sys.executable, str(Path(__file__).with_name("run_server.py"))]

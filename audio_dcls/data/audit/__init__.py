@@ -1,0 +1,1 @@
+"""Every clip of a manifest decoded once, judged, and reported."""

@@ -1,0 +1,172 @@
+"""Which clips of a manifest can be used, and why the others cannot.
+
+Every clip is decoded as training would decode it, by threads: libsndfile and the numpy work around it release Python's
+lock, and threads need no start-up. A file that has not changed since a previous report is not decoded again.
+
+T samples.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from audio_dcls.data.audit.journal import CheckJournal
+from audio_dcls.data.audit.known_outcomes import KnownOutcomes, sound_keys
+from audio_dcls.data.audit.outcomes import CONTENT_BYTES, NO_FILE, USABLE, Outcome, OutcomeBuilder
+from audio_dcls.data.audit.report import ClipProblem, ClipReport, ClipWarning, Coverage
+from audio_dcls.data.parallel import map_in_batches
+from audio_dcls.data.sound.decode import check_waveform, decode_mono, sound_name
+from audio_dcls.data.sound.stored_sound import EncodedSound, PcmSound, StoredSound
+from audio_dcls.data.stores.sources import stored_sound
+from audio_dcls.data.table.clip_table import Clip, ClipTable
+from audio_dcls.errors import ArgumentError, AudioFileError
+
+__all__ = ["ClipProblem", "ClipReport", "ClipWarning", "Coverage", "check_clips"]
+
+FULL_SCALE = 0.9999
+"""Samples from here on count as clipped; the largest of 16 bits is 0.99997."""
+KEYS_AT_ONCE = 65_536
+
+
+def check_clips(
+    clips: Sequence[Clip],
+    *,
+    num_workers: int = 0,
+    previous: Sequence[ClipReport] = (),
+    trust_packs: bool = False,
+    journal: CheckJournal | None = None,
+    on_progress: Callable[[int], None] | None = None,
+) -> ClipReport:
+    """Decode every clip and report which can be used; clips are not compared with each other (`audit_clips` does).
+
+    Args:
+        clips: clips to check.
+        num_workers: threads that decode; 0 decodes in this one. The result does not depend on it.
+        previous: older reports, oldest first; where a clip's file has the size and time of change it had then, its
+            outcome is kept.
+        trust_packs: whether rows of packed shards, each decoded when it was packed, count as usable unread.
+        journal: told of every clip that was read.
+        on_progress: called with the number of clips done since the last call.
+
+    Raises:
+        ArgumentError: `num_workers` is negative.
+        ManifestError: the journal cannot be written.
+    """
+    if num_workers < 0:
+        raise ArgumentError(f"`num_workers` (={num_workers}) must be at least 0; 0 decodes in the calling thread")
+    table = clips if isinstance(clips, ClipTable) else ClipTable.from_clips(clips)
+    known = KnownOutcomes(previous)
+    examine = functools.partial(_examine, known=known, trust_packs=trust_packs)
+    found = OutcomeBuilder()
+    keyed = zip(table, _keys(table, bool(previous)), strict=True)
+    try:
+        for batch in map_in_batches(examine, keyed, num_workers):
+            found.extend(examined.outcome for examined in batch)
+            if journal is not None:
+                for examined in batch:
+                    if examined.is_fresh:
+                        journal.add(examined.clip, examined.outcome)
+            if on_progress is not None:
+                on_progress(len(batch))
+    finally:
+        if journal is not None:
+            journal.flush()
+    return ClipReport(table, found.table())
+
+
+class _Examined(NamedTuple):
+    clip: Clip
+    outcome: Outcome
+    is_fresh: bool
+    """Whether the sound was read."""
+
+
+def _keys(table: ClipTable, needed: bool) -> np.ndarray:
+    """Keys of all clips; zeros where nothing is known that they could find."""
+    if not needed:
+        return np.zeros(len(table), dtype=np.uint64)
+    firsts = range(0, len(table), KEYS_AT_ONCE)
+    parts = [sound_keys(table.take(np.arange(first, min(first + KEYS_AT_ONCE, len(table))))) for first in firsts]
+    return np.concatenate([np.zeros(0, dtype=np.uint64), *parts])
+
+
+def _examine(keyed: tuple[Clip, np.uint64], *, known: KnownOutcomes, trust_packs: bool) -> _Examined:
+    clip, key = keyed
+    if trust_packs and clip.row is not None and _is_packed(clip.path):
+        return _Examined(clip, Outcome(USABLE, "", NO_FILE, NO_FILE), False)
+    try:
+        status = clip.path.stat()
+        num_bytes, modified_ns = status.st_size, status.st_mtime_ns
+    except (OSError, ValueError):  # reading it says what is wrong
+        num_bytes, modified_ns = NO_FILE, NO_FILE
+    before = known.find(key, num_bytes, modified_ns)
+    if before is not None:
+        return _Examined(clip, before, False)
+    try:
+        outcome = _measure(clip, num_bytes, modified_ns)
+    except AudioFileError as error:
+        outcome = Outcome(error.reason, str(error), num_bytes, modified_ns)
+    return _Examined(clip, outcome, True)
+
+
+def _is_packed(path: Path) -> bool:
+    from audio_dcls.data.stores.reader import is_packed  # pyarrow is for packs alone
+
+    return is_packed(path)
+
+
+def _measure(clip: Clip, num_bytes: int, modified_ns: int) -> Outcome:
+    """Decode a clip.
+
+    Raises:
+        AudioFileError: it cannot be used.
+    """
+    sound = stored_sound(clip)
+    if clip.sha256 is not None:
+        _check_content(sound, clip.sha256)
+    waveform, rate_hz = decode_mono(sound, start_s=clip.start_s, end_s=clip.end_s)
+    check_waveform(waveform, rate_hz, sound)
+    num_clipped = np.count_nonzero(waveform >= FULL_SCALE) + np.count_nonzero(waveform <= -FULL_SCALE)
+    digest = hashlib.blake2b(rate_hz.to_bytes(4, "little"), digest_size=CONTENT_BYTES, usedforsecurity=False)
+    digest.update(waveform.tobytes())
+    return Outcome(
+        USABLE,
+        "",
+        num_bytes,
+        modified_ns,
+        duration_s=len(waveform) / rate_hz,
+        clipped_share=float(num_clipped / len(waveform)),
+        content=digest.digest(),
+    )
+
+
+def _check_content(sound: Path | StoredSound, sha256: str) -> None:
+    """Refuse a sound that is not the one listed; one that is not there is left to the decoder."""
+    if isinstance(sound, EncodedSound):
+        found = hashlib.sha256(sound.content).hexdigest()
+    elif isinstance(sound, PcmSound):
+        found = hashlib.sha256(sound.samples.tobytes()).hexdigest()
+    elif sound.is_file():
+        found = _file_digest(sound)
+    else:
+        return
+    if found != sha256:
+        raise AudioFileError(
+            f"{sound_name(sound)} has the SHA-256 {found[:12]}..., listed is {sha256[:12]}...; "
+            "fetch the file again, or clear the cell to accept it",
+            reason="changed",
+        )
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise AudioFileError(f"'{path}' cannot be read ({error.strerror}); mend it", reason="unreadable") from error

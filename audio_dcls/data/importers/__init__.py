@@ -1,0 +1,1 @@
+"""Known datasets, and folders of sounds, turned into manifests."""

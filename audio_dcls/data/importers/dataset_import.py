@@ -1,0 +1,89 @@
+"""What an importer hands back: a manifest, and what was found of it on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.sound.audio_folder import is_sound
+from audio_dcls.data.table.clip_table import Clip
+from audio_dcls.errors import ManifestError
+from audio_dcls.labels import LabelSet
+
+
+@dataclass(frozen=True)
+class DatasetImport:
+    """A manifest of a dataset's clips, and what was found of it on disk."""
+
+    manifest: Manifest
+    num_found: int
+    """Clips with a file."""
+    num_missing: int
+    """Clips without one; their rows name the file that was looked for."""
+    num_unlisted: int
+    """Audio files that belong to no clip."""
+    left_out: tuple[str, ...] = ()
+    """Folders that hold no sound of a class, where classes are folders."""
+
+
+def find_clips(
+    clips: Sequence[Clip],
+    labels: LabelSet,
+    folders: Iterable[Path],
+    listed_in: Path,
+    *,
+    left_out: Iterable[Path] = (),
+) -> DatasetImport:
+    """Look for each clip's file; one that is not there keeps its row, for a check to report.
+
+    Args:
+        clips: at least one, each in one of the folders.
+        labels: their classes.
+        folders: where the dataset keeps its audio, not below one another.
+        listed_in: the file that lists the clips, for messages.
+        left_out: files that it lists too, and that are not wanted.
+
+    Raises:
+        ManifestError: a folder does not exist, or not one of the clips does.
+    """
+    folders = list(folders)
+    on_disk = {path for folder in folders for path in _sounds_in(folder, listed_in)}
+    listed = {str(clip.path) for clip in clips} | {str(path) for path in left_out}
+    num_found = sum(str(clip.path) in on_disk for clip in clips)
+    if not num_found:
+        places = " or ".join(f"'{folder}'" for folder in folders[:2]) + (" or the others" if len(folders) > 2 else "")
+        raise ManifestError(
+            f"none of the {len(clips)} clips that '{listed_in}' lists, such as '{clips[0].path.name}', is in {places}; "
+            "unpack the dataset's audio there"
+        )
+    return DatasetImport(
+        manifest=Manifest(clips=clips, labels=labels, source=str(listed_in)),
+        num_found=num_found,
+        num_missing=len(clips) - num_found,
+        num_unlisted=len(on_disk - listed),
+    )
+
+
+def require_folder(folder: Path, dataset: str) -> None:
+    """Refuse a dataset folder that is not there.
+
+    Raises:
+        ManifestError: it does not exist, or is no folder.
+    """
+    if not folder.is_dir():
+        raise ManifestError(f"folder '{folder}' does not exist or is no folder; give the one that holds {dataset}")
+
+
+def _sounds_in(folder: Path, listed_in: Path) -> list[str]:
+    """Paths of the audio files directly in a folder."""
+    try:
+        with os.scandir(folder) as entries:
+            return [str(folder / entry.name) for entry in entries if is_sound(entry.name)]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ManifestError(
+            f"audio folder '{folder}' does not exist or is no folder, though '{listed_in}' lists clips in it; "
+            "unpack the dataset's audio there"
+        ) from error

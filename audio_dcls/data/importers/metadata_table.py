@@ -1,0 +1,180 @@
+"""A dataset's own CSV file: its columns by name, its cells by rule, its classes."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from audio_dcls.data.table.csv_file import read_csv
+from audio_dcls.data.table.manifest_rows import Piece
+from audio_dcls.errors import LabelError, ManifestError
+from audio_dcls.labels import LabelSet
+
+
+@dataclass(frozen=True, eq=False)
+class MetadataTable:
+    """The columns asked for, N rows, every cell filled; errors name the file, the row and the value."""
+
+    path: Path
+    numbers: np.ndarray
+    """(N,) int64, row numbers in the file, from 1."""
+    columns: dict[str, np.ndarray]
+    """(N,) strings by column, without outer spaces."""
+
+    @classmethod
+    def read(cls, path: Path, columns: Sequence[str], *, dataset: str, has_header: bool = True) -> MetadataTable:
+        """Read some columns of a CSV file.
+
+        Args:
+            path: the file.
+            columns: names of those wanted; without a header, of all there are, in order.
+            dataset: its name, for messages.
+            has_header: whether the first row names the columns; others than those wanted are left alone.
+
+        Raises:
+            ManifestError: the file is missing, holds no row, lacks a column, or a cell is empty.
+        """
+        if not path.is_file():
+            raise ManifestError(
+                f"'{path}' does not exist; give the folder that {dataset} unpacks to, which holds that file"
+            )
+        pieces = list(read_csv(path))
+        numbers = np.concatenate([piece.numbers for piece in pieces])
+        cells = [np.concatenate(parts) for parts in zip(*(piece.columns for piece in pieces), strict=True)]
+        cells = [np.array([cell.strip() for cell in column], dtype=object) for column in cells]
+        if has_header:
+            header = [str(column[0]) for column in cells]
+            wanted = {name: cells[_position(path, header, name, dataset)][1:] for name in columns}
+            numbers = numbers[1:]
+        elif len(cells) != len(columns):
+            raise ManifestError(
+                f"'{path}', row {numbers[0]}, has {len(cells)} cells; {dataset} has {len(columns)} there: "
+                f"{', '.join(columns)}; take the file it ships"
+            )
+        else:
+            wanted = dict(zip(columns, cells, strict=True))
+        if not len(numbers):
+            raise ManifestError(f"'{path}' lists no clip below its header; take the file {dataset} ships")
+        table = cls(path, numbers, wanted)
+        for name in columns:
+            table.reject(name, wanted[name] == "", "must not be empty; fill it in")
+        return table
+
+    def take(self, kept: np.ndarray) -> MetadataTable:
+        """The rows where `kept` ((N,) booleans) holds."""
+        columns = {name: column[kept] for name, column in self.columns.items()}
+        return MetadataTable(self.path, self.numbers[kept], columns)
+
+    def integers(self, column: str, low: int, high: int | None = None) -> np.ndarray:
+        """A column as whole numbers (N,) int64, `low` to `high` where that is given.
+
+        Raises:
+            ManifestError: a cell is not such a number.
+        """
+        cells = self.columns[column]
+        is_number = np.array([cell.isdecimal() and cell.isascii() and len(cell) < 10 for cell in cells], dtype=bool)
+        values = np.array([int(cell) if good else -1 for cell, good in zip(cells, is_number, strict=True)])
+        rule = f"at least {low}" if high is None else f"{low} to {high}"
+        wrong = ~is_number | (values < low) | (high is not None and values > high)
+        self.reject(column, wrong, f"must be a whole number, {rule}; mend it")
+        return values.astype(np.int64)
+
+    def require_unique(self, column: str) -> None:
+        """Refuse a cell that stands in two rows.
+
+        Raises:
+            ManifestError: one does.
+        """
+        repeated = pd.Series(self.columns[column]).duplicated().to_numpy()
+        if repeated.any():
+            cell = self.columns[column][int(np.argmax(repeated))]
+            first = self.numbers[int(np.argmax(self.columns[column] == cell))]
+            self.reject(column, repeated, f"is that of row {first} too; remove one of the rows")
+
+    def one_of(self, column: str, allowed: Sequence[str]) -> list[str]:
+        """A column whose cells are all one of some words.
+
+        Raises:
+            ManifestError: a cell is another one.
+        """
+        wrong = ~np.isin(self.columns[column].astype(str), list(allowed))
+        self.reject(column, wrong, f"must be {' or '.join(map(repr, allowed))}; mend it")
+        return self.columns[column].tolist()
+
+    def classes(self, number_column: str, name_column: str, num_classes: int) -> tuple[LabelSet, np.ndarray]:
+        """Classes in the order of their numbers, and that of each row.
+
+        Where numbers are missing, as in a part of a dataset, the classes there are close up. Identifiers are the names
+        as written; display names have spaces for underscores.
+
+        Args:
+            number_column: holds 0 to `num_classes` - 1.
+            name_column: holds the name of that class.
+            num_classes: classes of the whole dataset.
+
+        Returns:
+            the C classes, and (N,) int64 indices into them.
+
+        Raises:
+            ManifestError: a number is none of a class, a number has two names, or a name two numbers.
+        """
+        numbers = self.integers(number_column, 0, num_classes - 1)
+        names = self.columns[name_column]
+        name_of: dict[int, str] = {}
+        number_of: dict[str, int] = {}
+        rows = list(zip(numbers.tolist(), names, strict=True))
+        clashes = [name_of.setdefault(n, name) != name or number_of.setdefault(name, n) != n for n, name in rows]
+        if any(clashes):
+            first = clashes.index(True)
+            number, name = rows[first]
+            rule = f"must be {name_of[number]!r}, as in another row of {number_column} {number}; mend one of the two"
+            if name_of[number] == name:
+                rule = (
+                    f"must keep {number_column} {number_of[name]}, as in another row, not {number}; mend one of the two"
+                )
+            self.reject(name_column, np.array(clashes), rule)
+        distinct, indices = np.unique(numbers, return_inverse=True)
+        ids = [name_of[number] for number in distinct.tolist()]
+        return label_set(self.path, ids, [spaced(name) for name in ids]), indices
+
+    def reject(self, column: str, wrong: np.ndarray, rule: str) -> None:
+        """Raise for the first row where `wrong` ((N,) booleans) holds, if any does."""
+        Piece(self.path, self.numbers, self.columns).reject(column, wrong, rule)
+
+
+def label_set(path: Path, ids: Sequence[str], names: Sequence[str]) -> LabelSet:
+    """A label set from a dataset's file or folder, which an error names.
+
+    Raises:
+        ManifestError: the names cannot stand side by side in a label set.
+    """
+    try:
+        return LabelSet(ids=tuple(ids), names=tuple(names))
+    except LabelError as error:
+        raise ManifestError(f"'{path}': {error}") from error
+
+
+def spaced(name: str) -> str:
+    """A class name for display.
+
+    >>> spaced("Acoustic_guitar")
+    'Acoustic guitar'
+    """
+    return " ".join(name.replace("_", " ").split())
+
+
+def _position(path: Path, header: list[str], name: str, dataset: str) -> int:
+    """Where a column stands."""
+    if header.count(name) == 1:
+        return header.index(name)
+    near = difflib.get_close_matches(name, header, n=1, cutoff=0.7)
+    hint = f"rename '{near[0]}'?" if near and name not in header else f"take the file {dataset} ships"
+    raise ManifestError(
+        f"'{path}' must name the column '{name}' once in its first row ({','.join(header)[:80]!r}), "
+        f"which has it {header.count(name)} times; {hint}"
+    )

@@ -1,0 +1,42 @@
+"""UrbanSound8K -> a manifest: 8732 clips of up to 4 s, one of 10 classes each, ten folds.
+
+The dataset ships `metadata/UrbanSound8K.csv` (slice_file_name, fsID, start, end, salience, fold, classID, class) and
+`audio/fold1` .. `audio/fold10` (https://urbansounddataset.weebly.com/urbansound8k.html). `start` and `end` are places
+in the recording a clip was cut from, which is not shipped: a clip is the whole of its file. Clips of one recording
+share a fold, so scores of other splits are not comparable with published ones.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from audio_dcls.data.importers.dataset_import import DatasetImport, find_clips, require_folder
+from audio_dcls.data.importers.metadata_table import MetadataTable
+from audio_dcls.data.table.clip_table import Clip
+from audio_dcls.data.table.folds import fold_name
+
+NUM_CLASSES = 10
+NUM_FOLDS = 10
+COLUMNS = ("slice_file_name", "fold", "classID", "class")
+
+
+def import_urbansound8k(folder: Path) -> DatasetImport:
+    """Build a manifest of UrbanSound8K: classes in the order of `classID`, splits `fold1` .. `fold10`.
+
+    Args:
+        folder: holds `metadata` and `audio`.
+
+    Raises:
+        ManifestError: the folder, its list or its audio is missing, or a row is wrong; the row is named.
+    """
+    require_folder(folder, "UrbanSound8K")
+    table = MetadataTable.read(folder / "metadata" / "UrbanSound8K.csv", COLUMNS, dataset="UrbanSound8K")
+    table.require_unique("slice_file_name")
+    folds = [fold_name(fold) for fold in table.integers("fold", 1, NUM_FOLDS).tolist()]
+    labels, indices = table.classes("classID", "class", NUM_CLASSES)
+    audio = folder / "audio"
+    clips = [
+        Clip(id=Path(name).stem, path=audio / fold / name, start_s=None, end_s=None, labels=(index,), split=fold)
+        for name, fold, index in zip(table.columns["slice_file_name"], folds, indices.tolist(), strict=True)
+    ]
+    return find_clips(clips, labels, [audio / fold for fold in sorted(set(folds))], table.path)

@@ -1,0 +1,1 @@
+"""Clips as training samples, and the loaders that batch them."""

@@ -1,0 +1,216 @@
+"""Pack a manifest's clips: shard by shard, each whole or not there, so that a killed packer goes on where it was."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.packing.card import dataset_card
+from audio_dcls.data.packing.clip_encoder import PackedClip, encode_clip
+from audio_dcls.data.packing.plan import PackSettings, Shard, describe_plan, plan_shards
+from audio_dcls.data.packing.shard_writer import Row, write_shard
+from audio_dcls.data.parallel import map_in_batches
+from audio_dcls.data.stores import pack_file
+from audio_dcls.data.stores.index import LeftOut, ShardRecord, file_digest, index_bytes, read_record, record_name
+from audio_dcls.data.stores.pack_file import PackInfo, PackPlan, ShardInfo, parse_pack_info
+from audio_dcls.data.stores.store import Store
+from audio_dcls.data.table.csv_file import write_csv
+from audio_dcls.errors import ArgumentError, ManifestError
+from audio_dcls.labels import LabelSet
+
+LOCK_FILE = ".pack.lock"
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class PackResult:
+    """What a packer did."""
+
+    info: PackInfo
+    left_out: tuple[LeftOut, ...]
+    """Every clip that the pack lacks, of this run or an earlier one."""
+    num_shards_kept: int
+    """Shards that were there already."""
+
+
+def pack(
+    manifest: Manifest,
+    out: str | Path,
+    settings: PackSettings | None = None,
+    *,
+    num_workers: int = 0,
+    retry_left_out: bool = False,
+    on_progress: Progress | None = None,
+) -> PackResult:
+    """Write a manifest's clips as a pack, or go on with one that is begun.
+
+    Shards that are whole are left alone; the others are written. The result is the same, byte for byte, however often
+    it was interrupted and whatever the number of workers.
+
+    Args:
+        manifest: clips of any source; those that cannot be used are left out, and listed in `left_out.csv`.
+        out: folder or address; new, empty, or a pack of the same manifest and settings.
+        settings: codec, rate and rows of a shard; FLAC at 32 kHz by default.
+        num_workers: threads that read and encode; 0 does it in this one.
+        retry_left_out: write shards that lack clips again.
+        on_progress: called with the number of clips done since the last call.
+
+    Raises:
+        ArgumentError: a number is out of range, or the manifest has no clip.
+        ManifestError: `out` holds something else or another pack, is being packed by another process, or cannot be
+            written.
+    """
+    settings = settings or PackSettings()
+    if num_workers < 0:
+        raise ArgumentError(f"`num_workers` (={num_workers}) must be at least 0; 0 packs in the calling thread")
+    if not len(manifest.clips):
+        raise ArgumentError(f"`manifest` ('{manifest.source}') has no clips; give one with some")
+    shards = plan_shards(manifest.table, settings.rows_per_shard)
+    plan = describe_plan(manifest, settings)
+    store = Store(out)
+    with _alone(store):
+        _begin(store, plan)
+        packer = _Packer(store, manifest, settings, plan, num_workers, on_progress or _ignore)
+        for shard in shards:
+            packer.add(shard, retry_left_out=retry_left_out)
+        info = _finish(store, plan, packer.records, manifest.labels)
+    left_out = tuple(clip for record in packer.records for clip in record.left_out)
+    return PackResult(info, left_out, packer.num_kept)
+
+
+class _Packer:
+    """Writes shards one after the other, and remembers their records."""
+
+    def __init__(
+        self,
+        store: Store,
+        manifest: Manifest,
+        settings: PackSettings,
+        plan: PackPlan,
+        num_workers: int,
+        on_progress: Progress,
+    ) -> None:
+        self.store, self.manifest, self.settings, self.plan = store, manifest, settings, plan
+        self.num_workers, self.on_progress = num_workers, on_progress
+        self.records: list[ShardRecord] = []
+        self.num_kept = 0
+        self.is_open = False
+
+    def add(self, shard: Shard, *, retry_left_out: bool) -> None:
+        """Write a shard, unless it is there."""
+        record = self._found(shard)
+        if record is None or (retry_left_out and record.left_out):
+            record = self._write(shard)
+        else:
+            self.num_kept += 1
+            self.on_progress(len(shard.places))
+        self.records.append(record)
+
+    def _found(self, shard: Shard) -> ShardRecord | None:
+        """The record of a shard that is whole; its content is `pack verify`'s to read."""
+        name = record_name(shard.name)
+        if self.store.size(name) is None:
+            return None
+        record = read_record(self.store.read(name), f"{self.store.address}/{name}")
+        is_whole = record.plan_digest == self.plan.digest() and self.store.size(shard.name) == record.info.num_bytes
+        return record if is_whole else None
+
+    def _write(self, shard: Shard) -> ShardRecord:
+        if not self.is_open:
+            # From here to the end no one must take the pack for a finished one.
+            self.store.write(pack_file.PACK_FILE, PackInfo(plan=self.plan).to_bytes())
+            self.is_open = True
+        self.store.remove(record_name(shard.name))
+        left_out: list[LeftOut] = []
+        with self.store.writing(shard.name) as path:
+            rows = write_shard(path, self._rows(shard, left_out), self.manifest.labels, self.settings)
+            info = ShardInfo(
+                name=shard.name,
+                split=shard.split,
+                num_rows=len(rows),
+                num_left_out=len(left_out),
+                num_bytes=path.stat().st_size,
+                sha256=file_digest(path),
+            )
+        record = ShardRecord(info, rows, tuple(left_out), self.plan.digest())
+        # After the shard: a record says that its shard is whole.
+        self.store.write(record_name(shard.name), record.to_bytes())
+        return record
+
+    def _rows(self, shard: Shard, left_out: list[LeftOut]) -> Iterator[Row]:
+        places = iter(shard.places.tolist())
+        encode = functools.partial(encode_clip, settings=self.settings)
+        for batch in map_in_batches(encode, self.manifest.table.take(shard.places), self.num_workers):
+            for outcome, place in zip(batch, places, strict=False):  # the batch first, as it is the shorter
+                if isinstance(outcome, PackedClip):
+                    yield place, outcome
+                else:
+                    left_out.append(outcome)
+            self.on_progress(len(batch))
+
+
+@contextlib.contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """No other packer of this machine, or of a shared disk, writes here meanwhile."""
+    if not store.is_local:
+        yield
+        return
+    store.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(store.folder / LOCK_FILE, timeout=0):
+            yield
+    except filelock.Timeout as error:
+        raise ManifestError(
+            f"'{store.address}' is being packed by another process; wait for it, or name another folder"
+        ) from error
+
+
+def _begin(store: Store, plan: PackPlan) -> None:
+    """Claim the folder for this plan."""
+    if store.size(pack_file.PACK_FILE) is None:
+        names = store.names()
+        if names:
+            raise ManifestError(
+                f"'{store.address}' holds something other than a pack, such as '{names[0]}', and is left alone; name a "
+                "new or an empty folder"
+            )
+        store.write(pack_file.PACK_FILE, PackInfo(plan=plan).to_bytes())
+        return
+    content = store.read(pack_file.PACK_FILE)
+    found = parse_pack_info(content, f"{store.address}/{pack_file.PACK_FILE}")
+    differences = found.plan.differences(plan)
+    if differences:
+        raise ManifestError(
+            f"'{store.address}' holds another pack: {'; '.join(differences)}. Name another folder, delete this one, or "
+            "ask for what it was begun with"
+        )
+
+
+def _finish(store: Store, plan: PackPlan, records: list[ShardRecord], labels: LabelSet) -> PackInfo:
+    """Write what belongs to all shards; `pack.json` last."""
+    shards = tuple(record.info for record in records)
+    with store.writing(pack_file.INDEX_FILE) as path:
+        path.write_bytes(index_bytes(records))
+        index_sha256 = file_digest(path)
+    info = PackInfo(plan=plan, is_complete=True, shards=shards, index_sha256=index_sha256)
+    left_out = [clip for record in records for clip in record.left_out]
+    with store.writing(pack_file.LABELS_FILE) as path:
+        labels.to_csv(path)
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / pack_file.LEFT_OUT_FILE
+        write_csv(table, {name: [clip[at] for clip in left_out] for at, name in enumerate(LeftOut._fields)})
+        store.write(pack_file.LEFT_OUT_FILE, table.read_bytes())
+    store.write(pack_file.CARD_FILE, dataset_card(info).encode())
+    store.write(pack_file.PACK_FILE, info.to_bytes())
+    return info
+
+
+def _ignore(count: int) -> None:
+    """No one watches."""

@@ -1,0 +1,189 @@
+"""Whether a pack is still what was packed: every byte of every shard is read and compared."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from audio_dcls.data.packing.shard_writer import LENGTH_BYTES
+from audio_dcls.data.stores.index import PackIndex, file_digest
+from audio_dcls.data.stores.pack_file import INDEX_FILE, LABELS_FILE, PackInfo, ShardInfo, load_pack_info
+from audio_dcls.data.stores.store import Store
+from audio_dcls.errors import ArgumentError
+
+
+class PackFault(NamedTuple):
+    """Something in a pack that is not as it was packed."""
+
+    file: str
+    """Inside the pack."""
+    row: int | None
+    """Within the shard, counted from 0; None for the file as a whole."""
+    id: str | None
+    """Of the clip in that row."""
+    message: str
+    """One sentence that names file, row and clip."""
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """What `verify_pack` found."""
+
+    info: PackInfo
+    faults: tuple[PackFault, ...]
+
+
+def verify_pack(
+    address: str | Path, *, num_workers: int = 0, on_progress: Callable[[int], None] | None = None
+) -> VerifyResult:
+    """Read a pack whole: every shard's and every sound's digest, the number of rows, their names, and the index.
+
+    Args:
+        address: folder or address of a finished pack.
+        num_workers: threads, a shard each; 0 reads in this one. Of a pack elsewhere each holds a shard on disk.
+        on_progress: called with the number of rows read since the last call.
+
+    Raises:
+        ArgumentError: `num_workers` is negative.
+        ManifestError: there is no finished pack.
+    """
+    if num_workers < 0:
+        raise ArgumentError(f"`num_workers` (={num_workers}) must be at least 0; 0 reads in the calling thread")
+    store = Store(address)
+    info = load_pack_info(store)
+    faults: list[PackFault] = []
+    with tempfile.TemporaryDirectory() as folder:
+        if store.size(LABELS_FILE) is None:
+            faults.append(_of_file(LABELS_FILE, "is missing; pack again"))
+        index = _checked_index(store, info, Path(folder), faults)
+        if index is not None:
+            firsts = _first_rows(info)
+            jobs = ((store, shard, index, first) for shard, first in zip(info.shards, firsts, strict=True))
+            for shard, found in zip(info.shards, _map(_check_shard, jobs, num_workers), strict=True):
+                faults += found
+                if on_progress is not None:
+                    on_progress(shard.num_rows)
+    return VerifyResult(info, tuple(faults))
+
+
+def _first_rows(info: PackInfo) -> list[int]:
+    firsts = [0]
+    for shard in info.shards:
+        firsts.append(firsts[-1] + shard.num_rows)
+    return firsts[:-1]
+
+
+def _checked_index(store: Store, info: PackInfo, folder: Path, faults: list[PackFault]) -> PackIndex | None:
+    """The index, or None where nothing can be looked up in it."""
+    if store.size(INDEX_FILE) is None:
+        faults.append(_of_file(INDEX_FILE, "is missing; pack again"))
+        return None
+    path = _local(store, INDEX_FILE, folder)
+    if file_digest(path) != info.index_sha256:
+        faults.append(_of_file(INDEX_FILE, "is not the one that was written: its SHA-256 differs; pack again"))
+        return None
+    return PackIndex.open(path)
+
+
+_Job = tuple[Store, ShardInfo, PackIndex, int]
+
+
+def _check_shard(job: _Job) -> list[PackFault]:
+    store, shard, index, first = job
+    size = store.size(shard.name)
+    if size is None:
+        message = f"is missing, with {shard.num_rows} rows; pack again, and it is written"
+        return [_of_file(shard.name, message)]
+    with tempfile.TemporaryDirectory() as folder:
+        path = _local(store, shard.name, Path(folder))
+        faults = [] if size == shard.num_bytes else [_of_file(shard.name, f"has {size} bytes, not {shard.num_bytes}")]
+        faults += _check_sounds(path, shard, index, first)
+        faults += _check_rows(path, shard, index, first)
+        if not faults and file_digest(path) != shard.sha256:
+            faults.append(_of_file(shard.name, "differs from what was written, outside of its sounds and their names"))
+    return faults
+
+
+def _check_sounds(path: Path, shard: ShardInfo, index: PackIndex, first: int) -> list[PackFault]:
+    """Every sound by the index: its length and its digest."""
+    ids, digests = index.column("id"), index.digests()
+    offsets, lengths = index.numbers("offset"), index.numbers("length")
+    faults = []
+    with path.open("rb") as stream:
+        for row in range(shard.num_rows):
+            at = first + row
+            length = int(lengths[at])
+            stream.seek(int(offsets[at]) - LENGTH_BYTES)
+            content = stream.read(length + LENGTH_BYTES)
+            sound = memoryview(content)[LENGTH_BYTES:]
+            if len(sound) != length:
+                message = f"ends before its {length} bytes"
+            elif int.from_bytes(content[:LENGTH_BYTES], "little") != length:
+                message = f"is not {length} bytes long any more"
+            elif hashlib.sha256(sound).digest() != digests[at].tobytes():
+                message = "has changed: its SHA-256 is not the one it was packed with"
+            else:
+                continue
+            faults.append(_of_row(shard, row, ids[at].as_py(), message))
+    return faults
+
+
+def _check_rows(path: Path, shard: ShardInfo, index: PackIndex, first: int) -> list[PackFault]:
+    """The Parquet file's own columns against the index."""
+    try:
+        table = pq.read_table(path, columns=["id", "sha256"], use_threads=False)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        return [_of_file(shard.name, f"cannot be read as Parquet ({' '.join(str(error).split())})")]
+    if len(table) != shard.num_rows:
+        return [_of_file(shard.name, f"has {len(table)} rows, not {shard.num_rows}")]
+    ids = index.column("id").slice(first, shard.num_rows).to_pylist()
+    digests = [digest.as_py().hex() for digest in index.column("sha256").slice(first, shard.num_rows)]
+    found = zip(table.column("id").to_pylist(), table.column("sha256").to_pylist(), strict=True)
+    return [
+        _of_row(shard, row, expected[0], f"is there as clip '{name}' with digest {digest[:12]}...")
+        for row, ((name, digest), expected) in enumerate(zip(found, zip(ids, digests, strict=True), strict=True))
+        if (name, digest) != expected
+    ]
+
+
+def _of_file(name: str, message: str) -> PackFault:
+    return PackFault(name, None, None, f"'{name}' {message}")
+
+
+def _of_row(shard: ShardInfo, row: int, id_: str, message: str) -> PackFault:
+    return PackFault(shard.name, row, id_, f"'{shard.name}', row {row} (clip '{id_}') {message}")
+
+
+def _local(store: Store, name: str, folder: Path) -> Path:
+    """A file on this machine: the pack's own, or a copy in `folder`."""
+    if store.is_local:
+        return store.folder / name
+    path = folder / Path(name).name
+    store.fetch(name, path)
+    return path
+
+
+def _map(
+    function: Callable[[_Job], list[PackFault]], jobs: Iterator[_Job], num_threads: int
+) -> Iterator[list[PackFault]]:
+    """Results in order; with threads, as many jobs are begun as there are threads, and one more."""
+    if num_threads == 0:
+        yield from map(function, jobs)
+        return
+    pending: deque[Future[list[PackFault]]] = deque()
+    with ThreadPoolExecutor(num_threads) as pool:
+        for job in jobs:
+            pending.append(pool.submit(function, job))
+            if len(pending) > num_threads:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()

@@ -1,0 +1,1 @@
+"""Decoding: sound files, pipes and microphones to mono waveforms."""

@@ -1,0 +1,103 @@
+"""How a clip's sound is stored in a pack: a waveform in, the bytes of a sound file out, the same bytes every time.
+
+T samples.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from enum import StrEnum
+
+import numpy as np
+import soundfile
+
+from audio_dcls.data.stores.ogg_serial import with_serial
+from audio_dcls.errors import ArgumentError
+
+WAV_HEADER_BYTES = 44
+OPUS_RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
+FULL_SCALE = 32_768.0
+"""libsndfile reads a step of 16 bits as 1 / 32 768, so a 16-bit sound at the pack's rate is stored exactly."""
+
+
+class Codec(StrEnum):
+    """What the bytes of a pack's row are."""
+
+    flac = "flac"
+    """16-bit FLAC: lossless, about half the size of pcm16."""
+    pcm16 = "pcm16"
+    """16-bit WAV: the quickest to read."""
+    opus = "opus"
+    """Ogg Opus: a tenth of the size, lossy."""
+    source = "source"
+    """The file a clip comes from, as it is, with the clip's times."""
+
+    @property
+    def suffix(self) -> str:
+        """Extension of a stored file; empty for `source`, which keeps the file's own."""
+        return {"flac": ".flac", "pcm16": ".wav", "opus": ".ogg", "source": ""}[self.value]
+
+
+def stored_rate_hz(codec: Codec, sample_rate_hz: int) -> int:
+    """Rate a codec stores a sound at: the one asked for, but 48 kHz where Opus does not know it.
+
+    >>> stored_rate_hz(Codec.flac, 32_000), stored_rate_hz(Codec.opus, 32_000), stored_rate_hz(Codec.opus, 16_000)
+    (32000, 48000, 16000)
+    """
+    if codec is Codec.opus and sample_rate_hz not in OPUS_RATES_HZ:
+        return OPUS_RATES_HZ[-1]
+    return sample_rate_hz
+
+
+def encode(waveform: np.ndarray, sample_rate_hz: int, codec: Codec) -> bytes:
+    """A sound file that holds a waveform.
+
+    Args:
+        waveform: (T,) float32; what lies outside ±1 is clipped.
+        sample_rate_hz: its rate, as `stored_rate_hz` gives it.
+        codec: flac, pcm16 or opus.
+
+    Raises:
+        ArgumentError: the codec is `source`, whose bytes are the file's.
+
+    >>> sound = encode(np.zeros(320, dtype=np.float32), 32_000, Codec.pcm16)
+    >>> len(sound), soundfile.read(io.BytesIO(sound))[1]
+    (684, 32000)
+    """
+    if codec is Codec.source:
+        raise ArgumentError("`codec` (='source') encodes nothing: store the file's own bytes")
+    if codec is Codec.pcm16:
+        samples = _to_int16(waveform)
+        return wav_header(len(samples), sample_rate_hz) + samples.tobytes()
+    if codec is Codec.flac:
+        stream = io.BytesIO()
+        soundfile.write(stream, _to_int16(waveform), sample_rate_hz, format="FLAC", subtype="PCM_16")
+        return stream.getvalue()
+    return with_serial(_encode_opus(waveform, sample_rate_hz), 0)
+
+
+def wav_header(num_samples: int, sample_rate_hz: int) -> bytes:
+    """The 44 bytes before the samples of a mono 16-bit WAV file (RIFF, `fmt ` and `data` chunks, nothing else).
+
+    >>> wav_header(0, 32_000)[:4], len(wav_header(0, 32_000))
+    (b'RIFF', 44)
+    """
+    num_bytes = 2 * num_samples
+    riff = struct.pack("<4sI4s", b"RIFF", WAV_HEADER_BYTES - 8 + num_bytes, b"WAVE")
+    layout = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, sample_rate_hz, 2 * sample_rate_hz, 2, 16)
+    return riff + layout + struct.pack("<4sI", b"data", num_bytes)
+
+
+def _to_int16(waveform: np.ndarray) -> np.ndarray:
+    scaled = np.rint(waveform * np.float32(FULL_SCALE))
+    return np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype("<i2")
+
+
+def _encode_opus(waveform: np.ndarray, sample_rate_hz: int) -> bytes:
+    """A second at a time: libsndfile's encoders bear no long writes."""
+    stream = io.BytesIO()
+    with soundfile.SoundFile(stream, "w", sample_rate_hz, 1, subtype="OPUS", format="OGG") as sound:
+        for first in range(0, len(waveform), sample_rate_hz):
+            sound.write(waveform[first : first + sample_rate_hz])
+    return stream.getvalue()

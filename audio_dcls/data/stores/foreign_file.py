@@ -1,0 +1,118 @@
+"""A Parquet file with a column of sounds that this package did not write, such as those of the Hugging Face hub.
+
+It tells no places of its sounds, so a row group is read at a time, and the last ones are kept.
+"""
+
+from __future__ import annotations
+
+import bisect
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from audio_dcls.data.sound.stored_sound import EncodedSound
+from audio_dcls.errors import AudioFileError
+
+ROW_GROUPS_KEPT = 2
+"""A row group holds 100 sounds or more, a hundred megabytes: two serve a loader that shuffles within a shard."""
+SOUND_COLUMN = "audio"
+
+
+class ForeignFile:
+    """Sounds of one Parquet file, by row; for one process, and all its threads.
+
+    Args:
+        path: the file; its column of sounds is `audio`, or else the only one that holds structs with a field `bytes`.
+
+    Raises:
+        AudioFileError: reason missing, or unreadable.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.file = pq.ParquetFile(path, memory_map=True)
+        except FileNotFoundError as error:
+            message = f"'{path}' does not exist; check the path, or load the manifest again"
+            raise AudioFileError(message, reason="missing") from error
+        except (pa.ArrowException, OSError) as error:
+            message = f"'{path}' is no Parquet file that can be read ({error}); fetch it again"
+            raise AudioFileError(message, reason="unreadable") from error
+        column = sound_column(self.file.schema_arrow)
+        if column is None:
+            raise AudioFileError(
+                f"'{path}' has no column of sounds, such as `{SOUND_COLUMN}`, among "
+                f"{self.file.schema_arrow.names}; give the files that hold the sounds themselves",
+                reason="unreadable",
+            )
+        self.column = column
+        metadata = self.file.metadata
+        self.ends: list[int] = []
+        for group in range(metadata.num_row_groups):
+            self.ends.append((self.ends[-1] if self.ends else 0) + metadata.row_group(group).num_rows)
+        self.groups: OrderedDict[int, Any] = OrderedDict()
+        self.lock = threading.Lock()
+
+    def read(self, row: int) -> EncodedSound:
+        """The sound of a row, counted from 0.
+
+        Raises:
+            AudioFileError: reason missing, empty or unreadable.
+        """
+        label = f"'{self.path}', row {row}"
+        if not 0 <= row < (self.ends[-1] if self.ends else 0):
+            message = f"{label} does not exist; the file has changed, load the manifest again"
+            raise AudioFileError(message, reason="missing")
+        group = bisect.bisect_right(self.ends, row)
+        with self.lock:
+            sounds = self._group(group, label)
+        value = sounds[row - (self.ends[group - 1] if group else 0)].as_py()
+        content = value.get("bytes") if isinstance(value, dict) else value
+        if content is None:
+            raise AudioFileError(
+                f"{label} holds no sound in column '{self.column}', at most the name of a file; fetch files that hold "
+                "the sounds themselves",
+                reason="missing",
+            )
+        if not content:
+            raise AudioFileError(f"{label} holds a sound of 0 bytes; remove the row", reason="empty")
+        return EncodedSound(content=content, name=label)
+
+    def _group(self, group: int, label: str) -> Any:
+        if group not in self.groups:
+            while len(self.groups) >= ROW_GROUPS_KEPT:
+                self.groups.popitem(last=False)
+            try:
+                # In this thread alone: a loader's processes already share the cores.
+                table = self.file.read_row_group(group, columns=[self.column], use_threads=False)
+            except (pa.ArrowException, OSError) as error:
+                message = f"{label} cannot be read ({error}); the file is damaged, fetch it again"
+                raise AudioFileError(message, reason="unreadable") from error
+            self.groups[group] = table.column(0)
+        self.groups.move_to_end(group)
+        return self.groups[group]
+
+
+def sound_column(schema: pa.Schema) -> str | None:
+    """The column of a schema that holds sounds, None if there is none, or no saying which.
+
+    >>> sound_column(pa.schema({"id": pa.string(), "sound": pa.struct({"bytes": pa.binary(), "path": pa.string()})}))
+    'sound'
+    """
+    if SOUND_COLUMN in schema.names:
+        kind = schema.field(SOUND_COLUMN).type
+        return SOUND_COLUMN if _holds_bytes(kind) or _is_binary(kind) else None
+    found = [field.name for field in schema if _holds_bytes(field.type)]
+    return found[0] if len(found) == 1 else None
+
+
+def _holds_bytes(kind: pa.DataType) -> bool:
+    return pa.types.is_struct(kind) and any(field.name == "bytes" and _is_binary(field.type) for field in kind.fields)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)

@@ -1,0 +1,186 @@
+"""Parquet files that hold sounds and labels in other ways than our packs, as a table of clips."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from audio_dcls.data.stores.foreign_file import SOUND_COLUMN, sound_column
+from audio_dcls.data.stores.mirror import Mirror
+from audio_dcls.data.stores.store import Store
+from audio_dcls.data.table.clip_table import ClipTable
+from audio_dcls.data.table.label_column import LabelColumn
+from audio_dcls.data.table.manifest_rows import others
+from audio_dcls.data.table.string_column import StringColumn
+from audio_dcls.errors import ManifestError
+from audio_dcls.labels import SEPARATOR, LabelSet
+
+ID_COLUMNS = ("id", "video_id", "clip_id", "ytid", "audio_id", "filename", "file_name")
+LABEL_COLUMNS = ("labels", "label", "human_labels", "category", "classes", "class", "tags")
+SUFFIX = ".parquet"
+_NUMBERED = re.compile(r"(.+?)[-_]\d+[-_]of[-_]\d+(?:-[0-9a-f]+)?")
+
+
+def read_foreign_manifest(
+    store: Store, labels: LabelSet, *, id_column: str | None = None, labels_column: str | None = None
+) -> ClipTable:
+    """The clips of a folder of Parquet files, or of one.
+
+    Args:
+        store: the folder or file, here or elsewhere.
+        labels: classes the labels are looked up in, by identifier or name.
+        id_column: what names the clips; None takes the first of `ID_COLUMNS` there is, or file and row.
+        labels_column: a label, or a list of them, as text or as numbers that `datasets` gives names to; None takes the
+            first of `LABEL_COLUMNS` there is.
+
+    Raises:
+        ManifestError: there is no Parquet file, one has no sounds or no labels, a label is unknown, or a name is that
+            of two clips.
+    """
+    store, names = _files(store)
+    folder = store.folder if store.is_local else _mirror(store, names).folder
+    ids: list[str] = []
+    codes: list[np.ndarray] = []
+    rows: list[np.ndarray] = []
+    split_names: dict[str, int] = {}
+    label_columns = LabelColumn(Path(store.address), labels)
+    for name in names:
+        source = f"{store.address}/{name}"
+        table, labels_name = _text_columns(store, name, id_column, labels_column)
+        rows.append(np.arange(len(table), dtype=np.int64))
+        ids += _ids(table, name)
+        code = split_names.setdefault(split_of(name), len(split_names))
+        codes.append(np.full(len(table), code, dtype=np.int32))
+        label_columns.source = Path(source)
+        label_columns.add(rows[-1], _label_cells(table, labels_name))
+    _check_unique(ids, store.address)
+    label_ends, label_indices = label_columns.columns()
+    return ClipTable(
+        folder=folder,
+        ids=StringColumn.from_strings(ids),
+        paths=StringColumn.from_strings([name for name, own in zip(names, rows, strict=True) for _ in own]),
+        start_s=np.full(len(ids), np.nan),
+        end_s=np.full(len(ids), np.nan),
+        label_ends=label_ends,
+        label_indices=label_indices,
+        split_codes=np.concatenate(codes),
+        split_names=tuple(split_names),
+        sha256=StringColumn.from_strings([""] * len(ids)),
+        rows=np.concatenate(rows),
+    )
+
+
+def split_of(name: str) -> str:
+    """The split that a file's name stands for.
+
+    >>> [split_of(name) for name in ("data/train-00003-of-00012.parquet", "data/bal_train04.parquet",
+    ...                              "default/eval/0000.parquet", "0000.parquet")]
+    ['train', 'bal_train', 'eval', 'train']
+    """
+    path = PurePosixPath(name)
+    numbered = _NUMBERED.fullmatch(path.stem)
+    if numbered:
+        return numbered[1]
+    return path.stem.rstrip("0123456789").rstrip("-_") or path.parent.name or "train"
+
+
+def _files(store: Store) -> tuple[Store, list[str]]:
+    """The folder, and the Parquet files in it."""
+    folder, _, last = store.address.rpartition("/")
+    if last.endswith(SUFFIX):
+        return Store(folder or "."), [last]
+    names = [name for name in store.names() if name.endswith(SUFFIX)]
+    if not names:
+        raise ManifestError(
+            f"'{store.address}' holds neither a pack nor Parquet files; give a manifest CSV, a pack, an HDF5 file, or "
+            "a folder of Parquet files with sounds"
+        )
+    return store, names
+
+
+def _mirror(store: Store, names: Sequence[str]) -> Mirror:
+    sizes = {name: store.size(name) or 0 for name in names}
+    return Mirror.make(store.address, json.dumps(sizes).encode(), sizes)
+
+
+def _text_columns(store: Store, name: str, id_column: str | None, labels_column: str | None) -> tuple[pa.Table, str]:
+    """The columns `id` (where there is one) and `labels` of a file, read without its sounds, and the latter's name."""
+    source = f"{store.address}/{name}"
+    try:
+        with store.opened(name) as stream, pq.ParquetFile(stream) as file:
+            schema = file.schema_arrow
+            if sound_column(schema) is None:
+                raise ManifestError(
+                    f"'{source}' has no column of sounds: `{SOUND_COLUMN}`, or one that holds their bytes, must be "
+                    f"among {schema.names}; give the files that hold the sounds themselves"
+                )
+            id_name = _choose(schema, id_column, ID_COLUMNS, "--id-column", source)
+            labels_name = _choose(schema, labels_column, LABEL_COLUMNS, "--labels-column", source)
+            if labels_name is None:
+                raise ManifestError(
+                    f"'{source}' has no column of labels: none of {', '.join(LABEL_COLUMNS)} is among {schema.names}; "
+                    "pack it with `audio-dcls pack … --labels-column NAME`, and use the pack"
+                )
+            table = file.read(columns=[column for column in (id_name, labels_name) if column])
+    except (pa.ArrowException, OSError) as error:
+        raise ManifestError(f"'{source}' is no Parquet file that can be read ({error}); fetch it again") from error
+    names = {id_name: "id", labels_name: "labels"}
+    renamed = table.rename_columns([names[column] for column in table.schema.names])
+    return renamed.replace_schema_metadata(table.schema.metadata), labels_name  # which holds the names of classes
+
+
+def _choose(schema: pa.Schema, asked: str | None, known: Sequence[str], option: str, source: str) -> str | None:
+    if asked is None:
+        return next((name for name in known if name in schema.names), None)
+    if asked not in schema.names:
+        raise ManifestError(f"'{source}' has no column '{asked}' ({option}); it has {', '.join(schema.names)}")
+    return asked
+
+
+def _ids(table: pa.Table, name: str) -> list[str]:
+    if "id" in table.schema.names:
+        return [str(value) for value in table.column("id").to_pylist()]
+    return [f"{PurePosixPath(name).stem}-{row}" for row in range(len(table))]
+
+
+def _label_cells(table: pa.Table, labels_name: str) -> np.ndarray:
+    """Every row's labels as a cell of a manifest, (n,) text."""
+    class_names = _class_names(table.schema, labels_name)
+
+    def named(value: Any) -> str:
+        is_number = isinstance(value, int) and 0 <= value < len(class_names)
+        return class_names[value] if is_number else str(value)
+
+    cells = []
+    for value in table.column("labels").to_pylist():
+        values = value if isinstance(value, list) else [value]
+        cells.append(SEPARATOR.join(named(item) for item in values if item is not None))
+    return np.array(cells, dtype=object)
+
+
+def _class_names(schema: pa.Schema, labels_name: str) -> list[str]:
+    """Names of the classes that `datasets` stores as numbers; none where labels are text."""
+    metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+    features = metadata.get("info", {}).get("features", {})
+    feature = features.get(labels_name, {})
+    if isinstance(feature, list):
+        feature = feature[0]
+    return list(feature.get("feature", feature).get("names", ()))
+
+
+def _check_unique(ids: list[str], source: str) -> None:
+    repeated = pd.Series(ids, dtype=object).duplicated().to_numpy()
+    if repeated.any():
+        second = ids[int(np.argmax(repeated))]
+        raise ManifestError(
+            f"'{source}': the clip '{second}' is there twice{others(repeated)}; name another column by `audio-dcls "
+            "pack … --id-column NAME`, or give one split at a time"
+        )

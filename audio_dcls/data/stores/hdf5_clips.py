@@ -1,0 +1,257 @@
+"""Clips in an HDF5 file as PANNs packs AudioSet: a row a clip.
+
+N rows, T samples, C classes: `audio_name` (N,) text, `waveform` (N, T) int16 or floating, `target` (N, C), and the
+attribute `sample_rate`. A row without a name, without a label or with nothing but zeros is blank: the packer left a
+place free for a file it could not read. It is listed as a clip, so that reports count it, and refused when it is read.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import threading
+import warnings
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from audio_dcls.data.sound.stored_sound import PcmSound
+from audio_dcls.data.table.clip_table import ClipTable
+from audio_dcls.data.table.string_column import StringColumn
+from audio_dcls.errors import AudioFileError, ManifestError
+from audio_dcls.labels import LabelSet
+
+NAMES, WAVEFORMS, TARGETS = "audio_name", "waveform", "target"
+RATE_ATTRIBUTES = ("sample_rate", "sample_rate_hz", "sampling_rate", "sr")
+SPLIT_ATTRIBUTE = "split"
+DEFAULT_RATE_HZ = 32_000
+ROWS_AT_ONCE = 65_536
+OPEN_FILES = 128
+_NUMBERED = re.compile(r"(?:[-_. ]?part)?[-_. ]?\d+$")
+
+
+class Hdf5File:
+    """One file, for one process and all its threads; h5py lets one of them in at a time.
+
+    Args:
+        path: the file.
+
+    Raises:
+        AudioFileError: reason missing or unreadable.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            # No lock: nothing is written, and many network file systems have none to give.
+            self.file = h5py.File(path, "r", locking=False)
+        except FileNotFoundError as error:
+            message = f"'{path}' does not exist; check the path, or remove its clips"
+            raise AudioFileError(message, reason="missing") from error
+        except OSError as error:
+            raise self._refused(f"is no HDF5 file that can be read ({error})") from error
+        missing = [name for name in (NAMES, WAVEFORMS, TARGETS) if not isinstance(self.file.get(name), h5py.Dataset)]
+        if missing:
+            raise self._refused(f"has no dataset '{missing[0]}'; it has {', '.join(self.file) or 'none'}")
+        self.names: Any = self.file[NAMES]
+        self.waveforms: Any = self.file[WAVEFORMS]
+        self.targets: Any = self.file[TARGETS]
+        self._check_shapes()
+        self.sample_rate_hz, self.says_rate = self._rate()
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def _check_shapes(self) -> None:
+        for data, num_axes, kinds, meant in (
+            (self.names, 1, "SO", "text"),
+            (self.waveforms, 2, "if", "int16 or floating"),
+            (self.targets, 2, "biuf", "0 and 1"),
+        ):
+            if data.ndim != num_axes or len(data) != len(self) or data.dtype.kind not in kinds:
+                raise self._refused(
+                    f"has a dataset '{data.name[1:]}' of shape {data.shape} and type {data.dtype}, which must have "
+                    f"{num_axes} axes, as many rows as '{NAMES}' {self.names.shape}, and hold {meant}"
+                )
+        if self.waveforms.dtype.kind == "i" and self.waveforms.dtype.itemsize != 2:
+            raise self._refused(f"has a dataset '{WAVEFORMS}' of {self.waveforms.dtype}, which must be int16 or float")
+
+    def _rate(self) -> tuple[int, bool]:
+        for attributes in (self.file.attrs, self.waveforms.attrs):
+            for name in RATE_ATTRIBUTES:
+                if name in attributes:
+                    return int(np.asarray(attributes[name]).reshape(-1)[0]), True
+        return DEFAULT_RATE_HZ, False
+
+    def _refused(self, problem: str) -> AudioFileError:
+        return AudioFileError(
+            f"'{self.path}' {problem}; docs/sources.md describes the datasets {NAMES}, {WAVEFORMS} and {TARGETS}",
+            reason="unreadable",
+        )
+
+    def blank_because(self, row: int, samples: np.ndarray) -> str:
+        """Why a row is blank, as the middle of a sentence; empty where it is not."""
+        faults = []
+        if not _text(self.names[row]):
+            faults.append("no name")
+        if not self.targets[row].any():
+            faults.append("no label")
+        if not samples.any():
+            faults.append("nothing but zeros")
+        return " and ".join(faults)
+
+    def read(self, row: int) -> PcmSound:
+        """The sound of a row; nothing else is read.
+
+        Raises:
+            AudioFileError: reason missing, unreadable or blank.
+        """
+        name = f"'{self.path}', row {row}"
+        if not 0 <= row < len(self):
+            raise AudioFileError(
+                f"{name} is not there: it has {len(self)} rows; load the manifest again", reason="missing"
+            )
+        try:
+            samples = self.waveforms[row]
+            because = self.blank_because(row, samples)
+        except OSError as error:  # h5py's word for damage as well
+            raise AudioFileError(
+                f"{name} cannot be read ({error}); fetch the file again", reason="unreadable"
+            ) from error
+        if because:
+            raise AudioFileError(f"{name} is blank: it has {because}; pack the file again without it", reason="blank")
+        if samples.dtype.kind == "f":
+            samples = samples.astype(np.float32, copy=False)
+        return PcmSound(samples=samples, sample_rate_hz=self.sample_rate_hz, name=name)
+
+
+def read_row(path: str | Path, row: int) -> PcmSound:
+    """The sound in a row of an HDF5 file, which is opened on first use, in every process for itself.
+
+    Args:
+        path: the file.
+        row: counted from 0.
+
+    Raises:
+        AudioFileError: reason missing, unreadable, or blank.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with h5py.File(f"{folder}/a.h5", "w") as file:
+    ...         file["audio_name"], file["target"] = [b"Yxy.wav"], [[False, True]]
+    ...         file["waveform"] = np.ones((1, 4), dtype=np.int16)
+    ...     read_row(f"{folder}/a.h5", 0).samples
+    array([1, 1, 1, 1], dtype=int16)
+    """
+    with _opening:
+        file = _file_of(Path(path), os.getpid())
+    return file.read(row)
+
+
+@functools.lru_cache(maxsize=OPEN_FILES)
+def _file_of(path: Path, process: int) -> Hdf5File:
+    """An open file of this process: what a parent opened stays its own."""
+    del process
+    return Hdf5File(path)
+
+
+_opening = threading.Lock()
+
+
+def _new_lock() -> None:
+    """In a forked process: a thread of the parent may have held the old one."""
+    global _opening
+    _opening = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
+
+
+def read_manifest(path: str | Path, labels: LabelSet, *, split: str | None = None) -> ClipTable:
+    """The rows of an HDF5 file, blank ones among them; no waveform is read.
+
+    A clip's id is its name without the extension, and of a row without a name `FILE-rowN`. A name that comes again is
+    that of another row: `-rowN` is put behind it.
+
+    Args:
+        path: the file.
+        labels: what the columns of `target` mean, in this order.
+        split: of all rows; None takes the file's attribute `split`, or what its name says (`split_of`).
+
+    Raises:
+        ManifestError: the file cannot be read, or has another number of classes.
+
+    Warns:
+        UserWarning: the file does not say its sample rate, and 32 000 Hz is taken.
+    """
+    path = Path(path)
+    try:
+        file = Hdf5File(path)
+    except AudioFileError as error:
+        raise ManifestError(str(error)) from error
+    with file.file:
+        if file.targets.shape[1] != len(labels):
+            raise ManifestError(
+                f"'{path}' has a dataset '{TARGETS}' of {file.targets.shape[1]} classes, the label set has "
+                f"{len(labels)}; name the label file it was packed with"
+            )
+        if not file.says_rate:
+            warnings.warn(
+                f"'{path}' has no attribute '{RATE_ATTRIBUTES[0]}': its sounds are taken to be at {DEFAULT_RATE_HZ} Hz",
+                stacklevel=2,
+            )
+        split = split or _text(file.file.attrs.get(SPLIT_ATTRIBUTE, "")) or split_of(path.name)
+        label_ends, label_indices = _labels(file)
+        num_rows = len(file)
+        return ClipTable(
+            folder=path.parent,
+            ids=StringColumn.from_strings(_ids(file)),
+            paths=StringColumn.from_strings([path.name] * num_rows),
+            start_s=np.full(num_rows, np.nan),
+            end_s=np.full(num_rows, np.nan),
+            label_ends=label_ends,
+            label_indices=label_indices,
+            split_codes=np.zeros(num_rows, dtype=np.int32),
+            split_names=(split,),
+            sha256=StringColumn(np.zeros(0, dtype=np.uint8), np.zeros(num_rows, dtype=np.int64)),
+            rows=np.arange(num_rows, dtype=np.int64),
+        )
+
+
+def split_of(name: str) -> str:
+    """The split that a file's name stands for.
+
+    >>> [split_of(name) for name in ("balanced_train.h5", "unbalanced_train_part07.h5", "eval_segments.hdf5", "3.h5")]
+    ['balanced_train', 'unbalanced_train', 'eval', '3']
+    """
+    stem = PurePosixPath(name).stem
+    return _NUMBERED.sub("", stem).removesuffix("_segments") or stem
+
+
+def _labels(file: Hdf5File) -> tuple[np.ndarray, np.ndarray]:
+    """Where each row's labels end (N,) int64, and the labels of all rows (L,) int32."""
+    counts, indices = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int32)]
+    for first in range(0, len(file), ROWS_AT_ONCE):
+        is_positive = file.targets[first : first + ROWS_AT_ONCE] != 0
+        counts.append(np.count_nonzero(is_positive, axis=1).astype(np.int64))
+        indices.append(np.nonzero(is_positive)[1].astype(np.int32))
+    return np.cumsum(np.concatenate(counts)), np.concatenate(indices)
+
+
+def _ids(file: Hdf5File) -> list[str]:
+    names = [PurePosixPath(_text(name)).stem for name in file.names[:]]
+    ids = pd.Series([name or f"{file.path.stem}-row{row}" for row, name in enumerate(names)], dtype=object)
+    for row in np.flatnonzero(ids.duplicated().to_numpy()).tolist():
+        ids[row] = f"{ids[row]}-row{row}"
+    return ids.to_list()
+
+
+def _text(value: bytes | str) -> str:
+    """A name, without the zeros and spaces that fill its place."""
+    text = value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
+    return text.strip("\0 ")

@@ -1,0 +1,164 @@
+"""Where every row of a pack lies: one Arrow file, mapped into memory and shared by all processes.
+
+N rows. Every shard has such a file of its own too (`shards/….arrow`), written after it: a shard that has one is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from audio_dcls.data.stores.pack_file import ShardInfo
+from audio_dcls.errors import ManifestError
+
+SHARD_RECORDS_FOLDER = "shards"
+METADATA_KEY = b"audio_dcls"
+DIGEST_BYTES = 32
+SCHEMA = pa.schema(
+    {
+        "id": pa.string(),
+        "labels": pa.list_(pa.int32()),
+        "start_s": pa.float64(),
+        "end_s": pa.float64(),
+        "offset": pa.int64(),
+        "length": pa.int64(),
+        "sha256": pa.binary(DIGEST_BYTES),
+        "place": pa.int64(),
+    }
+)
+"""id; indices into labels.csv; the clip's times in its sound (NaN for none); first byte of the sound in the shard, and
+number of bytes; their digest; row of the manifest."""
+
+
+class LeftOut(NamedTuple):
+    """A clip of the manifest that could not be packed."""
+
+    id: str
+    path: str
+    split: str
+    reason: str
+    """As of `AudioFileError`."""
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class ShardRecord:
+    """A written shard: what it is, its rows, and the clips it lacks."""
+
+    info: ShardInfo
+    rows: pa.Table
+    """Of `SCHEMA`, one row a clip."""
+    left_out: tuple[LeftOut, ...]
+    plan_digest: str
+    """Of the plan it was written by."""
+
+    def to_bytes(self) -> bytes:
+        """The content of the shard's record file."""
+        document = {
+            "plan": self.plan_digest,
+            "shard": self.info.model_dump(),
+            "left_out": [clip._asdict() for clip in self.left_out],
+        }
+        schema = SCHEMA.with_metadata({METADATA_KEY: json.dumps(document).encode()})
+        return _to_bytes(self.rows.cast(SCHEMA).replace_schema_metadata(schema.metadata))
+
+
+def record_name(shard_name: str) -> str:
+    """Where a shard's record lies.
+
+    >>> record_name("data/train-00003-of-00012.parquet")
+    'shards/train-00003-of-00012.arrow'
+    """
+    return f"{SHARD_RECORDS_FOLDER}/{Path(shard_name).stem}.arrow"
+
+
+def read_record(content: bytes, source: str) -> ShardRecord:
+    """Read what `ShardRecord.to_bytes` wrote.
+
+    Raises:
+        ManifestError: it is damaged.
+    """
+    try:
+        with pa.ipc.open_file(pa.BufferReader(content)) as reader:
+            rows = reader.read_all()
+        document = json.loads(rows.schema.metadata[METADATA_KEY])
+        info = ShardInfo.model_validate(document["shard"])
+        left_out = tuple(LeftOut(**clip) for clip in document["left_out"])
+        return ShardRecord(info, rows.replace_schema_metadata(None), left_out, document["plan"])
+    except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        raise ManifestError(f"'{source}' is no record of a shard ({error}); remove it, and pack again") from error
+
+
+def index_bytes(records: Sequence[ShardRecord]) -> bytes:
+    """The index of all shards, in their order."""
+    tables = [record.rows for record in records]
+    return _to_bytes(pa.concat_tables(tables) if tables else SCHEMA.empty_table())
+
+
+@dataclass(frozen=True, eq=False)
+class PackIndex:
+    """The columns of an index, mapped from its file."""
+
+    batch: pa.RecordBatch
+
+    @classmethod
+    def open(cls, path: Path) -> PackIndex:
+        """Map an index file.
+
+        Raises:
+            ManifestError: it is missing or damaged.
+        """
+        try:
+            with pa.memory_map(str(path)) as source:
+                reader = pa.ipc.open_file(source)
+                batch = reader.get_batch(0) if reader.num_record_batches else _empty_batch()
+        except FileNotFoundError as error:
+            raise ManifestError(f"'{path}' does not exist; the pack is not whole, pack or fetch it again") from error
+        except (pa.ArrowException, OSError) as error:
+            raise ManifestError(f"'{path}' is no index of a pack ({error}); pack or fetch it again") from error
+        if batch.schema.names != SCHEMA.names:
+            raise ManifestError(f"'{path}' is no index of a pack: its columns are {batch.schema.names}; pack again")
+        return cls(batch)
+
+    def __len__(self) -> int:
+        return self.batch.num_rows
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A column of numbers, (N,), not copied."""
+        return self.batch.column(name).to_numpy(zero_copy_only=True)
+
+    def column(self, name: str) -> Any:
+        """A column as Arrow keeps it."""
+        return self.batch.column(name)
+
+    def digests(self) -> np.ndarray:
+        """SHA-256 of every sound, (N, 32) uint8, not copied."""
+        column = self.batch.column("sha256")
+        content = np.frombuffer(column.buffers()[1], dtype=np.uint8)[: DIGEST_BYTES * len(self)]
+        return content.reshape(-1, DIGEST_BYTES)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _to_bytes(table: pa.Table) -> bytes:
+    """An Arrow file of one batch, so that a column is one stretch of memory."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        for batch in table.combine_chunks().to_batches():
+            writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+
+def _empty_batch() -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([], type=field.type) for field in SCHEMA], schema=SCHEMA)

@@ -1,0 +1,110 @@
+"""A pack, or a folder of Parquet files, as a table of clips; no sound is read.
+
+N clips.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from audio_dcls.data.stores.foreign_manifest import read_foreign_manifest
+from audio_dcls.data.stores.index import PackIndex
+from audio_dcls.data.stores.mirror import Mirror
+from audio_dcls.data.stores.pack_file import INDEX_FILE, LABELS_FILE, PACK_FILE, PackInfo, load_pack_info
+from audio_dcls.data.stores.store import Store
+from audio_dcls.data.table.clip_table import ClipTable
+from audio_dcls.data.table.string_column import StringColumn
+from audio_dcls.errors import LabelError, ManifestError
+from audio_dcls.labels import LabelSet
+
+
+def read_manifest(address: str | Path, labels: LabelSet) -> ClipTable:
+    """The clips of a pack, here or elsewhere; or of Parquet files that this package did not write.
+
+    Of a pack elsewhere the index is fetched, once; shards are when they are read (`mirror`).
+
+    Args:
+        address: a folder, a Parquet file, or an fsspec address.
+        labels: classes the labels are looked up in, by identifier.
+
+    Raises:
+        ManifestError: there is no finished pack and no Parquet file, or a label is unknown.
+    """
+    store = Store(address)
+    if store.size(PACK_FILE) is None:
+        return read_foreign_manifest(store, labels)
+    info = load_pack_info(store)
+    folder = store.folder if store.is_local else mirror_pack(store, info).folder
+    index = PackIndex.open(folder / INDEX_FILE)
+    if len(index) != info.num_rows:
+        raise ManifestError(
+            f"'{store.address}': {INDEX_FILE} has {len(index)} rows, {PACK_FILE} lists {info.num_rows}; run "
+            f"`audio-dcls pack verify {store.address}`"
+        )
+    ids = index.column("id")
+    label_ends, label_indices = _labels(index, LabelSet.from_csv(folder / LABELS_FILE), labels, store.address)
+    split_names = tuple(info.splits())
+    sizes = np.array([shard.num_rows for shard in info.shards], dtype=np.int64)
+    codes = np.array([split_names.index(shard.split) for shard in info.shards], dtype=np.int32)
+    first_rows = np.cumsum(sizes) - sizes
+    return ClipTable(
+        folder=folder,
+        ids=_strings(ids),
+        paths=_repeated([shard.name for shard in info.shards], sizes),
+        start_s=index.numbers("start_s"),
+        end_s=index.numbers("end_s"),
+        label_ends=label_ends,
+        label_indices=label_indices,
+        split_codes=np.repeat(codes, sizes),
+        split_names=split_names,
+        # A row's digest is of its sound, not of the file that `path` names.
+        sha256=StringColumn(np.zeros(0, dtype=np.uint8), np.zeros(len(index), dtype=np.int64)),
+        rows=np.arange(len(index), dtype=np.int64) - np.repeat(first_rows, sizes),
+    )
+
+
+def mirror_pack(store: Store, info: PackInfo) -> Mirror:
+    """The folder on this machine that stands for a pack elsewhere, with all but its shards."""
+    sizes = {shard.name: shard.num_bytes for shard in info.shards}
+    mirror = Mirror.make(store.address, info.to_bytes(), sizes)
+    for name in (INDEX_FILE, LABELS_FILE, PACK_FILE):
+        mirror.fetch(name)
+    return mirror
+
+
+def _labels(index: PackIndex, packed: LabelSet, labels: LabelSet, source: str) -> tuple[np.ndarray, np.ndarray]:
+    """Where each clip's labels end (N,) int64, and the labels in the wanted label set (L,) int32."""
+    column = index.column("labels")
+    ends = column.offsets.to_numpy(zero_copy_only=True)[1:].astype(np.int64)
+    indices = column.values.to_numpy(zero_copy_only=True)[: ends[-1] if len(ends) else 0]
+    if packed.ids == labels.ids:
+        return ends, indices
+    wanted = np.full(len(packed), -1, dtype=np.int32)
+    for label in np.unique(indices).tolist():
+        try:
+            wanted[label] = labels.index(packed.ids[label])
+        except LabelError as error:
+            raise ManifestError(
+                f"'{source}': label '{packed.ids[label]}' of the pack: {error}; its own labels are in "
+                f"'{source}/{LABELS_FILE}'"
+            ) from error
+    return ends, wanted[indices]
+
+
+def _strings(column: pa.StringArray) -> StringColumn:
+    """An Arrow column of text as ours, its bytes not copied."""
+    _, offsets, text = column.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int32)[1 : len(column) + 1].astype(np.int64)
+    content = np.frombuffer(text, dtype=np.uint8) if text is not None else np.zeros(0, dtype=np.uint8)
+    return StringColumn(content[: ends[-1] if len(ends) else 0], ends)
+
+
+def _repeated(texts: list[str], counts: np.ndarray) -> StringColumn:
+    """Each text as often as its count says."""
+    encoded = [np.frombuffer(text.encode(), dtype=np.uint8) for text in texts]
+    pieces = [np.tile(text, count) for text, count in zip(encoded, counts.tolist(), strict=True)]
+    lengths = np.repeat(np.array([len(text) for text in encoded], dtype=np.int64), counts)
+    return StringColumn(np.concatenate([np.zeros(0, dtype=np.uint8), *pieces]), np.cumsum(lengths))

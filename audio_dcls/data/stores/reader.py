@@ -1,0 +1,194 @@
+"""One row of a Parquet shard -> the sound stored there.
+
+In packs of our own a sound is read by its place in the file, whatever the size of the shard. Other Parquet files tell
+no places: there a whole row group is read, and the last ones are kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from audio_dcls.data.packing.shard_writer import LENGTH_BYTES
+from audio_dcls.data.sound.stored_sound import EncodedSound, PcmSound, StoredSound
+from audio_dcls.data.stores.codec import WAV_HEADER_BYTES, Codec, wav_header
+from audio_dcls.data.stores.foreign_file import ForeignFile
+from audio_dcls.data.stores.index import PackIndex
+from audio_dcls.data.stores.mirror import Mirror
+from audio_dcls.data.stores.pack_file import INDEX_FILE, PACK_FILE, load_pack_info
+from audio_dcls.data.stores.store import Store
+from audio_dcls.errors import AudioFileError, ManifestError
+
+TOUCH_EVERY_READS = 64
+
+
+class PackReader:
+    """Sounds of one pack, by shard and row; for one process, and all its threads.
+
+    Args:
+        folder: the pack, or the mirror of one.
+
+    Raises:
+        ManifestError: it is no finished pack.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.info = load_pack_info(Store(folder))
+        self.mirror = Mirror.of(folder)
+        index = PackIndex.open(folder / INDEX_FILE)
+        self.offsets, self.lengths = index.numbers("offset"), index.numbers("length")
+        firsts = np.cumsum([0, *(shard.num_rows for shard in self.info.shards)]).tolist()
+        self.rows_of = {
+            shard.name: range(first, last)
+            for shard, first, last in zip(self.info.shards, firsts, firsts[1:], strict=False)
+        }
+        self.num_reads = 0
+
+    def read(self, name: str, row: int) -> StoredSound:
+        """The sound of a row.
+
+        Args:
+            name: shard, as the pack names it.
+            row: counted from 0 within it.
+
+        Raises:
+            AudioFileError: reason missing, or unreadable where the shard is not the one that was packed.
+        """
+        rows = self.rows_of.get(name, range(0))
+        if not 0 <= row < len(rows):
+            raise AudioFileError(
+                f"'{self.folder}' has no row {row} in '{name}', which has {len(rows)}; load the manifest again",
+                reason="missing",
+            )
+        offset, length = int(self.offsets[rows[row]]), int(self.lengths[rows[row]])
+        label = f"'{self.folder / name}', row {row}"
+        try:
+            content = self._bytes(name, offset - LENGTH_BYTES, length + LENGTH_BYTES)
+        except (OSError, ManifestError) as error:
+            missing = FileNotFoundError in (type(error), type(error.__cause__))
+            raise AudioFileError(
+                f"{label} cannot be read: {error}; `audio-dcls pack verify {self.folder}` says what else is wrong",
+                reason="missing" if missing else "unreadable",
+            ) from error
+        is_whole = len(content) == length + LENGTH_BYTES
+        if not is_whole or int.from_bytes(content[:LENGTH_BYTES], "little") != length:
+            raise AudioFileError(
+                f"{label} is not where the index says: the shard is cut short, or of another pack; run `audio-dcls "
+                f"pack verify {self.folder}`",
+                reason="unreadable",
+            )
+        return self._sound(content, length, label)
+
+    def _sound(self, content: bytes, length: int, label: str) -> StoredSound:
+        plan = self.info.plan
+        if plan.codec is Codec.pcm16:
+            num_samples = (length - WAV_HEADER_BYTES) // 2
+            first = LENGTH_BYTES + WAV_HEADER_BYTES
+            if content[LENGTH_BYTES:first] == wav_header(num_samples, plan.sample_rate_hz):
+                # Not copied: samples lie as they are in the file.
+                samples = np.frombuffer(content, dtype="<i2", count=num_samples, offset=first)
+                return PcmSound(samples=samples, sample_rate_hz=plan.sample_rate_hz, name=label)
+        return EncodedSound(content=content[LENGTH_BYTES:], name=label)
+
+    def _bytes(self, name: str, offset: int, length: int) -> bytes:
+        """A stretch of a shard. It is opened for this read alone: a mirror's shard that another process has deleted,
+        to make room, would else still take it.
+        """
+        if self.mirror is None:
+            return _pread(self.folder / name, offset, length)
+        if self.num_reads % TOUCH_EVERY_READS == 0:
+            self.mirror.touch(name)
+        self.num_reads += 1
+        while True:
+            path = self.mirror.fetch(name)
+            with contextlib.suppress(FileNotFoundError):  # deleted since then: fetched again
+                return _pread(path, offset, length)
+
+
+def read_row(path: str | Path, row: int) -> StoredSound:
+    """The sound in a row of a Parquet file; the file is opened on first use, in every process for itself.
+
+    Args:
+        path: a shard of a pack, or any Parquet file with a column of sounds.
+        row: counted from 0.
+
+    Raises:
+        AudioFileError: reason missing, empty or unreadable.
+        ManifestError: the shard belongs to no finished pack.
+    """
+    path = Path(path)
+    folder = path.parent.parent
+    pack = _open_pack(folder)
+    if pack is not None:
+        return pack.read(f"{path.parent.name}/{path.name}", row)
+    mirror = _mirror_of(path)
+    if mirror is not None:
+        path = mirror.fetch(path.relative_to(mirror.folder).as_posix())
+    return _open_foreign(path).read(row)
+
+
+def is_packed(path: str | Path) -> bool:
+    """Whether a file is a shard of a pack of our own, whose clips were decoded when it was packed."""
+    return _open_pack(Path(path).parent.parent) is not None
+
+
+_opening = threading.RLock()
+
+
+def _open_pack(folder: Path) -> PackReader | None:
+    with _opening:
+        return _pack_of(folder)
+
+
+@functools.lru_cache(maxsize=64)
+def _pack_of(folder: Path) -> PackReader | None:
+    return PackReader(folder) if (folder / PACK_FILE).is_file() else None
+
+
+def _open_foreign(path: Path) -> ForeignFile:
+    with _opening:
+        return _foreign_of(path)
+
+
+@functools.lru_cache(maxsize=64)
+def _foreign_of(path: Path) -> ForeignFile:
+    return ForeignFile(path)
+
+
+@functools.lru_cache(maxsize=4096)
+def _mirror_of(path: Path) -> Mirror | None:
+    """The mirror that a file lies in, at any depth."""
+    return next((mirror for folder in path.parents if (mirror := Mirror.of(folder)) is not None), None)
+
+
+def _forget() -> None:
+    """In a forked process nothing of its parent's is used: locks may be held there, and files are read by both."""
+    global _opening
+    _opening = threading.RLock()
+    for cached in (_pack_of, _foreign_of, _mirror_of):
+        cached.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
+
+
+def _pread(path: Path, offset: int, length: int) -> bytes:
+    """Bytes at a place; the system may give fewer at once than asked for, and gives none at the end of the file."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        content = os.pread(handle, length, offset)
+        while len(content) < length:
+            more = os.pread(handle, length - len(content), offset + len(content))
+            if not more:
+                break
+            content += more
+        return content
+    finally:
+        os.close(handle)

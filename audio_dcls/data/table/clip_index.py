@@ -1,0 +1,229 @@
+"""A manifest as one Arrow file that is mapped into memory: opened in a moment, and shared by every process.
+
+An Arrow IPC file (https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format) and not arrays in a folder: it is
+one file to copy, its columns lie as a `ClipTable` holds them, so that nothing is parsed or copied, and pandas, polars
+and DuckDB read it too. A header in its metadata says the version, the classes and the digest of every column.
+
+N clips.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from audio_dcls.data.table.clip_table import ClipTable
+from audio_dcls.data.table.indexed_table import IndexedTable, MappedFile
+from audio_dcls.data.table.string_column import ENCODING, StringColumn
+from audio_dcls.errors import ManifestError
+from audio_dcls.labels import LabelSet
+
+SUFFIX = ".clips"
+VERSION = 1
+METADATA_KEY = b"audio_dcls.clips"
+REMEDY = "write it again by `audio-dcls manifest index`"
+
+
+def write_index(table: ClipTable, labels: LabelSet, path: str | Path) -> None:
+    """Write a table as an index; a file of that name is replaced only by a complete one.
+
+    Args:
+        table: the clips.
+        labels: what their label indices mean.
+        path: file to write; relative paths of clips are kept relative to it.
+
+    Raises:
+        ManifestError: the name does not end in `.clips`, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        raise ManifestError(f"'{path}' must end in '{SUFFIX}', by which an index is known; name it so")
+    header = {
+        "version": VERSION,
+        "num_clips": len(table),
+        "labels_sha256": _label_digest(labels),
+        "num_labels": len(labels),
+        "folder": os.path.relpath(table.folder, path.parent),
+        "sha256": _column_digests(table),
+    }
+    columns = _arrow_columns(table)
+    schema = pa.schema([(name, column.type) for name, column in columns.items()])
+    schema = schema.with_metadata({METADATA_KEY: json.dumps(header).encode()})
+    batch = pa.record_batch(list(columns.values()), schema=schema)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _replacing(path) as name, pa.OSFile(name, "wb") as stream, pa.ipc.new_file(stream, schema) as writer:
+            writer.write_batch(batch)
+    except OSError as error:
+        raise ManifestError(f"'{path}' cannot be written ({error}); make room, or choose another place") from error
+
+
+def read_index(path: str | Path, labels: LabelSet) -> IndexedTable:
+    """Map an index and verify it.
+
+    Args:
+        path: the file.
+        labels: the classes it was written with.
+
+    Raises:
+        ManifestError: the file is missing, damaged, no index, of a newer version, or was written with other classes.
+    """
+    path = Path(path)
+    batch, header, digest = _mapped(path)
+    if header["labels_sha256"] != _label_digest(labels):
+        raise ManifestError(
+            f"'{path}' was written with {header['num_labels']} other classes than the {len(labels)} given; give the "
+            f"label file it was written with, or {REMEDY}"
+        )
+    table = _table(path, batch, header)
+    found = _column_digests(table)
+    wrong = [name for name, expected in header["sha256"].items() if found.get(name) != expected]
+    if wrong or len(table) != header["num_clips"]:
+        raise ManifestError(f"'{path}' is damaged (columns {wrong}): its SHA-256 differs; fetch it again, or {REMEDY}")
+    return IndexedTable.of(table, MappedFile(map_index, path.absolute(), digest))
+
+
+def map_index(path: Path, digest: str) -> ClipTable:
+    """Map an index that another process has verified.
+
+    Args:
+        path: the file.
+        digest: of its header, as it was then.
+
+    Raises:
+        ManifestError: the file is gone, or another took its place.
+    """
+    batch, header, found = _mapped(path)
+    if found != digest:
+        raise ManifestError(f"'{path}' was replaced while it was in use; start again")
+    return _table(path, batch, header)
+
+
+def _mapped(path: Path) -> tuple[Any, dict[str, Any], str]:
+    """The rows, the header, and its digest."""
+    try:
+        with pa.memory_map(str(path)) as source:
+            reader = pa.ipc.open_file(source)
+            text = (reader.schema.metadata or {}).get(METADATA_KEY)
+            header = json.loads(text) if text else None
+            is_readable = header is not None and header["version"] <= VERSION
+            batch = reader.get_batch(0) if is_readable else None
+    except FileNotFoundError as error:
+        raise ManifestError(f"'{path}' does not exist; check the path, or {REMEDY}") from error
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
+        detail = " ".join(str(error).split())
+        raise ManifestError(f"'{path}' is not a whole index of clips ({detail}); {REMEDY}") from error
+    if header is None or text is None:
+        raise ManifestError(f"'{path}' is an Arrow file, but not an index of clips; {REMEDY}")
+    if batch is None:
+        raise ManifestError(
+            f"'{path}' has version {header['version']} of the index, and this audio-dcls reads up to {VERSION}; "
+            f"install a newer one, or {REMEDY}"
+        )
+    return batch, header, hashlib.sha256(text).hexdigest()
+
+
+def _arrow_columns(table: ClipTable) -> dict[str, pa.Array]:
+    """The columns as Arrow sees them, sharing the table's memory."""
+    offsets = pa.array(np.concatenate([np.zeros(1, dtype=np.int64), table.label_ends]))
+    codes = pa.array(table.split_codes.astype(np.int32, copy=False))
+    columns = {
+        "id": _to_arrow(table.ids),
+        "path": _to_arrow(table.paths),
+        "start_s": pa.array(table.start_s),
+        "end_s": pa.array(table.end_s),
+        "labels": pa.LargeListArray.from_arrays(offsets, pa.array(table.label_indices.astype(np.int32, copy=False))),
+        "split": pa.DictionaryArray.from_arrays(codes, pa.array(table.split_names, pa.string())),
+    }
+    if len(table.sha256.text):
+        columns["sha256"] = _to_arrow(table.sha256)
+    if table.rows is not None:
+        columns["row"] = pa.array(table.rows)
+    return columns
+
+
+def _table(path: Path, batch: Any, header: dict[str, Any]) -> ClipTable:
+    """The columns as views of the mapped file."""
+    labels, split, num_clips = batch.column("labels"), batch.column("split"), batch.num_rows
+    none = StringColumn(np.zeros(0, dtype=np.uint8), np.broadcast_to(np.int64(0), (num_clips,)))
+    return ClipTable(
+        folder=Path(os.path.normpath(path.parent / header["folder"])),
+        ids=_from_arrow(batch.column("id")),
+        paths=_from_arrow(batch.column("path")),
+        start_s=batch.column("start_s").to_numpy(),
+        end_s=batch.column("end_s").to_numpy(),
+        label_ends=labels.offsets.to_numpy()[1:],
+        label_indices=labels.values.to_numpy(),
+        split_codes=split.indices.to_numpy(),
+        split_names=tuple(split.dictionary.to_pylist()),
+        sha256=_from_arrow(batch.column("sha256")) if "sha256" in batch.schema.names else none,
+        rows=batch.column("row").to_numpy() if "row" in batch.schema.names else None,
+    )
+
+
+def _to_arrow(column: StringColumn) -> pa.Array:
+    """Text, or bytes where a file name is not UTF-8."""
+    text = column.text.tobytes()
+    try:
+        text.decode(ENCODING)
+        kind = pa.large_string()
+    except UnicodeDecodeError:
+        kind = pa.large_binary()
+    offsets = np.concatenate([np.zeros(1, dtype=np.int64), column.ends])
+    return pa.Array.from_buffers(kind, len(column), [None, pa.py_buffer(offsets), pa.py_buffer(text)])
+
+
+def _from_arrow(array: Any) -> StringColumn:
+    _, offsets, text = array.buffers()
+    ends = np.frombuffer(offsets, dtype=np.int64)[1 : len(array) + 1]
+    num_bytes = int(ends[-1]) if len(ends) else 0
+    return StringColumn(np.frombuffer(text or b"", dtype=np.uint8)[:num_bytes], ends)
+
+
+def _label_digest(labels: LabelSet) -> str:
+    return hashlib.sha256(json.dumps([labels.ids, labels.names]).encode()).hexdigest()
+
+
+def _column_digests(table: ClipTable) -> dict[str, str]:
+    """SHA-256 of each column's content, in hexadecimal."""
+    columns: dict[str, list[np.ndarray]] = {
+        "id": [table.ids.ends, table.ids.text],
+        "path": [table.paths.ends, table.paths.text],
+        "start_s": [table.start_s],
+        "end_s": [table.end_s],
+        "labels": [table.label_ends, table.label_indices],
+        "split": [table.split_codes, np.frombuffer("\n".join(table.split_names).encode(), dtype=np.uint8)],
+        "sha256": [table.sha256.text],
+        "row": [] if table.rows is None else [table.rows],
+    }
+    digests = {}
+    for name, arrays in columns.items():
+        digest = hashlib.sha256()
+        for array in arrays:
+            digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+        digests[name] = digest.hexdigest()
+    return digests
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[str]:
+    """A file name whose content becomes `path` in one step at the end."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    try:
+        yield name
+        with open(name, "rb") as stream:
+            os.fsync(stream.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,210 @@
+"""Clips, and a table that holds millions of them.
+
+A `ClipTable` behaves as a sequence of `Clip`, but keeps columns: a clip object is made when it is asked for. Columns
+are plain arrays, so forked workers share them and they pickle fast.
+"""
+
+from __future__ import annotations
+
+import os
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from audio_dcls.data.table.string_column import StringColumn, spans
+
+CLIPS_AT_ONCE = 4096
+NO_ROW = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One stretch of one sound file, with its labels."""
+
+    id: str
+    """Unique in its manifest."""
+    path: Path
+    """The sound file."""
+    start_s: float | None
+    """Where the clip starts in the file, in seconds; None is the file's beginning."""
+    end_s: float | None
+    """Where the clip ends in the file, in seconds; None is the file's end."""
+    labels: tuple[int, ...]
+    """Indices into the manifest's label set."""
+    split: str
+    """The part of the data it belongs to, such as `train`."""
+    sha256: str | None = None
+    """Hexadecimal digest of the file's content; None is not known."""
+    row: int | None = None
+    """Row of `path` where that is a store of many clips; None: the file is the clip's own."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClipTable(Sequence[Clip]):
+    """An immutable sequence of clips, kept as columns.
+
+    Shape: N clips, L labels in all.
+    """
+
+    folder: Path
+    """Paths are relative to this folder, unless absolute."""
+    ids: StringColumn
+    """(N,) unique names."""
+    paths: StringColumn
+    """(N,) sound files."""
+    start_s: np.ndarray
+    """(N,) float64, NaN for none."""
+    end_s: np.ndarray
+    """(N,) float64, NaN for none."""
+    label_ends: np.ndarray
+    """(N,) int64, where the labels of each clip end in `label_indices`."""
+    label_indices: np.ndarray
+    """(L,) int32, the labels of all clips, one clip after the other."""
+    split_codes: np.ndarray
+    """(N,) int32, index into `split_names`."""
+    split_names: tuple[str, ...]
+    """Names of the splits, in order of first appearance."""
+    sha256: StringColumn
+    """(N,) digests, empty text for none."""
+    rows: np.ndarray | None = None
+    """(N,) int64, rows of `paths` that are stores of many clips, -1 for none; None where no clip has one."""
+
+    @classmethod
+    def from_clips(cls, clips: Iterable[Clip]) -> ClipTable:
+        """Turn clip objects into columns; paths are kept as they are."""
+        clips = list(clips)
+        split_names = tuple(dict.fromkeys(clip.split for clip in clips))
+        code_of = {name: code for code, name in enumerate(split_names)}
+        return cls(
+            folder=Path(),
+            ids=StringColumn.from_strings([clip.id for clip in clips]),
+            paths=StringColumn.from_strings([str(clip.path) for clip in clips]),
+            start_s=np.array([np.nan if clip.start_s is None else clip.start_s for clip in clips], dtype=np.float64),
+            end_s=np.array([np.nan if clip.end_s is None else clip.end_s for clip in clips], dtype=np.float64),
+            label_ends=np.cumsum([len(clip.labels) for clip in clips], dtype=np.int64),
+            label_indices=np.array([label for clip in clips for label in clip.labels], dtype=np.int32),
+            split_codes=np.array([code_of[clip.split] for clip in clips], dtype=np.int32),
+            split_names=split_names,
+            sha256=StringColumn.from_strings([clip.sha256 or "" for clip in clips]),
+            rows=_rows_of(clips),
+        )
+
+    @classmethod
+    def concatenate(cls, tables: Sequence[ClipTable]) -> ClipTable:
+        """One table after the other; at least one."""
+        is_one_folder = len({table.folder for table in tables}) == 1
+        split_names = tuple(dict.fromkeys(name for table in tables for name in table.split_names))
+        codes = [np.array([split_names.index(name) for name in table.split_names], dtype=np.int32) for table in tables]
+        label_counts = np.concatenate([table.label_counts() for table in tables])
+        return cls(
+            folder=tables[0].folder if is_one_folder else Path(),
+            ids=StringColumn.concatenate([table.ids for table in tables]),
+            paths=StringColumn.concatenate([table.paths if is_one_folder else table.full_paths() for table in tables]),
+            start_s=np.concatenate([table.start_s for table in tables]),
+            end_s=np.concatenate([table.end_s for table in tables]),
+            label_ends=np.cumsum(label_counts),
+            label_indices=np.concatenate([table.label_indices for table in tables]),
+            split_codes=np.concatenate([code[table.split_codes] for code, table in zip(codes, tables, strict=True)]),
+            split_names=split_names,
+            sha256=StringColumn.concatenate([table.sha256 for table in tables]),
+            rows=_joined_rows(tables),
+        )
+
+    def take(self, indices: np.ndarray) -> ClipTable:
+        """The clips at `indices` ((n,) integers, or (N,) booleans), in that order."""
+        indices = np.flatnonzero(indices) if indices.dtype == bool else indices
+        lengths = self.label_counts()[indices]
+        starts = self.label_ends[indices] - lengths
+        return replace(
+            self,
+            ids=self.ids.take(indices),
+            paths=self.paths.take(indices),
+            start_s=self.start_s[indices],
+            end_s=self.end_s[indices],
+            label_ends=np.cumsum(lengths),
+            label_indices=self.label_indices[spans(starts, lengths)],
+            split_codes=self.split_codes[indices],
+            sha256=self.sha256.take(indices),
+            rows=None if self.rows is None else self.rows[indices],
+        )
+
+    def full_paths(self) -> StringColumn:
+        """Sound files with the folder before them."""
+        return StringColumn.from_strings([os.path.join(self.folder, path) for path in self.paths])
+
+    def label_counts(self) -> np.ndarray:
+        """Number of labels of each clip, (N,) int64."""
+        return np.diff(self.label_ends, prepend=0)
+
+    def split_sizes(self) -> dict[str, int]:
+        """Number of clips of each split that has any, in order of first appearance."""
+        counts = np.bincount(self.split_codes, minlength=len(self.split_names))
+        return {name: int(count) for name, count in zip(self.split_names, counts, strict=True) if count}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @typing.overload
+    def __getitem__(self, index: int) -> Clip: ...
+
+    @typing.overload
+    def __getitem__(self, index: slice) -> ClipTable: ...
+
+    def __getitem__(self, index: int | slice) -> Clip | ClipTable:
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        index = range(len(self))[index]
+        return self._clips(index, index + 1)[0]
+
+    def __iter__(self) -> Iterator[Clip]:
+        for first in range(0, len(self), CLIPS_AT_ONCE):
+            yield from self._clips(first, min(first + CLIPS_AT_ONCE, len(self)))
+
+    def _clips(self, first: int, last: int) -> list[Clip]:
+        """Clips `first` .. `last` - 1 as objects."""
+        rows = slice(first, last)
+        first_label = int(self.label_ends[first - 1]) if first else 0
+        ends = (self.label_ends[rows] - first_label).tolist()
+        labels = self.label_indices[first_label : first_label + ends[-1]].tolist()
+        columns = zip(
+            self.ids.text_of(first, last),
+            self.paths.text_of(first, last),
+            self.start_s[rows].tolist(),
+            self.end_s[rows].tolist(),
+            [0, *ends[:-1]],
+            ends,
+            self.split_codes[rows].tolist(),
+            self.sha256.text_of(first, last),
+            [NO_ROW] * (last - first) if self.rows is None else self.rows[rows].tolist(),
+            strict=True,
+        )
+        return [
+            Clip(
+                id=id_,
+                path=self.folder / path,
+                start_s=None if start_s != start_s else start_s,
+                end_s=None if end_s != end_s else end_s,
+                labels=tuple(labels[first_label:end_label]),
+                split=self.split_names[code],
+                sha256=sha256 or None,
+                row=None if row == NO_ROW else row,
+            )
+            for id_, path, start_s, end_s, first_label, end_label, code, sha256, row in columns
+        ]
+
+
+def _rows_of(clips: Sequence[Clip]) -> np.ndarray | None:
+    if all(clip.row is None for clip in clips):
+        return None
+    return np.array([NO_ROW if clip.row is None else clip.row for clip in clips], dtype=np.int64)
+
+
+def _joined_rows(tables: Sequence[ClipTable]) -> np.ndarray | None:
+    if all(table.rows is None for table in tables):
+        return None
+    return np.concatenate(
+        [np.full(len(table), NO_ROW, dtype=np.int64) if table.rows is None else table.rows for table in tables]
+    )

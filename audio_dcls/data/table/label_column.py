@@ -1,0 +1,88 @@
+"""The labels of many clips: text cells in, two arrays out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from audio_dcls.data.table.string_column import spans
+from audio_dcls.errors import LabelError, ManifestError
+from audio_dcls.labels import SEPARATOR, LabelSet
+
+
+class LabelColumn:
+    """Collects label cells; each distinct cell is looked up once.
+
+    Args:
+        source: the file, for messages.
+        labels: classes the labels are looked up in.
+        separator: what stands between two labels of a cell.
+    """
+
+    def __init__(self, source: Path, labels: LabelSet, *, separator: str = SEPARATOR) -> None:
+        self.source = source
+        self.labels = labels
+        self.separator = separator
+        self._index_of: dict[str, int] = {}
+        self._counts: list[np.ndarray] = []
+        self._indices: list[np.ndarray] = []
+
+    def add(self, numbers: np.ndarray, cells: np.ndarray) -> None:
+        """Look up a piece of the column.
+
+        Args:
+            numbers: (n,) row numbers in the file.
+            cells: (n,) strings.
+
+        Raises:
+            ManifestError: a cell names no label, or an unknown one.
+        """
+        codes, distinct = pd.factorize(cells)
+        parsed: list[list[int]] = []
+        for code, cell in enumerate(distinct):
+            try:
+                parsed.append(self._parse(cell))
+            except LabelError as error:
+                row = numbers[int(np.argmax(codes == code))]
+                where = f"'{self.source}', row {row}: column 'labels' (={cell!r})"
+                raise ManifestError(f"{where}: {error}") from error
+        counts = np.array([len(indices) for indices in parsed], dtype=np.int64)
+        flat = np.array([index for indices in parsed for index in indices], dtype=np.int32)
+        starts = np.cumsum(counts) - counts
+        self._counts.append(counts[codes])
+        self._indices.append(flat[spans(starts[codes], counts[codes])])
+
+    def columns(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where the labels of each clip end (N,) int64, and the labels of all clips (L,) int32."""
+        counts = np.concatenate([np.zeros(0, dtype=np.int64), *self._counts])
+        return np.cumsum(counts), np.concatenate([np.zeros(0, dtype=np.int32), *self._indices])
+
+    def _parse(self, cell: str) -> list[int]:
+        """Indices of a cell's labels, each once, in the order written."""
+        keys = [key for key in cell.split(self.separator) if key.strip()]
+        if not keys:
+            raise LabelError(f"a clip needs a label; write one or more, separated by '{self.separator}'")
+        for key in keys:
+            if key not in self._index_of:
+                self._index_of[key] = self._lookup(key)
+        return list(dict.fromkeys(self._index_of[key] for key in keys))
+
+    def _lookup(self, key: str) -> int:
+        try:
+            return self.labels.index(key)
+        except LabelError as error:
+            if self.separator != "," and "," in key and all(self._is_known(part) for part in key.split(",")):
+                raise LabelError(
+                    f"labels are separated by '{self.separator}', not by a comma; write "
+                    f"{self.separator.join(part.strip() for part in key.split(','))!r}"
+                ) from error
+            raise
+
+    def _is_known(self, key: str) -> bool:
+        try:
+            self.labels.index(key)
+        except LabelError:
+            return False
+        return True

@@ -1,0 +1,71 @@
+"""The labels of many clips as a sparse matrix, and counts taken from it.
+
+Axes: N clips, C classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.sparse
+
+from audio_dcls.data.table.clip_table import ClipTable
+from audio_dcls.errors import ArgumentError
+
+
+def label_matrix(table: ClipTable, num_classes: int) -> scipy.sparse.csr_array:
+    """A matrix that is 1 where a clip has a class; a view of the table's labels but for the ones themselves.
+
+    Two million clips of 527 classes are 2 GB as bytes; here they take about ten bytes a clip and five a label.
+
+    Args:
+        table: the clips.
+        num_classes: C, above every label index.
+
+    Shape: (N, C), int8; do not change it.
+
+    Raises:
+        ArgumentError: a label is not below `num_classes`.
+
+    >>> from pathlib import Path
+    >>> from audio_dcls.data.table.clip_table import Clip
+    >>> clips = [Clip(name, Path(name), None, None, labels, "train") for name, labels in (("a", (0, 2)), ("b", ()))]
+    >>> label_matrix(ClipTable.from_clips(clips), 3).toarray().tolist()
+    [[1, 0, 1], [0, 0, 0]]
+    """
+    indices = table.label_indices
+    if len(indices) and not 0 <= indices.min() <= indices.max() < num_classes:
+        bad = indices.min() if indices.min() < 0 else indices.max()
+        raise ArgumentError(
+            f"`num_classes` (={num_classes}) must be above every label index, and a clip has index {bad}; give the "
+            "number of classes of the manifest's labels"
+        )
+    # scipy wants one type for both, and would copy the indices to the wider one.
+    dtype = indices.dtype if len(indices) <= np.iinfo(indices.dtype).max else np.int64
+    starts = np.concatenate([np.zeros(1, dtype=dtype), table.label_ends.astype(dtype)])
+    ones = np.ones(len(indices), dtype=np.int8)
+    return scipy.sparse.csr_array((ones, indices, starts), shape=(len(table), num_classes))
+
+
+def class_counts(table: ClipTable, num_classes: int) -> np.ndarray:
+    """Number of clips of each class.
+
+    Args:
+        table: the clips.
+        num_classes: C, above every label index.
+
+    Shape: (C,) int64.
+    """
+    return np.bincount(table.label_indices, minlength=num_classes)
+
+
+def co_occurrence(table: ClipTable, num_classes: int) -> np.ndarray:
+    """Number of clips that have both of two classes; on the diagonal, of clips that have the class.
+
+    Args:
+        table: the clips.
+        num_classes: C, above every label index.
+
+    Shape: (C, C) int64, symmetric.
+    """
+    matrix = label_matrix(table, num_classes).astype(np.int64)
+    return (matrix.T @ matrix).toarray()

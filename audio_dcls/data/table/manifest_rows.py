@@ -1,0 +1,219 @@
+"""The rows of a manifest CSV, checked column by column and turned into a clip table.
+
+Rows are read in pieces, so memory holds the table and one piece; every rule is applied to a whole column at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from audio_dcls.data.table.clip_table import NO_ROW, ClipTable
+from audio_dcls.data.table.csv_file import read_csv
+from audio_dcls.data.table.label_column import LabelColumn
+from audio_dcls.data.table.string_column import StringColumn
+from audio_dcls.errors import ManifestError
+from audio_dcls.labels import SEPARATOR, LabelSet
+
+SEGMENTS_MARK = b"# Segments csv"
+REQUIRED = ("id", "path", "start_s", "end_s", "labels", "split")
+DIGEST = "sha256"
+ROW = "row"
+
+
+def read_manifest(path: Path, labels: LabelSet) -> ClipTable:
+    """Read and check a manifest CSV.
+
+    Raises:
+        ManifestError: see `Manifest.load`.
+    """
+    _check_kind(path)
+    header: list[str] = []
+    rows = ClipRows(path, labels)
+    for numbers, columns in read_csv(path):
+        if not header:
+            header = _check_header(path, [column[0].strip() for column in columns])
+            numbers, columns = numbers[1:], [column[1:] for column in columns]
+        rows.add(numbers, dict(zip(header, columns, strict=True)))
+    return rows.table(path.parent)
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse AudioSet's segments files, which begin with a comment that says what they are."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(SEGMENTS_MARK))
+    except OSError:
+        return  # reading it says why
+    if start == SEGMENTS_MARK:
+        raise ManifestError(
+            f"'{path}' is a segments file of AudioSet, not a manifest; make one of it: audio-dcls manifest audioset "
+            f"--audio DIR --segments {path} --out manifest.csv"
+        )
+
+
+def _check_header(path: Path, header: list[str]) -> list[str]:
+    """The header, if every required column is there once."""
+    if len(header) == 1 and any(separator in header[0] for separator in ";\t|"):
+        raise ManifestError(
+            f"'{path}' separates its columns by something other than a comma ({header[0]!r}); use commas"
+        )
+    for column in REQUIRED:
+        if header.count(column) == 1:
+            continue
+        if column in header:
+            raise ManifestError(f"'{path}' has the column '{column}' {header.count(column)} times; keep one")
+        near = difflib.get_close_matches(column, [name for name in header if name not in REQUIRED], n=1, cutoff=0.5)
+        hint = f"rename '{near[0]}'?" if near else "add it"
+        raise ManifestError(
+            f"'{path}' has no column '{column}' in its first row ({','.join(header)[:80]!r}); {hint} "
+            f"A manifest needs {', '.join(REQUIRED)}"
+        )
+    return header
+
+
+class ClipRows:
+    """Collects checked pieces of a manifest.
+
+    Args:
+        source: the file, for messages.
+        labels: classes the labels are looked up in.
+        label_separator: what stands between two labels of a cell.
+    """
+
+    def __init__(self, source: Path, labels: LabelSet, *, label_separator: str = SEPARATOR) -> None:
+        self.source = source
+        self.ids: list[StringColumn] = []
+        self.paths: list[StringColumn] = []
+        self.sha256: list[StringColumn] = []
+        self.rows: list[np.ndarray] = []
+        self.start_s: list[np.ndarray] = []
+        self.end_s: list[np.ndarray] = []
+        self.labels = LabelColumn(source, labels, separator=label_separator)
+        self.split_codes: list[np.ndarray] = []
+        self.split_names: dict[str, int] = {}
+        self.row_numbers: list[np.ndarray] = []
+
+    def add(self, numbers: np.ndarray, columns: dict[str, np.ndarray]) -> None:
+        """Check one piece and keep it.
+
+        Args:
+            numbers: (n,) row numbers in the file.
+            columns: each required column, and `sha256` and `row` if there are such, (n,) strings.
+
+        Raises:
+            ManifestError: a cell breaks its rule.
+        """
+        piece = Piece(self.source, numbers, columns)
+        for column in ("id", "path", "split"):
+            piece.reject(column, columns[column] == "", "must not be empty; fill it in")
+        start_s, end_s = piece.times("start_s"), piece.times("end_s")
+        piece.reject(
+            "start_s", start_s >= end_s, "must be less than end_s of that row; swap or mend them", also="end_s"
+        )
+        self.labels.add(numbers, columns["labels"])
+        self.start_s.append(start_s)
+        self.end_s.append(end_s)
+        self.ids.append(StringColumn.from_strings(columns["id"]))
+        self.paths.append(StringColumn.from_strings(columns["path"]))
+        self.sha256.append(piece.digests())
+        self.rows.append(piece.rows())
+        codes, names = pd.factorize(columns["split"])
+        known = [self.split_names.setdefault(name.strip(), len(self.split_names)) for name in names]
+        self.split_codes.append(np.array(known, dtype=np.int32)[codes])
+        self.row_numbers.append(numbers)
+
+    def table(self, folder: Path) -> ClipTable:
+        """All pieces as one table.
+
+        Raises:
+            ManifestError: two rows have the same id.
+        """
+        ids = StringColumn.concatenate(self.ids)
+        self._check_unique(ids)
+        label_ends, label_indices = self.labels.columns()
+        rows = np.concatenate([np.zeros(0, dtype=np.int64), *self.rows])
+        return ClipTable(
+            folder=folder,
+            ids=ids,
+            paths=StringColumn.concatenate(self.paths),
+            start_s=np.concatenate([np.zeros(0), *self.start_s]),
+            end_s=np.concatenate([np.zeros(0), *self.end_s]),
+            label_ends=label_ends,
+            label_indices=label_indices,
+            split_codes=np.concatenate([np.zeros(0, dtype=np.int32), *self.split_codes]),
+            split_names=tuple(self.split_names),
+            sha256=StringColumn.concatenate(self.sha256),
+            rows=rows if (rows != NO_ROW).any() else None,
+        )
+
+    def _check_unique(self, ids: StringColumn) -> None:
+        texts = ids.to_list()
+        repeated = pd.Series(texts, dtype=object).duplicated().to_numpy()
+        if repeated.any():
+            second = int(np.argmax(repeated))
+            rows = np.concatenate(self.row_numbers)
+            first = rows[texts.index(texts[second])]
+            raise ManifestError(
+                f"'{self.source}', row {rows[second]}: column 'id' (={texts[second]!r}) is that of row {first} too; "
+                f"give every clip its own{others(repeated)}"
+            )
+
+
+class Piece:
+    """Some rows of a manifest, and the rules for their cells."""
+
+    def __init__(self, source: Path, numbers: np.ndarray, columns: dict[str, np.ndarray]) -> None:
+        self.source = source
+        self.numbers = numbers
+        self.columns = columns
+
+    def times(self, column: str) -> np.ndarray:
+        """Seconds (n,) float64, NaN where a cell is empty."""
+        codes, cells = pd.factorize(self.columns[column])
+        distinct_s = np.asarray(pd.to_numeric(cells, errors="coerce"), dtype=np.float64)
+        given = np.array([bool(cell.strip()) for cell in cells], dtype=bool)
+        wrong = given & ~(np.isfinite(distinct_s) & (distinct_s >= 0))
+        self.reject(column, wrong[codes], "must be a number of seconds, 0 or more, or empty; mend it")
+        return distinct_s[codes]
+
+    def digests(self) -> StringColumn:
+        """SHA-256 digests in lower case, empty where there is none."""
+        if DIGEST not in self.columns:
+            return StringColumn.from_strings([""] * len(self.numbers))
+        digests = [cell.strip().lower() for cell in self.columns[DIGEST]]
+        wrong = np.array([bool(digest) and not re.fullmatch("[0-9a-f]{64}", digest) for digest in digests], dtype=bool)
+        self.reject(DIGEST, wrong, "must be 64 hexadecimal digits, or empty; write it again with sha256sum")
+        return StringColumn.from_strings(digests)
+
+    def rows(self) -> np.ndarray:
+        """Rows of stores (n,) int64, `NO_ROW` where a cell is empty."""
+        if ROW not in self.columns:
+            return np.full(len(self.numbers), NO_ROW, dtype=np.int64)
+        cells = [cell.strip() for cell in self.columns[ROW]]
+        wrong = np.array([bool(cell) and not re.fullmatch("[0-9]{1,18}", cell) for cell in cells], dtype=bool)
+        self.reject(ROW, wrong, "must be the number of a row of a store, 0 or more, or empty; mend it")
+        return np.array([int(cell) if cell else NO_ROW for cell in cells], dtype=np.int64)
+
+    def reject(self, column: str, wrong: np.ndarray, rule: str, also: str | None = None) -> None:
+        """Raise for the first row that is wrong, if any is."""
+        if not wrong.any():
+            return
+        first = int(np.argmax(wrong))
+        value = f"{self.columns[column][first]!r}" + (f", {also} ={self.columns[also][first]!r}" if also else "")
+        where = f"'{self.source}', row {self.numbers[first]}: column '{column}' (={value})"
+        raise ManifestError(f"{where} {rule}{others(wrong)}")
+
+
+def others(wrong: np.ndarray) -> str:
+    """How many more rows are wrong, for the end of a message; nothing for one.
+
+    >>> others(np.array([True, False, True]))
+    ' (1 more row like it)'
+    """
+    more = int(wrong.sum()) - 1
+    return f" ({more} more row{'s' if more > 1 else ''} like it)" if more else ""

@@ -1,0 +1,252 @@
+"""Depthwise convolution and its weight gradient by code generated for this processor; needs llvmlite.
+
+Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
+
+Code is made in memory on first use of a width (tens of milliseconds), kept for the process, and never written to disk.
+It runs on torch's own threads, as many as torch uses at that moment, and its results do not depend on their number.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from audio_dcls.dcls.depthwise.threads import TASK_FUNCTION, run_on_threads
+
+MAX_PRODUCTS = 4096
+"""Longest generated row, in vector multiply-adds: what a core's instruction cache holds with room to spare."""
+
+SCRATCH_BYTES = 2**19
+"""Aim for what one task packs: half of a usual second-level cache."""
+
+MIN_PRODUCTS = 2**19
+"""Fewest multiply-adds worth generating code for, once a shape, in some tens of milliseconds."""
+
+TASKS_PER_THREAD = 4
+
+
+@functools.cache
+def compiled_is_available() -> bool:
+    """Whether llvmlite is installed (`numba` brings it).
+
+    >>> compiled_is_available() in (True, False)
+    True
+    """
+    return importlib.util.find_spec("llvmlite") is not None
+
+
+def compiled_covers(x: torch.Tensor, kernel_size: tuple[int, int]) -> bool:
+    """Whether generated code can serve this input: on the CPU, float32, bfloat16 or float16, not too wide.
+
+    Shape:
+        x: (N, C, H, W).
+
+    >>> compiled_covers(torch.zeros(1, 1, 8, 8, dtype=torch.float64), (3, 3))
+    False
+    """
+    fits = x.shape[3] * kernel_size[1] <= MAX_PRODUCTS
+    known = x.dtype in (torch.float32, torch.bfloat16, torch.float16)
+    is_plain = type(x) in (torch.Tensor, torch.nn.Parameter)  # a subclass may have no memory to read
+    return x.device.type == "cpu" and known and fits and is_plain and compiled_is_available()
+
+
+def compiled_is_worth_it(x: torch.Tensor, kernel_size: tuple[int, int]) -> bool:
+    """Whether generated code can serve this input, and there is enough to compute.
+
+    Shape:
+        x: (N, C, H, W).
+
+    >>> compiled_is_worth_it(torch.zeros(1, 1, 8, 8), (3, 3))
+    False
+    """
+    return x.numel() * kernel_size[0] * kernel_size[1] >= MIN_PRODUCTS and compiled_covers(x, kernel_size)
+
+
+def convolve_compiled(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, int]
+) -> torch.Tensor:
+    r"""Stride-1 depthwise convolution by direct sums, in float32 whatever the type of the input.
+
+    .. math:: y[n, c, a, b] = \beta[c] + \sum_{i, j} w[c, i, j] \, x[n, c, a + i - p_h, b + j - p_w]
+
+    Args:
+        x: input, such that `compiled_covers(x, kernel_size)`.
+        weight: kernels; a flipped view costs nothing. bfloat16 input may meet them rounded to bfloat16.
+        bias: one number per channel, or None.
+        padding: zeros on each side of each axis, taps, less than the kernel's size.
+
+    Shape:
+        x: (N, C, H, W); weight: (C, 1, I, J); bias: (C,); result: (N, C, A, B), of the type of `x`, channels_last.
+    """
+    num_batch, num_channels, x_rows, x_width = x.shape
+    num_tap_rows, num_taps = weight.shape[2:]
+    out_rows, out_width = x_rows + 2 * padding[0] - num_tap_rows + 1, x_width + 2 * padding[1] - num_taps + 1
+    dtype, x = x.dtype, _channels_last(x.float() if x.dtype == torch.float16 else x)
+    weight = weight.float()
+    bias = torch.zeros(num_channels) if bias is None else bias.float().contiguous()
+    y = torch.empty((num_batch, num_channels, out_rows, out_width), dtype=x.dtype, memory_format=torch.channels_last)
+    if y.numel() == 0:
+        return y.to(dtype)
+    shape = (x_width, out_width, num_taps, padding[1], x.dtype == torch.bfloat16)
+    code = _compile("forward", *shape, *host_vectors(), has_pair_products())
+    num_blocks, num_threads = -(-num_channels // code.num_lanes), torch.get_num_threads()
+    num_rows = num_batch * out_rows
+    num_slices = _num_slices(num_blocks, num_rows, num_threads)
+    row_bytes = 4 * code.num_lanes * (x_width + 1)
+    part_rows = min(out_rows, max(num_tap_rows, SCRATCH_BYTES // row_bytes - num_tap_rows))
+    numbers = {
+        "x": x.data_ptr(), "weight": weight.data_ptr(), "bias": bias.data_ptr(), "y": y.data_ptr(),
+        "num_channels": num_channels, "num_slices": num_slices, "num_rows": num_rows, "part_rows": part_rows,
+        "x_rows": x_rows, "out_rows": out_rows, "num_tap_rows": num_tap_rows, "pad_rows": padding[0],
+        "x_batch_step": x.stride(0), "x_row_step": x.stride(2), "x_pixel_step": x.stride(3),
+        "y_batch_step": y.stride(0), "y_row_step": y.stride(2), "y_pixel_step": y.stride(3),
+        "weight_channel_step": weight.stride(0), "weight_row_step": weight.stride(2),
+        "weight_tap_step": weight.stride(3),
+    }  # fmt: skip
+    worker_bytes = 4 * code.num_lanes * num_tap_rows * num_taps + row_bytes * (part_rows + num_tap_rows - 1)
+    code.run(numbers, num_blocks * num_slices, num_threads, worker_bytes)
+    return y.to(dtype)
+
+
+def weight_gradient_compiled(
+    x: torch.Tensor, grad: torch.Tensor, kernel_size: tuple[int, int], padding: tuple[int, int]
+) -> torch.Tensor:
+    r"""Gradient of a stride-1 depthwise convolution with respect to its weight, by direct sums.
+
+    .. math:: \partial w[c, i, j] = \sum_{n, a, b} \partial y[n, c, a, b] \, x[n, c, a + i - p_h, b + j - p_w]
+
+    Args:
+        x: input of the convolution, such that `compiled_covers(x, kernel_size)`.
+        grad: gradient of its output, same type.
+        kernel_size: rows and columns of the kernel, taps.
+        padding: zeros on each side of each axis, taps.
+
+    Shape:
+        x: (N, C, H, W); grad: (N, C, A, B); result: (C, 1, I, J), float32.
+    """
+    if x.dtype == torch.float16:
+        x, grad = x.float(), grad.float()
+    x, grad = _channels_last(x), _channels_last(grad)
+    if x.numel() == 0:
+        return x.new_zeros((x.shape[1], 1, *kernel_size), dtype=torch.float32)
+    num_batch, num_channels, x_rows, x_width = x.shape
+    grad_rows, grad_width = grad.shape[2:]
+    shape = (x_width, grad_width, kernel_size[1], padding[1], x.dtype == torch.bfloat16)
+    code = _compile("gradient", *shape, *host_vectors(), has_pair_products())
+    num_blocks, num_threads = -(-num_channels // code.num_lanes), torch.get_num_threads()
+    num_slices = _num_slices(num_blocks, kernel_size[0], num_threads)
+    clip_bytes = 4 * code.num_lanes * (x_rows * (x_width + 1) + grad_rows * (grad_width + 1))
+    num_group = max(1, min(num_batch, SCRATCH_BYTES // clip_bytes))
+    sums = torch.zeros((num_blocks, *kernel_size, code.num_lanes))
+    numbers = {
+        "x": x.data_ptr(), "grad": grad.data_ptr(), "result": sums.data_ptr(), "num_batch": num_batch,
+        "num_channels": num_channels, "num_group": num_group, "num_slices": num_slices,
+        "x_rows": x_rows, "grad_rows": grad_rows, "num_tap_rows": kernel_size[0], "pad_rows": padding[0],
+        "x_batch_step": x.stride(0), "x_row_step": x.stride(2), "x_pixel_step": x.stride(3),
+        "grad_batch_step": grad.stride(0), "grad_row_step": grad.stride(2), "grad_pixel_step": grad.stride(3),
+    }  # fmt: skip
+    code.run(numbers, num_blocks * num_slices, num_threads, num_group * clip_bytes)
+    return sums.permute(0, 3, 1, 2).reshape(-1, 1, *kernel_size)[:num_channels].contiguous()
+
+
+def _num_slices(num_blocks: int, num_rows: int, num_threads: int) -> int:
+    """Parts of each block's rows, for enough tasks that no thread waits long for the last."""
+    num_tasks = TASKS_PER_THREAD * num_threads if num_threads > 1 else 1
+    return min(num_rows, -(-num_tasks // num_blocks))
+
+
+def _channels_last(x: torch.Tensor) -> torch.Tensor:
+    """`x` with neighbouring channels side by side; expanded axes (step 0) are fine."""
+    return x if x.stride(1) == 1 or x.shape[1] == 1 else x.contiguous(memory_format=torch.channels_last)
+
+
+@functools.cache
+def host_vectors() -> tuple[int, int]:
+    """Float32 lanes of this processor's widest vector, and how many such registers it has.
+
+    >>> all(number >= 4 for number in host_vectors())
+    True
+    """
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features()
+    if features.get("avx512f"):
+        return 16, 32
+    if features.get("avx"):
+        return 8, 16
+    return 4, 32 if "aarch64" in llvm.get_process_triple() or "arm64" in llvm.get_process_triple() else 16
+
+
+@functools.cache
+def has_pair_products() -> bool:
+    """Whether this processor multiplies pairs of bfloat16 and adds both products to a float32 in one instruction.
+
+    >>> has_pair_products() in (True, False)
+    True
+    """
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features()
+    return bool(features.get("avx512f") and features.get("avx512bf16"))
+
+
+class _Code:
+    """A generated function and the engine that owns its memory."""
+
+    def __init__(self, function: Any, engine: Any, fields: Sequence[str], num_lanes: int) -> None:
+        self.function, self.engine, self.fields, self.num_lanes = function, engine, fields, num_lanes
+        self.block_type = ctypes.c_int64 * len(fields)
+
+    def run(self, numbers: Mapping[str, int], num_tasks: int, num_threads: int, worker_bytes: int) -> None:
+        """Do all tasks on up to `num_threads` threads, each with scratch of its own."""
+        num_workers = min(num_threads, num_tasks)
+        worker_bytes = -(-worker_bytes // 64) * 64
+        scratch = torch.empty(num_workers * worker_bytes + 64, dtype=torch.uint8)
+        header = {
+            "next_task": 0, "next_worker": 0, "num_tasks": num_tasks,
+            "scratch": -(-scratch.data_ptr() // 64) * 64, "worker_bytes": worker_bytes,
+        }  # fmt: skip
+        arguments = self.block_type(*[header[field] if field in header else numbers[field] for field in self.fields])
+        run_on_threads(self.function, arguments, num_workers)
+
+
+@functools.lru_cache(maxsize=256)
+def _compile(
+    kind: str,
+    x_width: int,
+    out_width: int,
+    num_taps: int,
+    padding: int,
+    is_bfloat16: bool,
+    num_lanes: int,
+    num_registers: int,
+    has_pairs: bool,
+) -> _Code:
+    """Code of a kind, "forward" or "gradient"; the rest as in `RowShape`."""
+    import llvmlite.binding as llvm
+
+    from audio_dcls.dcls.depthwise.codegen import RowShape
+    from audio_dcls.dcls.depthwise.codegen_forward import ForwardEmitter
+    from audio_dcls.dcls.depthwise.codegen_gradient import GradientEmitter
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    name = f"depthwise_{kind}"
+    has_pairs = has_pairs and is_bfloat16
+    shape = RowShape(x_width, out_width, num_taps, padding, is_bfloat16, has_pairs, num_lanes, num_registers)
+    emitter = ForwardEmitter(shape) if kind == "forward" else GradientEmitter(shape)
+    module = llvm.parse_assembly(emitter.generate(name))
+    module.verify()
+    # Some processors' tuning splits 512-bit vectors in two, which leaves too few registers for a row of taps.
+    features = llvm.get_host_cpu_features()
+    flags = features.flatten() + (",-prefer-256-bit" if features.get("avx512f") else "")
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    machine = target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=flags, opt=2, jit=True)
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    return _Code(TASK_FUNCTION(engine.get_function_address(name)), engine, emitter.fields, num_lanes)

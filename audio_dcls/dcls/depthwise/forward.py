@@ -1,0 +1,115 @@
+"""Stride-1 depthwise convolution itself: generated code, torch, FFT or Triton, chosen by device, type and shape.
+
+Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+
+from audio_dcls.dcls.depthwise.compiled import compiled_is_worth_it, convolve_compiled
+from audio_dcls.dcls.depthwise.fft import convolve_fft
+from audio_dcls.dcls.depthwise.tuning import fastest_method, triton_is_available
+from audio_dcls.dcls.depthwise.weight_gradient import num_outside_taps
+from audio_dcls.dcls.kernel import full_precision
+from audio_dcls.errors import ArgumentError
+
+ForwardMethod = Literal["torch", "compiled", "fft", "triton"]
+
+SAFE_LOW_PRECISION_TAPS = 13
+"""Widest kernel, in columns, that a CPU convolves in bfloat16 or float16 whatever the map."""
+
+SAFE_LOW_PRECISION_WIDTH = 28
+"""Widest map, in columns, that a CPU convolves in bfloat16 or float16 whatever the kernel; else through float32."""
+
+COMPILED_MIN_TAPS = 25
+"""Smallest kernel, rows times columns, given to generated code: for 3 x 3 torch's own is as fast or faster."""
+
+
+def convolve(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    padding: Sequence[int],
+    method: ForwardMethod | None = None,
+) -> torch.Tensor:
+    """Depthwise convolution without the taps that only ever meet padding; sums at least as exact as torch's.
+
+    Args:
+        x: input.
+        weight: kernels, of any floating type.
+        bias: one number per channel, or None.
+        padding: zeros on each side of each axis, taps, less than the kernel's size.
+        method: the way to compute it; None chooses: by rule on the CPU, the fastest measured on CUDA.
+
+    Shape:
+        x: (N, C, H, W); weight: (C, 1, I, J); bias: (C,); result: (N, C, A, B), of the type of `x`.
+
+    Raises:
+        ArgumentError: `method` is none of the known ones.
+
+    >>> convolve(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 3, 3), None, (1, 1))[0, 0, 0].tolist()
+    [4.0, 6.0, 6.0, 4.0]
+    """
+    cut_h, cut_w = (num_outside_taps(x.shape[2 + d], weight.shape[2 + d], padding[d]) for d in range(2))
+    weight = weight[:, :, cut_h : weight.shape[2] - cut_h, cut_w : weight.shape[3] - cut_w]
+    pads = (padding[0] - cut_h, padding[1] - cut_w)
+    with full_precision(x.device):
+        return _compute(x, weight, bias, pads, method or _choose(x, weight, bias, pads))
+
+
+def _choose(
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, int]
+) -> ForwardMethod:
+    """Generated code on the CPU where it applies; on CUDA the methods are measured."""
+    kernel_size = (weight.shape[2], weight.shape[3])
+    if kernel_size[0] * kernel_size[1] >= COMPILED_MIN_TAPS and compiled_is_worth_it(x, kernel_size):
+        return "compiled"
+    if not x.is_cuda or x.numel() == 0:
+        return "torch"
+    names: list[ForwardMethod] = ["torch", "fft"]
+    if triton_is_available() and x.dtype != torch.float64:
+        names.append("triton")
+    methods = {name: functools.partial(_compute, x, weight, bias, padding, name) for name in names}
+    key = ("convolve", torch.cuda.get_device_name(x.device), x.dtype, x.shape, x.stride(), weight.shape, padding)
+    return names[list[str](methods).index(fastest_method(key, methods))]
+
+
+def _compute(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    padding: tuple[int, int],
+    method: ForwardMethod,
+) -> torch.Tensor:
+    if method == "torch":
+        dtype = torch.float32 if hangs_in_low_precision(x, weight) else x.dtype
+        bias = None if bias is None else bias.to(dtype)
+        return F.conv2d(x.to(dtype), weight.to(dtype), bias, 1, padding, 1, x.shape[1]).to(x.dtype)
+    if method == "compiled":
+        return convolve_compiled(x, weight, bias, padding)
+    if method == "fft":
+        return convolve_fft(x, weight, bias, padding)
+    if method == "triton":
+        from audio_dcls.dcls.depthwise.triton import convolve_triton
+
+        return convolve_triton(x, weight, bias, padding).to(x.dtype)
+    raise ArgumentError(f"`method` (={method!r}) must be one of {get_args(ForwardMethod)}")
+
+
+def hangs_in_low_precision(x: torch.Tensor, weight: torch.Tensor) -> bool:
+    """Whether oneDNN might never return from this bfloat16 or float16 convolution on a CPU.
+
+    Seen with oneDNN 3.11.2 (torch 2.12.1) on an AVX-512 bfloat16 CPU: channels_last, maps of 31 columns and more,
+    kernels of 15 columns and more. Where both return, float32 takes as long as bfloat16.
+
+    >>> hangs_in_low_precision(torch.zeros(1, 1, 64, 62).bfloat16(), torch.zeros(1, 1, 23, 23))
+    True
+    """
+    wide = weight.shape[3] > SAFE_LOW_PRECISION_TAPS and x.shape[3] > SAFE_LOW_PRECISION_WIDTH
+    return wide and x.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float16)

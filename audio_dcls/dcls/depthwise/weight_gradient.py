@@ -1,0 +1,152 @@
+"""Which exact method computes a depthwise weight gradient: by device, type and shape.
+
+Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+
+from audio_dcls.dcls.depthwise.compiled import compiled_is_worth_it, weight_gradient_compiled
+from audio_dcls.dcls.depthwise.fft import weight_gradient_fft
+from audio_dcls.dcls.depthwise.gemm import weight_gradient_gemm
+from audio_dcls.dcls.depthwise.tuning import fastest_method, triton_is_available
+from audio_dcls.errors import ArgumentError
+
+Method = Literal["torch", "fft", "gemm", "compiled", "triton"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+GEMM_MAX_WIDTH = 18
+"""Widest map, in columns, whose column pairs are cheaper than transforms."""
+
+TORCH_MAX_TAPS = 49
+"""Largest kernel, rows times columns, for which torch's own gradient is the fastest of the torch-only methods."""
+
+TORCH_MAX_COLUMNS = 13
+"""Widest kernel, in columns, given to torch's own: beyond, its bfloat16 code may hang (`depthwise_forward`)."""
+
+COMPILED_MIN_TAPS = 10
+"""Smallest kernel, rows times columns, that gains from generated code: with 3 x 3 torch's own is as fast."""
+
+
+def num_outside_taps(size: int, taps: int, padding: int) -> int:
+    """Taps at each end of a kernel's axis that only ever meet padding, at stride 1.
+
+    Args:
+        size: the map's size along this axis.
+        taps: the kernel's.
+        padding: zeros on each side.
+
+    >>> num_outside_taps(7, 23, 11), num_outside_taps(64, 23, 11)
+    (5, 0)
+    """
+    out_size = size + 2 * padding - taps + 1
+    return max(0, min(padding - out_size + 1, taps - padding - size))
+
+
+def choose_method(x: torch.Tensor, kernel_size: tuple[int, int]) -> Method:
+    """Fastest method for this input and (already cropped) kernel.
+
+    On the CPU generated code wins wherever it applies (`depthwise_compiled`; it needs llvmlite); of the rest, torch's
+    own for small kernels, matrix products for narrow maps, transforms for wide ones.
+
+    Shape:
+        x: (N, C, H, W).
+
+    >>> choose_method(torch.zeros(1, 1, 64, 62, dtype=torch.float64), (23, 23))
+    'fft'
+    """
+    num_taps = kernel_size[0] * kernel_size[1]
+    if num_taps >= COMPILED_MIN_TAPS and compiled_is_worth_it(x, kernel_size):
+        return "compiled"
+    if num_taps <= TORCH_MAX_TAPS and kernel_size[1] <= TORCH_MAX_COLUMNS:
+        return "torch"
+    return "gemm" if x.shape[3] <= GEMM_MAX_WIDTH else "fft"
+
+
+def weight_gradient(
+    x: torch.Tensor,
+    grad: torch.Tensor,
+    kernel_size: tuple[int, int],
+    padding: tuple[int, int],
+    method: Method | None = None,
+) -> torch.Tensor:
+    r"""Gradient of a stride-1 depthwise convolution with respect to its weight.
+
+    .. math:: \partial w[c, i, j] = \sum_{n, a, b} \partial y[n, c, a, b] \, x[n, c, a + i - p_h, b + j - p_w]
+
+    Taps that only ever meet padding are left out of the computation: their gradient is zero.
+
+    Args:
+        x: input of the convolution.
+        grad: gradient of its output, same type.
+        kernel_size: rows and columns of the kernel, taps.
+        padding: zeros on each side of each axis, taps.
+        method: the way to compute it; None chooses: by rule on the CPU, by measurement on CUDA.
+
+    Shape:
+        x: (N, C, H, W); grad: (N, C, A, B); result: (C, 1, I, J), float64 for float64, else float32.
+
+    Raises:
+        ArgumentError: `method` is none of the known ones.
+
+    >>> x = torch.ones(1, 2, 4, 4)
+    >>> weight_gradient(x, x, (3, 3), (1, 1))[0, 0].tolist()[0]
+    [9.0, 12.0, 9.0]
+    """
+    cut_h = num_outside_taps(x.shape[2], kernel_size[0], padding[0])
+    cut_w = num_outside_taps(x.shape[3], kernel_size[1], padding[1])
+    kernel_size = (kernel_size[0] - 2 * cut_h, kernel_size[1] - 2 * cut_w)
+    padding = (padding[0] - cut_h, padding[1] - cut_w)
+    if method is None and x.is_cuda and x.numel():
+        method = _choose_on_cuda(x, grad, kernel_size, padding)
+    result = _compute(x, grad, kernel_size, padding, method or choose_method(x, kernel_size))
+    return F.pad(result, (cut_w, cut_w, cut_h, cut_h)) if cut_h or cut_w else result
+
+
+def _choose_on_cuda(
+    x: torch.Tensor, grad: torch.Tensor, kernel_size: tuple[int, int], padding: tuple[int, int]
+) -> Method:
+    names: list[Method] = ["torch", "fft", "gemm"]
+    if triton_is_available() and x.dtype != torch.float64:
+        names.append("triton")
+    methods = {name: functools.partial(_compute, x, grad, kernel_size, padding, name) for name in names}
+    device = torch.cuda.get_device_name(x.device)
+    strides = (x.stride(), grad.stride())
+    chosen = fastest_method(("gradient", device, x.dtype, x.shape, strides, kernel_size, padding), methods)
+    return names[list[str](methods).index(chosen)]
+
+
+def _compute(
+    x: torch.Tensor, grad: torch.Tensor, kernel_size: tuple[int, int], padding: tuple[int, int], method: Method
+) -> torch.Tensor:
+    if method == "torch":
+        return _weight_gradient_torch(x, grad, kernel_size, padding)
+    if method == "compiled":
+        return weight_gradient_compiled(x, grad, kernel_size, padding)
+    if method == "triton":
+        from audio_dcls.dcls.depthwise.triton import weight_gradient_triton
+
+        return weight_gradient_triton(x, grad, kernel_size, padding)
+    if x.dtype in (torch.bfloat16, torch.float16):
+        x, grad = x.float(), grad.float()
+    if method == "fft":
+        return weight_gradient_fft(x, grad, kernel_size, padding)
+    if method == "gemm":
+        return weight_gradient_gemm(x, grad, kernel_size, padding)
+    raise ArgumentError(f"`method` (={method!r}) must be one of {METHODS}")
+
+
+def _weight_gradient_torch(
+    x: torch.Tensor, grad: torch.Tensor, kernel_size: tuple[int, int], padding: tuple[int, int]
+) -> torch.Tensor:
+    """What `torch.nn.functional.conv2d` would have computed."""
+    weight = x.new_empty((x.shape[1], 1, *kernel_size))
+    _, result, _ = torch.ops.aten.convolution_backward(
+        grad, x, weight, None, [1, 1], list(padding), [1, 1], False, [0, 0], x.shape[1], [False, True, False]
+    )
+    return result.to(torch.float32 if x.dtype in (torch.bfloat16, torch.float16) else x.dtype).contiguous()

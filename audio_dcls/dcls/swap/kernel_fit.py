@@ -1,0 +1,129 @@
+"""Elements fitted to trained kernels, so that a trained model need not start anew when its kernels become DCLS.
+
+Axis legend: O output channels, I input channels of a group, R = O * I kernels of a layer, L layers that share
+positions, K elements, M axes, T_a taps of axis a of the trained kernels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from audio_dcls.dcls.conv import DclsConv
+from audio_dcls.dcls.swap.element_search import ElementSearch, num_candidates
+from audio_dcls.errors import ArgumentError
+
+_CHUNK_NUMBERS = 2**24
+"""Numbers in the largest array of the search, 128 MB: kernels are fitted a chunk at a time."""
+
+
+def fit_kernels(layers: Sequence[DclsConv], kernels: Sequence[Tensor], num_steps: int = 100) -> list[float]:
+    """Give elements the positions, spreads and weights that come closest to trained kernels; see `element_search`.
+
+    A smaller kernel keeps its centre: a 7x7 one lands in the middle of a 23x23 one. Layers count alike, whatever the
+    norms of their kernels. Spreads that are not learned stay as they are. There is nothing random in it, and it is done
+    on the CPU in float64 wherever the layers are.
+
+    Args:
+        layers: one layer, or all layers that share its positions; changed in place.
+        kernels: a trained kernel for each layer, along no axis larger than the layer's.
+        num_steps: gradient steps, at least 0; 100 take one core some seconds for a thousand kernels.
+
+    Shape:
+        kernels (O, I, T_0, .., T_{M-1})
+
+    Returns:
+        The relative error of each layer's kernel: norm of the difference over norm of the trained one.
+
+    Raises:
+        ArgumentError: counts or shapes do not fit, positions are not shared, or a layer has dense axes.
+
+    >>> from audio_dcls.dcls.conv import DclsConv2d
+    >>> layer, kernel = DclsConv2d(1, 1, 9, 11), torch.arange(9.0).reshape(1, 1, 3, 3)
+    >>> fit_kernels([layer], [kernel])[0] < 1e-3
+    True
+    """
+    if num_steps < 0:
+        raise ArgumentError(f"`num_steps` (={num_steps}) must be at least 0")
+    _check(layers, kernels)
+    first = layers[0]
+    taps = [max(counts) for counts in zip(*(kernel.shape[2:] for kernel in kernels), strict=True)]
+    starts = [_start(count, size) for count, size in zip(taps, first.learned_size, strict=True)]
+    trained = [_grow(kernel.detach().double().cpu(), taps).flatten(0, 1) for kernel in kernels]
+    scales = [kernel.square().sum().div(len(kernel)).sqrt().clamp_min(1e-150) for kernel in trained]
+    targets = torch.stack([kernel / scale for kernel, scale in zip(trained, scales, strict=True)], 1)
+    held = None
+    if first.spreads is not None and not isinstance(first.spreads, nn.Parameter):
+        held = first.spreads.double().cpu().flatten(1, 2)
+    searches = []
+    for rows in torch.arange(len(targets)).split(_chunk_rows(first.kernel_count, len(layers), taps)):
+        spreads = None if held is None else held[:, rows]
+        search = ElementSearch(targets[rows], starts, first.learned_size, first.form, first.kernel_count, spreads)
+        search.refine(num_steps)
+        searches.append(search)
+    _write(layers, searches, scales)
+    return [_relative_error(layer, kernel) for layer, kernel in zip(layers, kernels, strict=True)]
+
+
+def _write(layers: Sequence[DclsConv], searches: Sequence[ElementSearch], scales: Sequence[Tensor]) -> None:
+    """Put what was found into the layers."""
+    first = layers[0]
+    weights = torch.cat([search.weights() for search in searches])
+    with torch.no_grad():
+        first.positions.copy_(torch.cat([search.positions for search in searches], 1).reshape(first.positions.shape))
+        spreads = [search.spreads for search in searches if search.spreads is not None]
+        if first.spreads is not None and spreads:
+            first.spreads.copy_(torch.cat(spreads, 1).reshape(first.spreads.shape))
+        for index, (layer, scale) in enumerate(zip(layers, scales, strict=True)):
+            layer.weight.copy_((weights[..., index] * scale).reshape(layer.weight.shape))
+
+
+def _relative_error(layer: DclsConv, kernel: Tensor) -> float:
+    with torch.no_grad():
+        trained = _grow(kernel.detach().double(), layer.learned_size)
+        difference = layer.dense_kernel().double() - trained
+        return float(difference.norm() / trained.norm().clamp_min(1e-150))
+
+
+def _chunk_rows(num_elements: int, num_layers: int, taps: Sequence[int]) -> int:
+    """Kernels to fit at a time."""
+    widest = num_elements * max(num_candidates(taps), num_layers * math.prod(taps))
+    return max(1, _CHUNK_NUMBERS // widest)
+
+
+def _start(taps: int, size: int) -> int:
+    """Where `taps` taps begin among `size`, centre on centre."""
+    return size // 2 - taps // 2
+
+
+def _grow(kernel: Tensor, sizes: Sequence[int]) -> Tensor:
+    """A kernel with zeros around it, (O, I, S_0, .., S_{M-1})."""
+    pads: list[int] = []
+    for taps, size in zip(reversed(kernel.shape[2:]), reversed(sizes), strict=True):
+        before = _start(taps, size)
+        pads += [before, size - taps - before]
+    return F.pad(kernel, pads)
+
+
+def _check(layers: Sequence[DclsConv], kernels: Sequence[Tensor]) -> None:
+    if not layers or len(layers) != len(kernels):
+        raise ArgumentError(f"`kernels` (={len(kernels)}) must be as many as `layers` (={len(layers)}), at least one")
+    for layer, kernel in zip(layers, kernels, strict=True):
+        if layer.positions is not layers[0].positions or layer.dense_axes:
+            raise ArgumentError(
+                "`layers` must share their positions and have no dense axes; fit the others by themselves"
+            )
+        fits = [taps <= size for taps, size in zip(kernel.shape[2:], layer.dilated_kernel_size, strict=False)]
+        if kernel.ndim != 2 + layer.num_axes or kernel.shape[:2] != layer.weight.shape[:2] or not all(fits):
+            raise ArgumentError(
+                f"`kernels` (shape {tuple(kernel.shape)}) must have shape {tuple(layer.weight.shape[:2])} and at most"
+                f" {layer.dilated_kernel_size} taps"
+            )
+        if kernel.is_meta or layer.weight.is_meta:
+            raise ArgumentError("`layers` and `kernels` must hold numbers to be fitted, not lie on the meta device")
+        if not kernel.isfinite().all():
+            raise ArgumentError("`kernels` must be finite to be fitted; one holds NaN or infinity")

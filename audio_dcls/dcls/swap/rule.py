@@ -1,0 +1,107 @@
+"""Which convolutions a swap replaces."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from audio_dcls.dcls.depthwise.operator import DepthwiseConv2d
+from audio_dcls.errors import ArgumentError, ModelError
+
+PLAIN_CONVOLUTIONS: dict[type[nn.Module], int] = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3, DepthwiseConv2d: 2}
+"""Classes whose arithmetic a DCLS layer can take over, with their number of axes."""
+
+Predicate = Callable[[str, nn.Module], bool]
+
+
+@dataclass(frozen=True)
+class SwapRule:
+    """A choice of convolutions.
+
+    Args:
+        name: short name, for configs and reports.
+        reason: why a layer that matches is swapped, as a phrase.
+        matches: (path of the module, module) -> whether it is swapped.
+    """
+
+    name: str
+    reason: str
+    matches: Predicate
+
+
+def is_plain(module: nn.Module) -> bool:
+    """Whether a module is one of torch's convolutions itself, not a subclass with arithmetic of its own."""
+    return type(module) in PLAIN_CONVOLUTIONS
+
+
+def is_depthwise(module: nn.Module) -> bool:
+    """Whether a convolution keeps every channel to itself.
+
+    >>> is_depthwise(nn.Conv2d(8, 8, 3, groups=8)), is_depthwise(nn.Conv2d(8, 16, 3, groups=8))
+    (True, False)
+    """
+    groups = getattr(module, "groups", None)
+    return isinstance(groups, int) and groups > 1 and groups == module.in_channels == module.out_channels
+
+
+def _matches_paper(name: str, module: nn.Module) -> bool:
+    if type(module) not in (nn.Conv2d, DepthwiseConv2d) or not is_depthwise(module):
+        return False
+    return module.kernel_size == (7, 7) and module.stride == (1, 1)
+
+
+def _matches_depthwise(name: str, module: nn.Module) -> bool:
+    return _matches_every(name, module) and is_depthwise(module)
+
+
+def _matches_every(name: str, module: nn.Module) -> bool:
+    return (
+        isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) and is_plain(module) and math.prod(module.kernel_size) > 1
+    )
+
+
+PAPER_RULE = SwapRule("paper", "depthwise 7x7 of stride 1", _matches_paper)
+"""in = out = groups and kernel 7x7: what "Audio classification with DCLS" (arXiv 2309.13972) replaces."""
+
+DEPTHWISE_RULE = SwapRule("depthwise", "depthwise, above one tap", _matches_depthwise)
+
+EVERY_RULE = SwapRule("every", "convolution above one tap", _matches_every)
+"""As the thesis does with ResNet-50; pointwise convolutions have nothing to dilate."""
+
+RULES = {rule.name: rule for rule in (PAPER_RULE, DEPTHWISE_RULE, EVERY_RULE)}
+
+
+def find_rule(rule: str | SwapRule | Predicate) -> SwapRule:
+    """The rule of that name, the rule itself, or one made of a predicate.
+
+    Raises:
+        ModelError: no rule has that name.
+        ArgumentError: it is neither a name, a rule, nor a function of the path and the module.
+
+    >>> find_rule("paper").reason
+    'depthwise 7x7 of stride 1'
+    """
+    if isinstance(rule, SwapRule):
+        return rule
+    if not isinstance(rule, str):
+        _check_predicate(rule)
+        return SwapRule("predicate", "chosen by the predicate", rule)
+    if rule not in RULES:
+        raise ModelError(f"`rule` (={rule!r}) must be one of {', '.join(RULES)}, a SwapRule, or a predicate")
+    return RULES[rule]
+
+
+def _check_predicate(rule: object) -> None:
+    wanted = f"`rule` (={rule!r}) must be one of {', '.join(RULES)}, a SwapRule, or a function of (name, module)"
+    if not callable(rule):
+        raise ArgumentError(wanted)
+    try:
+        inspect.signature(rule).bind("", None)
+    except TypeError as error:
+        raise ArgumentError(f"{wanted}: it cannot be called with those two ({error})") from error
+    except ValueError:
+        return  # a builtin without a signature

@@ -1,0 +1,101 @@
+"""Files that are written whole or not at all, their digests, and this program's cache folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
+
+CACHE_VARIABLE = "AUDIO_DCLS_CACHE"
+"""Names another cache folder."""
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file in the same folder that becomes `path` when the body ends.
+
+    A reader, or a machine that loses power, sees the old content or the new content, never a mixture: the temporary
+    file is flushed to disk before it takes the name. Where the body or the disk fails, `path` stays as it was.
+
+    Args:
+        path: the file to write; its folder exists.
+
+    Raises:
+        OSError: the file cannot be written; the error names `path`.
+
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "numbers.txt"
+    >>> with replacing(target) as temporary:
+    ...     _ = temporary.write_text("1 2 3")
+    >>> target.read_text()
+    '1 2 3'
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with _errors_naming(path, temporary):
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, path)
+            flush_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, content: bytes | bytearray) -> None:
+    """Replace the content of a file in one step (see `replacing`).
+
+    Args:
+        path: the file to write; its folder exists.
+        content: all of the new content.
+
+    Raises:
+        OSError: the file cannot be written; the error names `path`.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def flush_folder(folder: Path) -> None:
+    """Write a folder's list of names to disk, on systems that can: files renamed into it survive a power cut."""
+    if os.name == "posix":
+        _flush(folder, os.O_RDONLY)
+
+
+def file_sha256(path: str | Path) -> str:
+    """The SHA-256 of a file, in 64 hexadecimal digits.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """The folder for what can be fetched again: the variable `AUDIO_DCLS_CACHE`, or else the system's cache folder."""
+    named = os.environ.get(CACHE_VARIABLE)
+    return Path(named) if named else Path(platformdirs.user_cache_dir("audio-dcls"))
+
+
+@contextlib.contextmanager
+def _errors_naming(path: Path, temporary: Path) -> Iterator[None]:
+    """Report an error of the temporary file under the name that the caller gave."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None and str(error.filename) not in (str(temporary), str(path.parent)):
+            raise
+        raise type(error)(error.errno, error.strerror, str(path)) from error
+
+
+def _flush(path: Path, flags: int = os.O_RDWR) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,185 @@
+"""What an exported graph carries beside its numbers, and the model card written beside it.
+
+Axis legend: B batch, T samples, C classes, D features.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from audio_dcls.errors import CheckpointError
+from audio_dcls.inference.export.waveform_graph import INPUT_NAME, OUTPUT_NAMES
+from audio_dcls.labels import LabelSet
+from audio_dcls.models.activation import Activation, stored_activation
+from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint
+from audio_dcls.models.families import find_family
+from audio_dcls.models.stem import PATCH_SIZE
+
+METADATA_KEY = "audio_dcls_graph"
+"""Where the JSON stands: a metadata property of ONNX, the runtime info of OpenVINO, the metadata of safetensors."""
+GRAPH_VERSION = 1
+
+
+@dataclass(frozen=True)
+class GraphInfo:
+    """What must be known to use an exported graph."""
+
+    labels: LabelSet
+    """The classes, in the order of the probabilities."""
+    sample_rate_hz: int
+    clip_samples: int
+    """Length of the clips it was trained on."""
+    min_samples: int
+    """Shortest sound it takes."""
+    activation: Activation
+    thresholds: np.ndarray | None
+    """(C,) probabilities, infinity for a class that never counts; None where none were fitted."""
+    details: Mapping[str, Any]
+    """Configs, scores and versions of the checkpoint, for people."""
+
+    def to_json(self) -> str:
+        """As it is stored in a graph."""
+        thresholds = self.thresholds
+        if thresholds is not None:
+            # JSON has no infinity.
+            thresholds = [float(value) if np.isfinite(value) else None for value in thresholds]
+        return json.dumps(
+            {
+                "graph_version": GRAPH_VERSION,
+                "sample_rate_hz": self.sample_rate_hz,
+                "clip_samples": self.clip_samples,
+                "min_samples": self.min_samples,
+                "activation": self.activation,
+                "thresholds": thresholds,
+                "labels": self.labels.to_json_dict(),
+                "details": dict(self.details),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str | None, path: str | Path) -> GraphInfo:
+        """Read what `to_json` wrote.
+
+        Args:
+            text: the JSON; None where the file has none.
+            path: the file, for messages.
+
+        Raises:
+            CheckpointError: it is not of an exported tagger, or of a newer program.
+        """
+        values = _parse(text, path)
+        version = values["graph_version"]
+        if version > GRAPH_VERSION:
+            raise CheckpointError(
+                f"'{path}' was exported in format {version}, this program reads up to {GRAPH_VERSION}; upgrade "
+                "audio-dcls"
+            )
+        thresholds = values["thresholds"]
+        if thresholds is not None:
+            thresholds = np.array([np.inf if value is None else value for value in thresholds], dtype=np.float64)
+        return cls(
+            LabelSet.from_json_dict(values["labels"]),
+            values["sample_rate_hz"],
+            values["clip_samples"],
+            values["min_samples"],
+            stored_activation(values, path),
+            thresholds,
+            values["details"],
+        )
+
+    def with_min_samples(self, min_samples: int) -> GraphInfo:
+        """The same for a graph that takes no shorter sounds than this."""
+        return replace(self, min_samples=max(self.min_samples, min_samples))
+
+
+def describe(loaded: LoadedCheckpoint) -> GraphInfo:
+    """What a graph of a checkpoint carries."""
+    info, frontend = loaded.info, loaded.frontend
+    num_frames = find_family(info["model"]["name"]).min_map_size * PATCH_SIZE[1]
+    kept = ("model", "frontend", "seed", "step", "epoch", "metrics", "licence", "versions")
+    return GraphInfo(
+        labels=loaded.labels,
+        sample_rate_hz=frontend.sample_rate_hz,
+        clip_samples=frontend.clip_samples,
+        min_samples=max((num_frames - 1) * frontend.hop_samples, frontend.fft_size // 2 + 1),
+        activation=loaded.activation,
+        thresholds=loaded.thresholds,
+        details={key: info[key] for key in kept if info.get(key) is not None}
+        | {"exported_by": f"audio-dcls {importlib.metadata.version('audio-dcls')}"},
+    )
+
+
+def model_card(info: GraphInfo, facts: Mapping[str, str], notes: Mapping[str, str]) -> str:
+    """A model card in Markdown.
+
+    Args:
+        info: of the graph.
+        facts: rows of its table: what was exported, and how it was checked.
+        notes: heading to paragraph, after the table.
+    """
+    details = info.details
+    model = details["model"]
+    name = model["name"] + ("-dcls" if model.get("dcls") is not None else "")
+    lines = ["---", "library_name: audio_dcls", "pipeline_tag: audio-classification", "tags: [audio-tagging, dcls]"]
+    if details.get("licence"):
+        lines.append(f"license: {json.dumps(details['licence'])}")
+    lines += ["---", "", f"# {name}, {len(info.labels)} classes", ""]
+    lines += ["| | |", "| --- | --- |"]
+    rows = {
+        **facts,
+        "sample rate": f"{info.sample_rate_hz} Hz, mono, samples from -1 to 1",
+        "trained on": f"clips of {info.clip_samples / info.sample_rate_hz:g} s, shorter ones filled up with zeros",
+        "shortest sound": f"{info.min_samples} samples ({info.min_samples / info.sample_rate_hz:.2f} s)",
+        "probabilities": f"{info.activation} of {len(info.labels)} classes",
+        **{f"its {key}": f"{value:.4f}" for key, value in _scores(details).items()},
+    }
+    lines += [f"| {key} | {value} |" for key, value in rows.items()]
+    for heading, text in notes.items():
+        lines += ["", f"## {heading}", "", text]
+    lines += ["", "## Classes", "", _class_list(info.labels), ""]
+    return "\n".join(lines)
+
+
+def graph_usage(info: GraphInfo) -> str:
+    """What goes into a graph, and what comes out."""
+    return (
+        f"Input `{INPUT_NAME}`: float32 (batch, samples), both free; the spectrogram is computed inside. "
+        f"Output `{OUTPUT_NAMES[0]}`: float32 (batch, classes). Output `{OUTPUT_NAMES[1]}`: float32 (batch, features), "
+        "what the classifier was given. The classes in their order, the thresholds and the configs stand as JSON under "
+        f"`{METADATA_KEY}` in the file's metadata. `audio-dcls tag` fills a shorter sound up with zeros to "
+        f"{info.clip_samples} samples, the clip the model was trained on, and cuts a longer one into windows of that "
+        "length, whose probabilities it averages; the graph takes what it is given as it is."
+    )
+
+
+def _scores(details: Mapping[str, Any]) -> dict[str, float]:
+    found = details.get("metrics") or {}
+    return {key: found[key] for key in ("mAP", "AUC", "accuracy") if isinstance(found.get(key), float)}
+
+
+def _class_list(labels: LabelSet) -> str:
+    return "\n".join(
+        f"{c}. {name} (`{mid}`)" for c, (mid, name) in enumerate(zip(labels.ids, labels.names, strict=True))
+    )
+
+
+def _parse(text: str | None, path: str | Path) -> dict[str, Any]:
+    if not text:
+        raise CheckpointError(
+            f"'{path}' was not written by `audio-dcls export`: it does not say which classes it has; export the "
+            "checkpoint again"
+        )
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"'{path}' has damaged metadata ({error}); export the checkpoint again") from error
+    if not isinstance(values, dict) or "graph_version" not in values:
+        raise CheckpointError(f"'{path}' is no exported tagger; export a checkpoint by `audio-dcls export`")
+    return values

@@ -1,0 +1,147 @@
+"""Figures of an audit: what of each split can be used, how many clips classes have, which go together.
+
+C classes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from audio_dcls.data.audit.summary import AuditSummary
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK, RULE = "#102030", "#102031"
+"""Colours no other part has: a page replaces them by its own, light or dark."""
+USABLE_COLOUR, LISTED_COLOUR = "#2f86c1", "#9aa3ad"
+FAULT_COLOURS = ("#c8553d", "#e39b3b", "#8d6bb8", "#4fa37c", "#b5547f", "#a58a4b", "#6d7fd0", "#7c8a94")
+"""Of kinds of faults, from the most frequent; beyond the eighth they begin again."""
+WIDTH_INCHES = 9.0
+MAX_CLASSES = 20
+DECADE = 10
+TINY = 8.5
+
+
+def draw_coverage(summary: AuditSummary) -> Figure:
+    """A bar a split: the share that can be used, and what is wrong with the rest."""
+    figure, axes = _framed(1.3 + 0.42 * len(summary.splits))
+    places = np.arange(len(summary.splits))[::-1]
+    left = np.zeros(len(summary.splits))
+    counts = {"usable": [split.coverage.num_usable for split in summary.splits.values()]}
+    for name in summary.faults():
+        counts[name] = [split.faults.get(name, 0) for split in summary.splits.values()]
+    listed = np.array([split.coverage.num_listed for split in summary.splits.values()])
+    for number, (name, values) in enumerate(counts.items()):
+        share = 100 * np.array(values) / np.maximum(listed, 1)
+        colour = USABLE_COLOUR if number == 0 else FAULT_COLOURS[(number - 1) % len(FAULT_COLOURS)]
+        axes.barh(places, share, left=left, color=colour, height=0.62, label=name)
+        left += share
+    axes.set_yticks(places, list(summary.splits))
+    axes.set_xlim(0, 100)
+    axes.set_xlabel("% of the clips listed", color=INK, fontsize=TINY)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=6, fontsize=TINY, frameon=False, labelcolor=INK,
+                handlelength=1.0, columnspacing=1.2, borderaxespad=0.2)  # fmt: skip
+    return figure
+
+
+def draw_class_counts(summary: AuditSummary) -> Figure:
+    """Clips of each class that has any, from the most frequent: listed, and usable.
+
+    The axis is logarithmic where the largest class has ten times as many clips as the smallest, or more.
+    """
+    figure, axes = _framed(3.2)
+    listed, usable = summary.class_listed(), summary.class_usable()
+    order = np.argsort(-listed, kind="stable")[: int((listed > 0).sum())]
+    ranks = np.arange(1, len(order) + 1)
+    marks = {"marker": ".", "markersize": 4 if len(order) > 60 else 8, "linewidth": 1.2}
+    axes.plot(ranks, listed[order], color=LISTED_COLOUR, label="listed", **marks)
+    axes.plot(ranks, np.where(usable > 0, usable, np.nan)[order], color=USABLE_COLOUR, label="usable", **marks)
+    smallest = min((count for count in (*listed, *usable) if count > 0), default=1)
+    if max(listed, default=1) >= DECADE * smallest:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("classes, from the most frequent", color=INK, fontsize=TINY)
+    axes.set_ylabel("clips", color=INK, fontsize=TINY)
+    axes.legend(fontsize=TINY, frameon=False, labelcolor=INK)
+    return figure
+
+
+def draw_worst_classes(summary: AuditSummary) -> Figure:
+    """The classes of which the smallest share can be used."""
+    listed, usable = summary.class_listed(), summary.class_usable()
+    share = 100 * usable / np.maximum(listed, 1)
+    order = [c for c in np.argsort(share, kind="stable") if listed[c] > 0][:MAX_CLASSES]
+    figure, axes = _framed(1.0 + 0.22 * max(len(order), 1))
+    places = np.arange(len(order))[::-1]
+    axes.barh(places, share[order], color=USABLE_COLOUR, height=0.62)
+    axes.set_yticks(places, [_short(summary.labels.names[c]) for c in order])
+    for place, c in zip(places, order, strict=True):
+        axes.annotate(f"{usable[c]} of {listed[c]}", (share[c], place), xytext=(4, 0), textcoords="offset points",
+                      va="center", fontsize=7.5, color=INK)  # fmt: skip
+    axes.set_xlim(0, 118)
+    axes.set_xticks([0, 25, 50, 75, 100])
+    axes.set_xlabel("% of the class's clips that can be used", color=INK, fontsize=TINY)
+    return figure
+
+
+def draw_co_occurrence(summary: AuditSummary) -> Figure:
+    """Among the most frequent classes: of the clips of the class of a row, the share that has that of the column."""
+    totals = np.diag(summary.co_occurrence)
+    chosen = [c for c in np.argsort(-totals, kind="stable") if totals[c] > 0][:MAX_CLASSES]
+    figure, axes = _framed(1.9 + 0.27 * max(len(chosen), 1), grid=False)
+    if not chosen:
+        return figure
+    share = 100 * summary.co_occurrence[np.ix_(chosen, chosen)] / totals[chosen][:, None]
+    np.fill_diagonal(share, np.nan)
+    highest = max(float(np.nanmax(share)), 1.0) if len(chosen) > 1 else 1.0
+    mesh = axes.pcolormesh(np.ma.masked_invalid(share), cmap="viridis", vmin=0, vmax=highest)
+    names = [_short(summary.labels.names[c]) for c in chosen]
+    middles = np.arange(len(chosen)) + 0.5
+    axes.set_xticks(middles, names, rotation=55, ha="right", rotation_mode="anchor")
+    axes.set_yticks(middles, names)
+    axes.invert_yaxis()
+    bar = figure.colorbar(mesh, ax=axes, fraction=0.03, pad=0.015)
+    bar.set_label("% of the row's clips", color=INK, fontsize=TINY)
+    bar.ax.tick_params(colors=INK, labelsize=TINY)
+    bar.solids.set_rasterized(False)  # type: ignore[union-attr]  # sharp at any size
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    return figure
+
+
+def draw_durations(durations_s: np.ndarray) -> Figure:
+    """How long the usable clips are, on a logarithmic axis of counts.
+
+    Args:
+        durations_s: (n,) lengths in seconds.
+    """
+    figure, axes = _framed(2.5)
+    if len(durations_s):
+        axes.hist(durations_s, bins=60, color=USABLE_COLOUR, log=True)
+    axes.set_xlabel("length of the clips in s", color=INK, fontsize=TINY)
+    axes.set_ylabel("clips", color=INK, fontsize=TINY)
+    return figure
+
+
+def _framed(height_inches: float, *, grid: bool = True) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
+    figure.patch.set_alpha(0)
+    axes: Axes = figure.subplots()
+    axes.patch.set_alpha(0)
+    axes.tick_params(colors=INK, labelsize=TINY, length=0)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if grid:
+        axes.grid(color=RULE, linewidth=0.7)
+        axes.set_axisbelow(True)
+    return figure, axes
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 26 else f"{name[:25]}…"

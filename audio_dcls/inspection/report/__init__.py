@@ -1,0 +1,1 @@
+"""The report of `audio-dcls inspect`: its page and its chapters."""

@@ -1,0 +1,110 @@
+"""The chapters on what DCLS layers learned: where elements are, how they moved, what kernels they build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from audio_dcls.dcls.parameters import dcls_layers
+from audio_dcls.errors import NothingToShowError
+from audio_dcls.inspection.element_motion import brownian_test, draw_brownian, draw_speeds, speeds
+from audio_dcls.inspection.element_sets import history_sets, set_title
+from audio_dcls.inspection.kernels import (
+    dense_kernels,
+    draw_energy,
+    draw_kernels,
+    element_rows,
+    largest_channels,
+    radial_energy,
+)
+from audio_dcls.inspection.positions import (
+    QUANTILES,
+    draw_position_history,
+    draw_positions,
+    draw_spreads,
+    position_table,
+    spread_table,
+)
+from audio_dcls.inspection.report.exhibit import Exhibit
+from audio_dcls.inspection.report.subject import Subject
+
+LEAST_RECORDS = 3
+
+
+def positions(subject: Subject) -> Iterator[Exhibit]:
+    """Where the elements are, how they came there, how wide they are."""
+    sets, past = subject.sets, history_sets(subject.history)
+    starts = {name: records[0] for name, records in past.items()} if past else None
+    yield Exhibit(
+        "positions",
+        "Learned positions along frequency and time, and their joint density. Axes end where nearly all elements are; "
+        "dotted, where they come near it: the kernel's border.",
+        draw_positions(sets, subject.facts, starts),
+        position_table(sets),
+    )
+    if len(subject.history.steps) > 1:
+        rows = [
+            {"set": subject.titles.get(name, name), "epoch": float(epoch), "axis": axis_name}
+            | {f"q{round(100 * q):02d}": float(np.quantile(records[place, axis], q)) for q in QUANTILES}
+            for name, records in past.items()
+            for place, epoch in enumerate(subject.epochs)
+            for axis, axis_name in enumerate(("frequency", "time"))
+        ]
+        figure = draw_position_history(past, subject.epochs, subject.titles, subject.facts)
+        yield Exhibit("position_history", "Quantiles of the positions after every epoch.", figure, rows)
+    if all(found.spreads is not None for found in sets):
+        yield Exhibit(
+            "spreads", "Effective spreads along both axes.", draw_spreads(sets, subject.facts), spread_table(sets)
+        )
+
+
+def speed(subject: Subject) -> Iterator[Exhibit]:
+    """How fast the positions move, and whether they wander."""
+    titles = subject.titles
+    past = history_sets(subject.history)
+    if len(subject.history.steps) < LEAST_RECORDS:
+        raise NothingToShowError(
+            f"the run kept {len(subject.history.steps)} records of its positions, and speeds need {LEAST_RECORDS}; one "
+            "is kept at the start and after every epoch, so train again, for two epochs at least"
+        )
+    middles = (subject.epochs[1:] + subject.epochs[:-1]) / 2
+    rows = [
+        {"set": titles.get(name, name), "epoch": float(epoch), "taps_per_epoch": float(value)}
+        for name, records in past.items()
+        for epoch, value in zip(middles, speeds(records, subject.epochs), strict=True)
+    ]
+    figure = draw_speeds(past, subject.epochs, titles, subject.facts, subject.rates)
+    yield Exhibit("speed", "Mean speed of the positions, beside the learning rate.", figure, rows)
+    tests = {name: brownian_test(records) for name, records in past.items()}
+    table = [{"set": titles.get(name, name), **found.__dict__} for name, found in tests.items()]
+    caption = (
+        "Mean squared way by lag, beside a Brownian motion of the same steps. Ratio: squared way from start to end "
+        "over what a Brownian motion of these steps would go; z: its distance from 1 in standard errors."
+    )
+    yield Exhibit("brownian", caption, draw_brownian(past, titles, subject.facts), table)
+
+
+def kernels(subject: Subject) -> Iterator[Exhibit]:
+    """What the elements build."""
+    layers = {n: la for n, la in dcls_layers(subject.model).items() if la.is_depthwise and len(la.kernel_size) == 2}
+    if not layers:
+        raise NothingToShowError("the model has no depthwise DCLS layer, so there are no learned kernels to draw")
+    firsts: dict[str, Any] = {}
+    for index, (name, layer) in enumerate(layers.items()):
+        firsts.setdefault(set_title(name, index), layer)
+    for title, layer in firsts.items():
+        caption = (
+            f"Kernels of the first layer of {title}, the largest by norm, each in its own scale: orange above zero, "
+            "purple below. Dots: centres of the elements; ellipses: one spread around them."
+        )
+        figure = draw_kernels(layer, f"the first layer of {title}", subject.facts)
+        name = f"kernels_{title.replace(' ', '_').replace(',', '')}"
+        yield Exhibit(name, caption, figure, element_rows(layer, largest_channels(layer)))
+    rows = []
+    for title, layer in firsts.items():
+        distances, shares = radial_energy(dense_kernels(layer))
+        rows += [{"set": title, "distance": int(d), "share": float(s)} for d, s in zip(distances, shares, strict=True)]
+    caption = "Energy of the kernels by distance from the centre, and what they pass on average."
+    yield Exhibit("kernel_energy", caption, draw_energy(firsts, subject.facts), rows)

@@ -1,0 +1,145 @@
+"""What is inspected: a trained tagger, what is known of its training, and clips to look at it with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from audio_dcls.dcls.history import PositionHistory
+from audio_dcls.dcls.history_files import read_history
+from audio_dcls.frontend import FrontendConfig
+from audio_dcls.inspection.element_sets import ElementSet, element_sets
+from audio_dcls.inspection.evaluated import Against, Evaluated
+from audio_dcls.labels import LabelSet
+from audio_dcls.models import AudioTagger, ModelConfig, build_tagger
+from audio_dcls.models.activation import Activation, activate
+from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint
+from audio_dcls.settings import build
+
+
+@dataclass(eq=False)
+class Subject:
+    """A tagger to look into."""
+
+    model: AudioTagger
+    """In evaluation mode, its DCLS layers not frozen."""
+    frontend: FrontendConfig
+    facts: str
+    """What is written under every title: model, seed, score, data."""
+    labels: LabelSet
+    activation: Activation = "sigmoid"
+    history: PositionHistory = field(default_factory=PositionHistory)
+    epochs: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    """(R,) of the history's records."""
+    rates: tuple[list[float], list[float]] | None = None
+    """Epochs, and learning rates at them."""
+    waveforms: Tensor | None = None
+    """(N, T) real clips at the model's rate."""
+    clip_names: tuple[str, ...] = ()
+    """(N,) of the clips, for people."""
+    twin: nn.Module | None = None
+    """The backbone as it would be without DCLS; its weights say nothing."""
+    measured: Evaluated | None = None
+    """Clips that it was measured on."""
+    why_unmeasured: str = "the model is of no run here, so there are no clips to measure it on"
+    against: Against | None = None
+    """What it is compared with."""
+
+    @property
+    def sets(self) -> list[ElementSet]:
+        """Its elements."""
+        return element_sets(self.model)
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Of the sets, by name."""
+        return {found.name: found.title for found in self.sets}
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Of (N, C) logits."""
+        return activate(logits, self.activation)
+
+    @torch.no_grad()
+    def spectrograms(self) -> Tensor | None:
+        """(N, 1, bands, frames) normalised, of the clips."""
+        return None if self.waveforms is None else self.model.spectrogram(self.waveforms)
+
+
+def build_subject(loaded: LoadedCheckpoint, run_folder: Path | None = None) -> Subject:
+    """A subject of a checkpoint, without clips.
+
+    Args:
+        loaded: the checkpoint.
+        run_folder: of the run it is of, where there is one: its history and metrics are read.
+
+    Raises:
+        ArgumentError: a record of the history is damaged.
+    """
+    subject = Subject(
+        loaded.model.eval(),
+        loaded.frontend,
+        describe(loaded.info),
+        loaded.labels,
+        loaded.activation,
+        twin=_twin(loaded),
+    )
+    if run_folder is None:
+        return subject
+    subject.history = read_history(run_folder / "positions")
+    lines = _metrics(run_folder / "metrics.jsonl")
+    steps = [line["step"] for line in lines if line.get("epoch")]
+    if steps:
+        last = max(lines, key=lambda line: line["step"])
+        per_epoch = last["step"] / last["epoch"]
+        subject.epochs = np.array(subject.history.steps) / per_epoch
+    rates = [(line["epoch"], line["rate"]) for line in lines if "rate" in line]
+    if rates:
+        subject.rates = ([epoch for epoch, _ in rates], [rate for _, rate in rates])
+    return subject
+
+
+def describe(info: dict[str, Any]) -> str:
+    """Model, seed, data, score and n of a checkpoint, in a line.
+
+    >>> describe({"model": {"name": "convnext_tiny", "dcls": {}}, "seed": 0, "metrics": {"mAP": 0.4512}})
+    'convnext_tiny with DCLS, seed 0, mAP 0.451'
+    """
+    model, scores = info["model"], info.get("metrics") or {}
+    parts = [model["name"] + (" with DCLS" if model.get("dcls") is not None else "")]
+    if info.get("seed") is not None:
+        parts.append(f"seed {info['seed']}")
+    data = ((info.get("config") or {}).get("data")) or {}
+    sources = [data["demo_folder"]] if data.get("demo_folder") else data.get("manifests") or []
+    if sources:
+        parts.append(f"trained on {' + '.join(Path(source).name for source in sources)}")
+    if scores.get("mAP") is not None:
+        clips = f" on {scores['num_clips']} clips" if scores.get("num_clips") else ""
+        parts.append(f"mAP {scores['mAP']:.3f}{clips}")
+    return ", ".join(parts)
+
+
+def _twin(loaded: LoadedCheckpoint) -> nn.Module | None:
+    """The same backbone without DCLS, on the meta device; None for a model that has none."""
+    config = build(ModelConfig, loaded.info["model"], str(loaded.path))
+    if config.dcls is None:
+        return None
+    plain = config.model_copy(update={"dcls": None, "fast_depthwise": False})
+    with torch.device("meta"):
+        return build_tagger(plain, loaded.frontend, len(loaded.labels)).backbone
+
+
+def _metrics(path: Path) -> list[dict[str, Any]]:
+    """Whole lines of a run's metrics; the last may be torn."""
+    if not path.is_file():
+        return []
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.endswith("}"):
+            found.append(json.loads(line))
+    return [line for line in found if "step" in line and "epoch" in line]

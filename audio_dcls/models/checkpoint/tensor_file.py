@@ -1,0 +1,244 @@
+"""Tensors and JSON in one safetensors file, written atomically, with a checksum of every byte. No pickle.
+
+The file's metadata has two keys. `audio_dcls` is JSON: the format version and what the writer adds; tensors that are
+one object are stored once, and `aliases` maps their other names to the stored one. `sha256` is the digest of the whole
+file with 64 zeros in the digest's own place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mmap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from audio_dcls.errors import CheckpointError
+from audio_dcls.files import write_atomically
+from audio_dcls.models.checkpoint.versions import FORMAT_VERSION, migrate
+
+METADATA_KEY = "audio_dcls"
+DIGEST_KEY = "sha256"
+CHECKSUM_FILE = "checksums.json"
+"""Beside the files of a run's checkpoint: the sha256 of each, or a list of those that it may have."""
+MODEL_FILE = "model.safetensors"
+"""Name of a checkpoint's model in its folder."""
+LAST_WITHOUT_DIGEST = 1
+"""Formats after this one have a digest."""
+_NO_DIGEST = "0" * 64
+_DIGEST_MARK = f'"{DIGEST_KEY}":"'.encode()
+MAX_HEADER_BYTES = 100_000_000
+"""safetensors takes no longer ones."""
+_LENGTH_BYTES = 8
+"""A safetensors file begins with the length of its JSON header."""
+_PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+"""A zip archive, as torch.save writes since version 1.6, or a bare pickle."""
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+    """Write tensors and JSON to a safetensors file, atomically.
+
+    The bytes go to a temporary file in the same folder, are flushed to disk, and only then take the final name.
+
+    Args:
+        path: file to write.
+        tensors: name to tensor, on any device; tensors that are one object are stored once.
+        info: JSON-serialisable mapping.
+    """
+    write_atomically(path, encode_tensors(tensors, info))
+
+
+def encode_tensors(tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> bytearray:
+    """The bytes of a file of tensors and JSON."""
+    stored: dict[str, Tensor] = {}
+    aliases: dict[str, str] = {}
+    first_name: dict[tuple[int, torch.Size, tuple[int, ...]], str] = {}
+    for name, tensor in tensors.items():
+        key = (tensor.data_ptr(), tensor.shape, tensor.stride())
+        if tensor.numel() and key in first_name:
+            aliases[name] = first_name[key]
+        else:
+            first_name[key] = name
+            stored[name] = tensor.detach().cpu().contiguous()
+    document = json.dumps({**info, "format_version": FORMAT_VERSION, "aliases": aliases})
+    content = bytearray(safetensors.torch.save(stored, metadata={METADATA_KEY: document, DIGEST_KEY: _NO_DIGEST}))
+    place = _digest_place(content)
+    assert place is not None
+    content[place : place + len(_NO_DIGEST)] = hashlib.sha256(content).hexdigest().encode()
+    return content
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote, by this version or an older one; the tensors are mapped from the file.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, not ours, or newer than this program.
+    """
+    raw = _raw_info(path)
+    info = migrate(raw, path)
+    check_digest(path, required=raw["format_version"] > LAST_WITHOUT_DIGEST)
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    for alias, name in info.pop("aliases").items():
+        tensors[alias] = tensors[name]
+    return tensors, info
+
+
+def load_info(path: Path) -> dict[str, Any]:
+    """The JSON of a file alone; its tensors are not read, and not checked.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, not ours, or newer than this program.
+    """
+    return migrate(_raw_info(path), path)
+
+
+def _raw_info(path: Path) -> dict[str, Any]:
+    """The JSON of a file as it was written."""
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+    if METADATA_KEY not in metadata:
+        raise CheckpointError(
+            f"'{path}' is a safetensors file but not an audio_dcls checkpoint (no '{METADATA_KEY}' metadata); where it "
+            "is of the authors' own training, `audio-dcls checkpoint convert` makes one"
+        )
+    try:
+        return json.loads(metadata[METADATA_KEY])
+    except json.JSONDecodeError as error:
+        raise CheckpointError(f"checkpoint '{path}' has damaged metadata ({error}); restore a copy of it") from error
+
+
+def check_digest(path: Path, *, required: bool) -> None:
+    """Refuse a file of which a byte is not as it was written.
+
+    Args:
+        path: the file.
+        required: whether one without a digest is refused too; the first format had none.
+
+    Raises:
+        CheckpointError: it was changed, or damaged on the way.
+    """
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        place = _digest_place(content)
+        if place is None:
+            if required:
+                message = f"checkpoint '{path}' is not as it was written: it has no sha256; copy or download it again"
+                raise CheckpointError(message)
+            _check_by_the_one_beside(path)
+            return
+        end = place + len(_NO_DIGEST)
+        told = content[place:end]
+        with memoryview(content) as view:
+            digest = hashlib.sha256(view[:place])
+            digest.update(_NO_DIGEST.encode())
+            digest.update(view[end:])
+    if digest.hexdigest().encode() != told:
+        raise CheckpointError(
+            f"checkpoint '{path}' is not as it was written: its sha256 is {digest.hexdigest()[:16]}…, and it says "
+            f"{told.decode(errors='replace')[:16]}…; copy or download it again"
+        )
+
+
+def has_digest(path: Path) -> bool:
+    """Whether anything says what a file's bytes must be: itself, or the checksums beside it."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return _digest_place(content) is not None or bool(_digests_beside(path))
+
+
+def _check_by_the_one_beside(path: Path) -> None:
+    """A file of the first format has no digest of its own; a run's checkpoint has one beside it."""
+    known = _digests_beside(path)
+    if not known:
+        return
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest not in known:
+        raise CheckpointError(
+            f"checkpoint '{path}' is not as it was written: its sha256 is {digest[:16]}…, and '{CHECKSUM_FILE}' beside "
+            f"it says {known[0][:16]}…; copy it again, or use the checkpoint before it"
+        )
+
+
+def _digests_beside(path: Path) -> list[str]:
+    try:
+        known = json.loads(path.with_name(CHECKSUM_FILE).read_text(encoding="utf-8")).get(path.name, [])
+    except (OSError, ValueError, AttributeError):
+        return []
+    return [known] if isinstance(known, str) else list(known)
+
+
+def _digest_place(content: bytes | bytearray | mmap.mmap) -> int | None:
+    """Where the digest's first digit stands; None for a file without one.
+
+    In the header's JSON the other metadata is text in quotes, so its own quotes have backslashes before them.
+    """
+    header_end = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
+    found = content.find(_DIGEST_MARK, _LENGTH_BYTES, header_end)
+    return None if found < 0 else found + len(_DIGEST_MARK)
+
+
+def _opened(path: Path) -> Any:
+    """A safetensors file, open."""
+    if not path.is_file():
+        raise CheckpointError(f"checkpoint '{path}' does not exist; check the path")
+    try:
+        return safetensors.safe_open(str(path), framework="pt")
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(_describe_damage(path, error)) from error
+
+
+def _describe_damage(path: Path, error: Exception) -> str:
+    with path.open("rb") as file:
+        start = file.read(_LENGTH_BYTES)
+    if path.suffix == ".pt2":
+        return (
+            f"'{path}' is a program of `export --format torch-export`, for torch.export.load; tag with the checkpoint"
+        )
+    if start.startswith(_PICKLE_STARTS):
+        return (
+            f"'{path}' is a pickle, which can run any program when it is read; nothing in it was run. Where it holds "
+            "weights of the authors' own training, `audio-dcls checkpoint convert` reads those alone"
+        )
+    size, wanted = path.stat().st_size, _promised_bytes(path)
+    if wanted is None:
+        return f"'{path}' is no safetensors file ({size} bytes); give a checkpoint of audio_dcls"
+    if size < wanted:
+        return f"checkpoint '{path}' is truncated: it has {size} of {wanted} bytes; copy or download it again"
+    if size > wanted:
+        return f"checkpoint '{path}' has {size - wanted} bytes more than its header names; copy or download it again"
+    return f"checkpoint '{path}' cannot be read as safetensors ({error}); it may be damaged, restore a copy of it"
+
+
+def _promised_bytes(path: Path) -> int | None:
+    """Length of a file by its header, or as far as its header is there; None for what is no safetensors file."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+        start = file.read(1)
+        if path.stat().st_size == 0:
+            return _LENGTH_BYTES
+        if start not in (b"{", b"") or length > MAX_HEADER_BYTES:
+            return None
+        header = start + file.read(length - 1)
+    if len(header) < length:
+        return _LENGTH_BYTES + length
+    try:
+        entries = json.loads(header)
+        ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return path.stat().st_size
+    return _LENGTH_BYTES + length + max(ends, default=0)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file was written by `save_tensors`; any other file, or none, is not."""
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            return METADATA_KEY in (file.metadata() or {})
+    except (safetensors.SafetensorError, OSError):
+        return False

@@ -1,0 +1,303 @@
+"""Weight files in the authors' own naming: read without running their pickle, and renamed to timm's names.
+
+A file is a state dict, or a dict with one under `model` beside what training needs. Where it was swapped for DCLS,
+every swapped layer has `weight` (C, 1, K), `P` and `SIG` (2, C, 1, K), and `bias` (C) where it has one; what layers
+share stands there once for each. timm maps the names of the three backbones; P and SIG ride along.
+
+Axis legend: C channels, K elements.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import warnings
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from types import SimpleNamespace
+from typing import Any
+
+import safetensors.torch
+import timm
+import torch
+from safetensors import SafetensorError
+from timm.models import convnext, fastvit, metaformer
+from torch import Tensor, nn
+
+from audio_dcls.dcls.conv import DclsConv
+from audio_dcls.dcls.reference_layout import state_from_reference, state_to_reference
+from audio_dcls.dcls.swap.swap import plan_swap
+from audio_dcls.errors import ArgumentError, CheckpointError
+from audio_dcls.models.backbones import build_backbone
+from audio_dcls.models.config import DclsConfig
+from audio_dcls.models.stem import PATCH_SIZE
+
+_MODEL_KEY = "model"
+_FILTERS = {"ConvNeXt": convnext, "ConvFormer": metaformer, "FastViT": fastvit}
+"""timm's modules; each maps the original names of its backbone."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What tells a backbone's original names apart.
+
+    Attributes:
+        family: title of the family.
+        name: the member that was published.
+        block: an entry that every block has; its first axis is the width, its groups are stage and block.
+        stem: the stem's kernel.
+        head: the last linear layer's weight.
+    """
+
+    family: str
+    name: str
+    block: re.Pattern[str]
+    stem: str
+    head: str
+
+
+LAYOUTS = (
+    Layout(
+        "ConvNeXt",
+        "convnext_tiny",
+        re.compile(r"stages\.(\d+)\.(\d+)\.norm\.weight"),
+        "downsample_layers.0.0.weight",
+        "head.weight",
+    ),
+    Layout(
+        "ConvFormer",
+        "convformer_s18",
+        re.compile(r"stages\.(\d+)\.(\d+)\.norm1\.weight"),
+        "downsample_layers.0.conv.weight",
+        "head.fc2.weight",
+    ),
+    Layout(
+        "FastViT",
+        "fastvit_sa24",
+        re.compile(r"network\.(\d+)\.(\d+)\.convffn\.fc2\.weight"),
+        "patch_embed.weight",
+        "head.weight",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class AuthorsWeights:
+    """A file in the authors' naming.
+
+    Attributes:
+        path: the file.
+        layout: whose names they are.
+        state: its entries.
+        depths: blocks of each stage.
+        dims: width of each stage.
+        num_classes: outputs.
+        kernel_count: elements of each DCLS kernel; None where the model is not swapped.
+        is_tagger: whether its stem is that of spectrograms; others are of images.
+    """
+
+    path: Path
+    layout: Layout
+    state: Mapping[str, Tensor]
+    depths: tuple[int, ...]
+    dims: tuple[int, ...]
+    num_classes: int
+    kernel_count: int | None
+    is_tagger: bool
+
+
+def find_layout(keys: Iterable[str]) -> Layout | None:
+    """The layout that names are of; None where they are of none.
+
+    >>> find_layout(["downsample_layers.0.0.weight", "stages.0.0.norm.weight", "head.weight"]).family
+    'ConvNeXt'
+    >>> find_layout(["stem.0.weight", "stages.0.blocks.0.norm.weight"]) is None
+    True
+    """
+    names = list(keys)
+    return next((layout for layout in LAYOUTS if any(layout.block.fullmatch(name) for name in names)), None)
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a .pth or .safetensors file; of a pickle nothing is run.
+
+    Only tensors, plain values and `argparse.Namespace` (which holds the options of the authors' training) are built
+    from a pickle. A file that asks for anything else is refused whole.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, holds no tensors, or asks to run something.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"weights '{path}' do not exist; check the path")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    if isinstance(content, Mapping) and isinstance(content.get(_MODEL_KEY), Mapping):
+        content = content[_MODEL_KEY]
+    if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError(f"weights '{path}' hold no named tensors, alone or under 'model'; give a state dict")
+    return {str(key): value for key, value in content.items() if isinstance(value, Tensor)}
+
+
+def _read_safetensors(path: Path) -> Any:
+    try:
+        return safetensors.torch.load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"weights '{path}' are damaged ({error}); copy or download them again") from error
+
+
+def _read_pickle(path: Path) -> Any:
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # what is no file of torch's is refused below
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except UnpicklingError as error:
+        wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
+        if wanted is None:
+            raise CheckpointError(
+                f"weights '{path}' are no file of torch's, or a damaged one, and nothing in it was run; "
+                "copy or download them again"
+            ) from error
+        raise CheckpointError(
+            f"weights '{path}' ask to run '{wanted[1]}' as they are read, which could be any program; nothing was run. "
+            "Weights need tensors alone: get the file from where its authors published it"
+        ) from error
+    except (EOFError, OSError, RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
+        detail = " ".join(str(error).split())[:120] or type(error).__name__
+        raise CheckpointError(f"weights '{path}' are damaged ({detail}); copy or download them again") from error
+
+
+def read_authors_weights(path: str | Path) -> AuthorsWeights:
+    """Read a file in the authors' naming, and what its shapes say of the model.
+
+    Raises:
+        CheckpointError: the file cannot be read, or its names are none of the authors'.
+    """
+    return describe_state(read_state(path), path)
+
+
+def describe_state(state: Mapping[str, Tensor], path: str | Path) -> AuthorsWeights:
+    """What the shapes of a state in the authors' naming say of its model.
+
+    Args:
+        state: its entries.
+        path: the file, for messages.
+
+    Raises:
+        CheckpointError: the names are none of the authors', or some that every model has are missing.
+    """
+    path = Path(path)
+    layout = find_layout(state)
+    if layout is None:
+        raise CheckpointError(
+            f"weights '{path}' are not in the authors' naming of a ConvNeXt, ConvFormer or FastViT (they begin with "
+            f"{', '.join(list(state)[:2])}); give a file of their records, or one saved by their code"
+        )
+    if layout.head not in state:
+        raise CheckpointError(f"weights '{path}' have no '{layout.head}'; give a whole {layout.family} of the authors'")
+    widths: dict[int, list[int]] = {}
+    for name, value in state.items():
+        block = layout.block.fullmatch(name)
+        if block:
+            widths.setdefault(int(block[1]), []).append(value.shape[0])
+    stages = [widths[stage] for stage in sorted(widths)]
+    positions = next((value for name, value in state.items() if name.endswith(".P")), None)
+    return AuthorsWeights(
+        path=path,
+        layout=layout,
+        state=state,
+        depths=tuple(len(blocks) for blocks in stages),
+        dims=tuple(blocks[0] for blocks in stages),
+        num_classes=state[layout.head].shape[0],
+        kernel_count=None if positions is None else positions.shape[-1],
+        is_tagger=layout.stem in state and tuple(state[layout.stem].shape[1:]) == (1, *PATCH_SIZE),
+    )
+
+
+def build_authors_backbone(weights: AuthorsWeights, name: str, dcls: DclsConfig | None) -> nn.Module:
+    """A model of a file's form, without memory for its entries: for `to_timm_state` alone.
+
+    Args:
+        weights: the file.
+        name: timm's name of the backbone.
+        dcls: its swap; None where it has none.
+    """
+    with torch.device("meta"):
+        if weights.is_tagger:
+            sizes = {"depths": list(weights.depths), "dims": list(weights.dims)}
+            backbone = build_backbone(name, weights.num_classes, overrides=sizes)
+        else:
+            backbone = timm.create_model(name.partition(".")[0], num_classes=weights.num_classes)
+        if dcls is not None:
+            plan = plan_swap(
+                backbone,
+                dcls.rule,
+                dilated_kernel_size=dcls.kernel_size,
+                kernel_count=dcls.kernel_count,
+                interpolation=dcls.interpolation,
+                share=dcls.share,
+            )
+            plan.apply(backbone)
+    return backbone
+
+
+def to_timm_state(weights: AuthorsWeights, backbone: nn.Module) -> dict[str, Tensor]:
+    """The entries under timm's names, with our positions and spreads in place of P and SIG.
+
+    Args:
+        weights: the file.
+        backbone: a model of that form, with the same layers swapped; may be on the meta device.
+
+    Raises:
+        CheckpointError: an entry is missing, left over or of another shape, or layers that share positions in the
+            backbone do not in the file.
+    """
+    theirs = state_to_reference(backbone)
+    # timm's maps ask a model for the names and shapes of its entries, and whether its head is linear.
+    stand_in = SimpleNamespace(state_dict=lambda: theirs, head=backbone.get_submodule("head"))
+    try:
+        renamed = _FILTERS[weights.layout.family].checkpoint_filter_fn(dict(weights.state), stand_in)
+        state = state_from_reference(renamed, backbone)
+    except KeyError as error:
+        raise CheckpointError(_misfit(weights, [f"{error.args[0]} is left over"])) from error
+    except (ArgumentError, RuntimeError) as error:
+        raise CheckpointError(_misfit(weights, [str(error)])) from error
+    wanted = backbone.state_dict()
+    problems = [f"{key} is missing" for key in wanted if key not in state]
+    problems += [f"{key} is left over" for key in state if key not in wanted]
+    problems += [
+        f"{key} is {tuple(state[key].shape)}, not {tuple(value.shape)}"
+        for key, value in wanted.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    problems += _torn_apart(state, backbone)
+    if problems:
+        raise CheckpointError(_misfit(weights, problems))
+    return state
+
+
+def _torn_apart(state: Mapping[str, Tensor], backbone: nn.Module) -> list[str]:
+    """Shared positions and spreads that differ between the layers of a group."""
+    first: dict[int, str] = {}
+    problems = []
+    for name, layer in backbone.named_modules():
+        if not isinstance(layer, DclsConv):
+            continue
+        for part in ("positions", "spreads"):
+            key, shared = f"{name}.{part}", getattr(layer, part)
+            if shared is None or key not in state:
+                continue
+            other = first.setdefault(id(shared), key)
+            if not torch.equal(state[key], state[other]):
+                problems.append(f"{key} differs from {other}, which it should share")
+    return problems
+
+
+def _misfit(weights: AuthorsWeights, problems: list[str]) -> str:
+    shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
+    return (
+        f"weights '{weights.path}' do not fit a {weights.layout.family} of depths {weights.depths} and widths "
+        f"{weights.dims}: {shown}; name the model, the size of its kernels and their interpolation as they were trained"
+    )

@@ -1,0 +1,273 @@
+"""Weights that the authors published: which there are, and a copy of them on this machine."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from audio_dcls.errors import PretrainedError
+from audio_dcls.files import cache_folder
+from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE
+from audio_dcls.models.weights import zenodo
+from audio_dcls.models.weights.download import Progress, download
+
+"""Environment variable that names the cache folder."""
+
+HUB_PREFIX = "hf:"
+"""What begins the name of a checkpoint on the Hugging Face hub: hf:owner/name, or hf:owner/name@revision."""
+
+DEFAULT_NAME = "convnext_tiny-dcls"
+"""The best of them, which `audio-dcls tag` offers to who has no model."""
+
+
+@dataclass(frozen=True)
+class PublishedWeights:
+    """A file of the authors.
+
+    Attributes:
+        name: what it is called here: timm's name of the backbone, with -dcls where it is swapped.
+        backbone: timm's name.
+        file: its name in its record.
+        num_parameters: numbers in the model, four bytes each; what it shares counts once.
+        mean_average_precision: on AudioSet's evaluation clips, 0 to 1, mean over three seeds (arXiv 2309.13972); None
+            for weights of images.
+        std: its standard deviation over the seeds.
+        trained_on: the data.
+        num_classes: outputs.
+        record: number of its Zenodo record.
+        licence: of the authors' repository.
+    """
+
+    name: str
+    backbone: str
+    file: str
+    num_parameters: int
+    mean_average_precision: float | None = None
+    std: float | None = None
+    trained_on: str = "AudioSet-2M"
+    num_classes: int = 527
+    record: int = 8370979
+    licence: str = "MIT"
+
+    @property
+    def is_tagger(self) -> bool:
+        """Whether it tags sound; the others are for `model.pretrained_file`."""
+        return self.mean_average_precision is not None
+
+    @property
+    def page(self) -> str:
+        """Where people read about it."""
+        return f"{zenodo.SITE}/records/{self.record}"
+
+    @property
+    def url(self) -> str:
+        """Address of the file."""
+        return zenodo.file_url(self.record, self.file)
+
+    @property
+    def download_path(self) -> Path:
+        """Where the file lies once it is fetched, or put there by hand."""
+        return weights_folder() / str(self.record) / self.file
+
+    @property
+    def path(self) -> Path:
+        """What is used on this machine: a checkpoint of ours for a tagger, else the file itself."""
+        return weights_folder() / self.name / MODEL_FILE if self.is_tagger else self.download_path
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether it can be used without the network."""
+        return self.path.is_file() or self.download_path.is_file()
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """Everything about it as plain values; bytes are those on this machine, where it is there."""
+        here = self.path if self.path.is_file() else None
+        return asdict(self) | {
+            "kind": "tagger" if self.is_tagger else "backbone",
+            "url": self.url,
+            "cached": None if here is None else str(here),
+            "num_bytes": None if here is None else here.stat().st_size,
+        }
+
+
+PUBLISHED = (
+    PublishedWeights(
+        "convnext_tiny-dcls",
+        "convnext_tiny",
+        file="convnext_dcls_audio_tiny.pth",
+        num_parameters=28_221_263,
+        mean_average_precision=0.4552,
+        std=0.0005,
+    ),
+    PublishedWeights(
+        "fastvit_sa24-dcls",
+        "fastvit_sa24",
+        file="fastvit_dcls_audio_sa24.pth",
+        num_parameters=21_016_655,
+        mean_average_precision=0.4440,
+        std=0.0007,
+    ),
+    PublishedWeights(
+        "convformer_s18-dcls",
+        "convformer_s18",
+        file="convformer_dcls_audio_s18.pth",
+        num_parameters=25_781_207,
+        mean_average_precision=0.4368,
+        std=0.0002,
+    ),
+    PublishedWeights(
+        "convformer_s18",
+        "convformer_s18",
+        file="convformer_audio_s18.pth",
+        num_parameters=25_797_847,
+        mean_average_precision=0.4314,
+        std=0.0003,
+    ),
+    PublishedWeights(
+        "convnext_tiny-dcls-imagenet",
+        "convnext_tiny",
+        trained_on="ImageNet-1k",
+        num_classes=1000,
+        record=8029747,
+        file="convnext_dcls_gauss_tiny_1k_224_ema.pth",
+        num_parameters=28_586_536,
+    ),
+)
+
+
+def find_published(name: str | Path) -> PublishedWeights | None:
+    """The published weights of that name; None where there are none.
+
+    >>> find_published("convnext_tiny-dcls").file, find_published("resnet50")
+    ('convnext_dcls_audio_tiny.pth', None)
+    """
+    return next((weights for weights in PUBLISHED if weights.name == str(name)), None)
+
+
+def nearest_name(name: str) -> str | None:
+    """The name of published weights that one was perhaps meant to be.
+
+    >>> nearest_name("convnext_tiny_dcls"), nearest_name("runs/demo")
+    ('convnext_tiny-dcls', None)
+    """
+    near = difflib.get_close_matches(name, [weights.name for weights in PUBLISHED], n=1, cutoff=0.8)
+    return near[0] if near else None
+
+
+def is_on_hub(name: str | Path) -> bool:
+    """Whether a name is that of a checkpoint on the Hugging Face hub.
+
+    >>> is_on_hub("hf:owner/name"), is_on_hub("runs/demo")
+    (True, False)
+    """
+    return str(name).startswith(HUB_PREFIX)
+
+
+def is_published_name(name: str | Path) -> bool:
+    """Whether `resolve` takes a name; what exists as a path should be taken as one first."""
+    return find_published(name) is not None or is_on_hub(name)
+
+
+def resolve(name: str, *, progress: Progress | None = None, site: str = zenodo.SITE) -> Path:
+    """The file of published weights on this machine, fetched and converted where it is not there yet.
+
+    A name such as "hf:owner/name" is that of a checkpoint on the Hugging Face hub.
+
+    Processes that want the same weights at the same time wait for the one that fetches them.
+
+    Args:
+        name: of `PUBLISHED`, or one on the hub.
+        progress: called as bytes come.
+        site: where the records are.
+
+    Returns:
+        A checkpoint for `load_checkpoint`, or, of weights of images, the authors' file for `model.pretrained_file`.
+
+    Raises:
+        PretrainedError: there are none of that name, or they are neither here nor to be had.
+        CheckpointError: the authors' file is damaged, or not what it should be.
+    """
+    if is_on_hub(name):
+        return _fetch_from_hub(name)
+    weights = find_published(name)
+    if weights is None:
+        near = nearest_name(name)
+        hint = f"did you mean '{near}'?" if near else f"there are {', '.join(known.name for known in PUBLISHED)}"
+        raise PretrainedError(f"no weights are published under the name '{name}'; {hint}")
+    if weights.path.is_file():
+        return weights.path
+    weights.path.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(weights.path.parent / ".lock"):
+        if not weights.download_path.is_file() and not weights.path.is_file():
+            _fetch(weights, progress, site)
+        if not weights.path.is_file():
+            _convert(weights)
+    return weights.path
+
+
+def resolve_tagger(name: str, *, progress: Progress | None = None, site: str = zenodo.SITE) -> Path:
+    """As `resolve`, for weights that tag sound.
+
+    Raises:
+        PretrainedError: as `resolve`, or they are of images.
+        CheckpointError: as `resolve`.
+    """
+    weights = find_published(name)
+    if weights is not None and not weights.is_tagger:
+        raise PretrainedError(
+            f"the weights '{name}' are of images, and tag no sound; start a training from them: model.pretrained=true "
+            f"and model.pretrained_file={name}; or take '{DEFAULT_NAME}'"
+        )
+    return resolve(name, progress=progress, site=site)
+
+
+def weights_folder() -> Path:
+    """The folder of fetched weights on this machine."""
+    return cache_folder() / "weights"
+
+
+def _fetch(weights: PublishedWeights, progress: Progress | None, site: str) -> None:
+    try:
+        found = zenodo.look_up(weights.record, weights.file, site)
+        download(
+            found.url,
+            weights.download_path,
+            num_bytes=found.num_bytes,
+            checksum=found.checksum,
+            progress=progress,
+        )
+    except PretrainedError as error:
+        raise PretrainedError(
+            f"the weights '{weights.name}' are not on this machine and cannot be fetched: {error}. Without a network: "
+            f"download {weights.url} on a machine that has one, and copy the file to '{weights.download_path}'"
+        ) from error
+
+
+def _fetch_from_hub(name: str) -> Path:
+    # The hub's client takes half a second to import.
+    from audio_dcls.models.weights.hub import fetch_checkpoint
+
+    return fetch_checkpoint(name)
+
+
+def _convert(weights: PublishedWeights) -> None:
+    # Imports timm, and so a second that who only looks for a file need not wait.
+    from audio_dcls.models.conversion import convert_checkpoint
+
+    assert weights.mean_average_precision is not None
+    info = {
+        "licence": weights.licence,
+        "source": weights.page,
+        "published": {
+            "name": weights.name,
+            "trained_on": weights.trained_on,
+            "mAP_mean": weights.mean_average_precision,
+            "mAP_std": weights.std,
+            "num_seeds": 3,
+        },
+    }
+    convert_checkpoint(weights.download_path, weights.path, info=info, name=weights.backbone)

@@ -1,0 +1,77 @@
+"""An account of where each entry of a backbone that started from trained weights comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from torch import Tensor
+
+from audio_dcls.dcls.swap.swap import SwapReport
+from audio_dcls.models.weights.class_rows import CLASSIFIER
+
+
+@dataclass(frozen=True)
+class PretrainedReport:
+    """Where each entry of a backbone's state comes from.
+
+    `loaded`, `adapted`, `fitted` and `random` together name every entry once.
+
+    Attributes:
+        source: name of the weights, or the file they were read from.
+        loaded: copied as they are.
+        adapted: copied after a reshape, or row by row for the classes in common.
+        random: left at their random start, name -> why.
+        unused: entries of the source that have no place in the backbone.
+        fitted: entries of kernels that were fitted to loaded ones, name -> relative error of the kernel.
+        kept_classes: identifiers of the classes whose rows of the classifier were taken, where the weights are of a
+            classifier of other classes.
+        new_classes: identifiers of the other classes, whose rows are random; empty where the classes are the same.
+    """
+
+    source: str
+    loaded: tuple[str, ...]
+    adapted: tuple[str, ...]
+    random: dict[str, str]
+    unused: tuple[str, ...]
+    fitted: dict[str, float] = field(default_factory=dict)
+    kept_classes: tuple[str, ...] = ()
+    new_classes: tuple[str, ...] = ()
+
+    @property
+    def has_classifier(self) -> bool:
+        """Whether the whole classifier was loaded, with a row for every class."""
+        return not self.new_classes and not any(key.startswith(f"{CLASSIFIER}.") for key in self.random)
+
+    def __str__(self) -> str:
+        """One line for the log."""
+        reasons: dict[str, int] = {}
+        for reason in self.random.values():
+            reasons[reason] = reasons.get(reason, 0) + 1
+        left = ", ".join(f"{count} {reason}" for reason, count in reasons.items()) or "none"
+        text = f"{self.source}: {len(self.loaded)} entries loaded, {len(self.adapted)} reshaped"
+        if self.fitted:
+            errors = self.fitted.values()
+            text += f", {len(self.fitted)} fitted to kernels with an error of {min(errors):.3f} to {max(errors):.3f}"
+        if self.kept_classes or self.new_classes:
+            num_classes = len(self.kept_classes) + len(self.new_classes)
+            text += f", the classifier's rows of {len(self.kept_classes)} of {num_classes} classes kept"
+        return f"{text}; left random: {left}"
+
+    def after_swap(self, swap: SwapReport, state: Mapping[str, Tensor]) -> PretrainedReport:
+        """The report once loaded kernels have been swapped with `transfer="fit"`.
+
+        Args:
+            swap: what the swap did.
+            state: the backbone's after it.
+        """
+        fitted = {}
+        for kept in swap.transfers:
+            names = (f"{kept.name}.{part}" for part in ("weight", "positions", "spreads"))
+            fitted |= {key: kept.relative_error for key in names if key in state}
+        return replace(self, loaded=tuple(key for key in self.loaded if key not in fitted), fitted=fitted)
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return asdict(self)

@@ -1,0 +1,195 @@
+"""Weights a backbone can start from: timm's or the authors', from a hub or a file, or a model of this program."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+
+import timm
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from audio_dcls.errors import CheckpointError, ConfigError, LabelError, PretrainedError
+from audio_dcls.labels import LabelSet
+from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE, is_ours, load_tensors
+from audio_dcls.models.config import DclsConfig, ModelConfig
+from audio_dcls.models.families import find_family
+from audio_dcls.models.weights.authors_weights import (
+    build_authors_backbone,
+    describe_state,
+    find_layout,
+    read_state,
+    to_timm_state,
+)
+from audio_dcls.models.weights.published import is_published_name, resolve
+from audio_dcls.settings import build
+
+_IMAGENET_1K_TAG = re.compile(r"(?!.*_(ft|dist)_)[a-z0-9]+_(e\d+_r\d+_)?in1k")
+_BACKBONE = "backbone."
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A backbone's state and where it comes from.
+
+    Attributes:
+        source: name of the weights, or the file they were read from.
+        state: entries under timm's names.
+        is_tagger: whether they are of a tagger, with its stem and classifier; others are of images.
+        dcls: the swap of that model, if it was swapped.
+        labels: the classes of its classifier; None for those of images.
+    """
+
+    source: str
+    state: Mapping[str, Tensor]
+    is_tagger: bool = False
+    dcls: DclsConfig | None = None
+    labels: LabelSet | None = None
+
+
+def read_weights(name: str, weights_file: str | Path | None = None, dcls: DclsConfig | None = None) -> Weights:
+    """Get the weights `pretrained` stands for.
+
+    Args:
+        name: name of the model; without a tag, the weights trained on ImageNet-1k alone are taken where timm has them.
+        weights_file: instead of asking the hub, a .safetensors or .pth file in timm's or the authors' naming, or a
+            checkpoint of this program: its folder, or the model.safetensors in it; or the name of published weights.
+        dcls: the swap that is wanted; size and interpolation of the kernels of a file in the authors' naming, which
+            does not say them.
+
+    Raises:
+        PretrainedError: the weights cannot be had, or are of another model.
+    """
+    if weights_file is not None:
+        path = Path(weights_file)
+        path = path / MODEL_FILE if path.is_dir() else path
+        if not path.exists() and is_published_name(weights_file):
+            path = resolve(str(weights_file))
+        if is_ours(path):
+            return _read_tagger(name, path)
+        theirs = _read_authors(name, path, dcls)
+        if theirs is not None:
+            return theirs
+        weights_file = path
+    full_name = choose_weights(name)
+    return Weights(full_name if weights_file is None else str(weights_file), _read_timm(full_name, weights_file))
+
+
+def choose_weights(name: str) -> str:
+    """The full name of the weights `pretrained` stands for.
+
+    Args:
+        name: timm's name; with a tag it is kept.
+
+    >>> choose_weights("convnext_tiny"), choose_weights("convnext_tiny.in12k")
+    ('convnext_tiny.fb_in1k', 'convnext_tiny.in12k')
+    """
+    if "." in name:
+        return name
+    tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{name}.*")]
+    imagenet_1k = [tag for tag in tags if _IMAGENET_1K_TAG.fullmatch(tag)]
+    default = timm.get_pretrained_cfg(name)
+    tag = imagenet_1k[0] if imagenet_1k else (default.tag if default is not None else None)
+    return f"{name}.{tag}" if tag else name
+
+
+def _read_tagger(name: str, path: Path) -> Weights:
+    """Weights of a checkpoint of ours."""
+    try:
+        tensors, info = load_tensors(path)
+        if info.get("kind") != "tagger":
+            raise CheckpointError(f"'{path}' holds '{info.get('kind')}', not a model; give the {MODEL_FILE} beside it")
+        config = build(ModelConfig, info["model"], f"checkpoint '{path}'")
+        labels = LabelSet.from_json_dict(info["labels"])
+    except (CheckpointError, ConfigError, LabelError) as error:
+        raise PretrainedError(f"`model.pretrained_file` (={str(path)!r}): {error}") from error
+    if config.name.partition(".")[0] != name.partition(".")[0]:
+        raise PretrainedError(
+            f"`model.pretrained_file` (={str(path)!r}) holds a {config.name}, but `model.name` is {name!r}; "
+            "name weights of the same model"
+        )
+    state = {key.removeprefix(_BACKBONE): value for key, value in tensors.items() if key.startswith(_BACKBONE)}
+    return Weights(str(path), state, is_tagger=True, dcls=config.dcls, labels=labels)
+
+
+def _read_authors(name: str, path: Path, dcls: DclsConfig | None) -> Weights | None:
+    """Weights of a swapped model, or of a tagger, in the authors' naming; None where a file holds neither."""
+    if not path.is_file():
+        return None
+    try:
+        state = read_state(path)
+        if find_layout(state) is None:
+            return None
+        weights = describe_state(state, path)
+        if weights.kernel_count is None and not weights.is_tagger:
+            return None
+        family = find_family(name).title
+        if family != weights.layout.family:
+            raise CheckpointError(f"it holds a {weights.layout.family}, but `model.name` is '{name}'")
+        swap = None
+        if weights.kernel_count is not None:
+            swap = (dcls or DclsConfig()).model_copy(update={"kernel_count": weights.kernel_count})
+        backbone = build_authors_backbone(weights, name, swap)
+        labels = LabelSet.audioset()
+        known = labels if weights.is_tagger and weights.num_classes == len(labels) else None
+        timm_state = to_timm_state(weights, backbone)
+    except CheckpointError as error:
+        raise PretrainedError(f"`model.pretrained_file` (={str(path)!r}): {error}") from error
+    return Weights(str(path), timm_state, is_tagger=weights.is_tagger, dcls=swap, labels=known)
+
+
+def _read_timm(full_name: str, weights_file: str | Path | None) -> Mapping[str, Tensor]:
+    """State of timm's own, unadapted model with the weights in it."""
+    find_family(full_name)
+    overlay = None if weights_file is None else {"file": str(weights_file)}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = timm.create_model(full_name, pretrained=True, pretrained_cfg_overlay=overlay)
+    except (KeyError, OSError, RuntimeError, SafetensorError, UnpicklingError, ValueError) as error:
+        raise PretrainedError(_describe_failure(full_name, weights_file, error)) from error
+    return model.state_dict()
+
+
+def _describe_failure(full_name: str, weights_file: str | Path | None, error: Exception) -> str:
+    detail = " ".join(str(error).split())
+    if weights_file is not None and ".SIG" in detail:
+        return (
+            f"`model.pretrained_file` (={str(weights_file)!r}) holds DCLS kernels in the authors' layout under timm's "
+            "names; name a file with the authors' names, weights of the plain model, or a checkpoint of this program"
+        )
+    detail = detail[:200] or type(error).__name__
+    if weights_file is not None:
+        return (
+            f"`model.pretrained_file` (={str(weights_file)!r}) does not hold readable weights of '{full_name}': "
+            f"{detail}; give a .safetensors or .pth file of this model, or set model.pretrained=false"
+        )
+    return (
+        f"`model.pretrained` (=true): the weights of '{full_name}' cannot be fetched from the hub: {detail}; "
+        "connect to the network, or name a downloaded file in model.pretrained_file, or set model.pretrained=false"
+    )
+
+
+def check_swap(weights: Weights, wanted: DclsConfig | None) -> None:
+    """Refuse the weights of a swapped model for a backbone that is not swapped alike.
+
+    Raises:
+        PretrainedError: they differ.
+    """
+    if weights.dcls is None:
+        return
+    if wanted is None:
+        raise PretrainedError(
+            f"`model.pretrained_file` (={weights.source!r}) holds a model with DCLS, but `model.dcls` is null; "
+            "set model.dcls as it was, or name weights of a plain model"
+        )
+    for field in ("rule", "kernel_size", "kernel_count", "interpolation", "share"):
+        theirs, ours = getattr(weights.dcls, field), getattr(wanted, field)
+        if theirs != ours:
+            raise PretrainedError(
+                f"`model.dcls.{field}` (={ours!r}) must be {theirs!r}, as in the weights '{weights.source}'; "
+                "or name weights of a plain model"
+            )

@@ -1,0 +1,59 @@
+"""The tagger that a training starts with: built, and given the trained weights that its config names."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from audio_dcls.dcls.swap import SwapReport
+from audio_dcls.frontend import FrontendConfig
+from audio_dcls.labels import LabelSet
+from audio_dcls.models.config import ModelConfig
+from audio_dcls.models.tagger import (
+    AudioTagger,
+    assemble_tagger,
+    build_tagger,
+    build_tagger_backbone,
+    swap_backbone,
+)
+from audio_dcls.models.weights.pretrained import load_pretrained
+from audio_dcls.models.weights.report import PretrainedReport
+from audio_dcls.models.weights.sources import check_swap, read_weights
+
+
+def start_tagger(
+    model: ModelConfig, frontend: FrontendConfig, num_classes: int, labels: LabelSet | None = None
+) -> AudioTagger:
+    """Build a tagger, and load its weights where `model.pretrained` asks for them.
+
+    Args:
+        model: the backbone, its swap and its weights.
+        frontend: the spectrogram.
+        num_classes: logits, at least 1.
+        labels: the classes, by which the rows of a trained classifier are matched; None matches them by shape alone.
+
+    Raises:
+        ModelError: the model cannot be built as asked, or a clip is too short for it.
+        PretrainedError: the weights are not available or do not fit.
+    """
+    if not model.pretrained:
+        return build_tagger(model, frontend, num_classes)
+    backbone = build_tagger_backbone(model, frontend, num_classes)
+    swap_report, report = _load(backbone, model, labels)
+    return assemble_tagger(backbone, model, frontend, swap_report=swap_report, pretrained_report=report)
+
+
+def _load(
+    backbone: nn.Module, model: ModelConfig, labels: LabelSet | None
+) -> tuple[SwapReport | None, PretrainedReport]:
+    """Swap a backbone and load its weights, in the order that `model.dcls.transfer` asks for."""
+    dcls = model.dcls
+    weights = read_weights(model.name, model.pretrained_file, dcls)
+    check_swap(weights, dcls)
+    if dcls is None:
+        return None, load_pretrained(backbone, model.name, weights, labels)
+    if dcls.transfer == "random" or weights.dcls is not None:
+        swap_report = swap_backbone(backbone, dcls.at_random())
+        return swap_report, load_pretrained(backbone, model.name, weights, labels)
+    loaded = load_pretrained(backbone, model.name, weights, labels)
+    swap_report = swap_backbone(backbone, dcls)
+    return swap_report, loaded.after_swap(swap_report, backbone.state_dict())

@@ -1,0 +1,1 @@
+"""The folder of a run, and what can be done with it: finding its model, measuring it."""

@@ -1,0 +1,95 @@
+"""From a path, or none, to the study, runs or model that it means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from audio_dcls.errors import RunError
+from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE
+from audio_dcls.models.weights.published import is_published_name, nearest_name, resolve_tagger
+from audio_dcls.runs.run_dir import RunDir, StudyDir
+from audio_dcls.settings import load_yaml
+
+PLAN_FILE = "study.yaml"
+
+
+def expand_cases(path: str | Path) -> list[Path]:
+    """The folders to evaluate for a path: a study's trained cases, in its order, or else the path itself.
+
+    Raises:
+        RunError: it is a study of several cases of which none is trained.
+    """
+    path = Path(path)
+    if not (path / PLAN_FILE).is_file():
+        return [path]
+    folders = [path / name for name in load_yaml(path / PLAN_FILE).get("cases", {})]
+    cases = [folder for folder in folders if any(run.checkpoints() for run in StudyDir(folder).runs())]
+    if not cases:
+        raise RunError(f"study '{path}' has no trained run yet; go on with: audio-dcls study --resume {path}")
+    return cases
+
+
+def find_runs(path: str | Path) -> tuple[StudyDir, list[RunDir]]:
+    """Read a path as a study or as one run of it.
+
+    Raises:
+        RunError: it is neither, or has no run yet.
+    """
+    path = Path(path)
+    if (path / PLAN_FILE).is_file():
+        cases = ", ".join(str(case) for case in expand_cases(path))
+        raise RunError(f"'{path}' is a study of several cases; name one of them: {cases}")
+    if not path.is_dir():
+        raise RunError(f"'{path}' is not a folder; give a study folder, or one of its seed-N folders")
+    if (path / "config.yaml").is_file():
+        study = StudyDir(path)
+        if not study.runs():
+            raise RunError(f"study '{path}' has no run yet; start it with: audio-dcls train --resume {path}")
+        return study, study.runs()
+    if path.name.startswith("seed-") and (path.parent / "config.yaml").is_file():
+        return StudyDir(path.parent), [RunDir(path)]
+    raise RunError(f"'{path}' is neither a study folder (no config.yaml) nor one of its seed-N folders; check the path")
+
+
+def latest_study(root: str | Path = "runs") -> StudyDir:
+    """The study under `root`, or case of a study of several, whose runs were written to last.
+
+    Raises:
+        RunError: there is none.
+    """
+    configs = [*Path(root).glob("*/config.yaml"), *(p.parent / "config.yaml" for p in Path(root).glob("*/*/seed-*"))]
+    studies = [StudyDir(config.parent) for config in dict.fromkeys(configs) if config.is_file()]
+    studies = [study for study in studies if any(run.checkpoints() for run in study.runs())]
+    if not studies:
+        raise RunError(f"no trained study under '{root}/'; train one with: audio-dcls train, or name a folder")
+    return max(studies, key=lambda study: max((r.path / "status.json").stat().st_mtime for r in study.runs()))
+
+
+def find_model(path: str | Path) -> Path:
+    """The model file meant by a study, run or checkpoint folder, by the file itself, or by a name.
+
+    A study stands for its first seed, a run for its newest checkpoint. A name is one of published weights, which are
+    fetched where they are not here; what exists as a path is taken as one.
+
+    Raises:
+        RunError: no model is there.
+        PretrainedError: published weights are neither here nor to be had.
+    """
+    name, path = str(path), Path(path)
+    if not name.strip():
+        raise RunError("the model is an empty name, perhaps an unset variable; give a study, run or checkpoint folder")
+    if path.is_file() or (path / MODEL_FILE).is_file():
+        return path if path.is_file() else path / MODEL_FILE
+    if not path.exists():
+        if is_published_name(name):
+            return resolve_tagger(name)
+        near = nearest_name(name)
+        if near is not None:
+            raise RunError(f"'{path}' does not exist; did you mean the published weights '{near}'?")
+        raise RunError(
+            f"'{path}' does not exist; give a study, run or checkpoint folder, a {MODEL_FILE}, or a name of "
+            "`audio-dcls models list`"
+        )
+    _, runs = find_runs(path)
+    trained = [run for run in runs if run.checkpoints()] or runs
+    return trained[0].newest_checkpoint() / MODEL_FILE

@@ -1,0 +1,79 @@
+"""Measure a tagger in a backend on a corpus: what int8, or another runtime, costs.
+
+Axis legend: N clips, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from audio_dcls.data.loading.loader import eval_loader
+from audio_dcls.data.loading.samples import ClipDataset
+from audio_dcls.data.manifest import Manifest
+from audio_dcls.errors import EvaluationError
+from audio_dcls.evaluation import TaggingMetrics, tagging_metrics
+from audio_dcls.inference.backends import Backend
+from audio_dcls.labels import LabelSet
+from audio_dcls.runs.usable_clips import of_splits
+
+CLIPS_PER_BATCH = 16
+
+
+def measure_backend(
+    backend: Backend,
+    labels: LabelSet,
+    manifest: str | Path,
+    *,
+    splits: tuple[str, ...] = (),
+    sample_rate_hz: int,
+    clip_samples: int,
+    num_workers: int = 0,
+    on_progress: Callable[[int], None] | None = None,
+) -> TaggingMetrics:
+    """Scores of a backend over the clips of a manifest, one clip a window; what cannot be read is left out.
+
+    Args:
+        backend: computes probabilities.
+        labels: its classes.
+        manifest: what to measure on, as `Manifest.load` takes it.
+        splits: values of the `split` column; every clip if empty.
+        sample_rate_hz: rate the backend hears at.
+        clip_samples: length the clips are cut or filled up to.
+        num_workers: processes that decode.
+        on_progress: called with the number of clips done since the last call.
+
+    Raises:
+        EvaluationError: no clip can be measured.
+        ManifestError: the manifest cannot be read.
+    """
+    rows = Manifest.load(manifest, labels)
+    clips = of_splits(rows.table, splits or rows.splits())
+    if not len(clips):
+        raise EvaluationError(
+            f"manifest '{manifest}' has no clip of split {list(splits)}; its splits are {sorted(rows.splits())}"
+        )
+    dataset = ClipDataset(
+        clips,
+        num_classes=len(labels),
+        sample_rate_hz=sample_rate_hz,
+        clip_samples=clip_samples,
+        augment=None,
+        erase=None,
+        num_bins=1,
+        num_frames=1,
+        seed=0,
+    )
+    ids, scores, targets = [], [], []
+    for batch in eval_loader(dataset, CLIPS_PER_BATCH, num_workers):
+        if len(batch.indices):
+            ids.extend(dataset.clips.ids.take(batch.indices.numpy()).to_list())
+            scores.append(backend.run(batch.waveforms.numpy())[0])
+            targets.append(batch.targets.numpy())
+        if on_progress is not None:
+            on_progress(len(batch.indices) + len(batch.failures))
+    if not ids:
+        raise EvaluationError(f"none of the {len(clips)} clips of '{manifest}' can be read; see `manifest audit`")
+    return tagging_metrics(np.concatenate(targets), np.concatenate(scores), ids)

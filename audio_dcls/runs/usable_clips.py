@@ -1,0 +1,174 @@
+"""From a data config to clips that can be trained on, and a report of those that cannot."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from audio_dcls.data.audit.audit import audit_clips
+from audio_dcls.data.audit.report import ClipReport
+from audio_dcls.data.audit.rules import AuditRules
+from audio_dcls.data.augment import build_waveform_augment
+from audio_dcls.data.config import DataConfig
+from audio_dcls.data.demo import write_demo_corpus
+from audio_dcls.data.loading.samples import ClipDataset
+from audio_dcls.data.manifest import Clip, Manifest
+from audio_dcls.data.stores.mirror import shard_cache
+from audio_dcls.data.table.clip_table import ClipTable
+from audio_dcls.data.table.folds import SplitNames
+from audio_dcls.errors import ConfigError, ManifestError
+from audio_dcls.labels import LabelSet
+from audio_dcls.runs.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class TrainingClips:
+    """Usable clips of each side, and the classes they are labelled with; millions are not made into objects."""
+
+    labels: LabelSet
+    train: ClipTable
+    eval: ClipTable
+    report: ClipReport
+    validation: ClipTable = field(default_factory=lambda: ClipTable.from_clips(()))
+    """Clips that a best checkpoint is picked by; none where the config names no such split."""
+
+
+def load_manifests(config: DataConfig, on_progress: Callable[[int], None] | None = None) -> Manifest:
+    """All manifest rows of a data config as one manifest; the demo corpus is synthesised first if it is asked for.
+
+    Args:
+        config: the data config.
+        on_progress: called with the number of demo clips written since the last call.
+
+    Raises:
+        ConfigError: no manifest is named.
+        ManifestError: a manifest cannot be read, or two hold the same clip.
+        LabelError: the label file cannot be read.
+    """
+    if config.demo_folder is not None:
+        corpus = write_demo_corpus(
+            Path(config.demo_folder),
+            seed=config.demo_seed,
+            num_train=config.demo_train_clips,
+            num_eval=config.demo_eval_clips,
+            on_progress=on_progress,
+        )
+        return Manifest.load(corpus.manifest, LabelSet.from_csv(corpus.labels))
+    if not config.manifests:
+        raise ConfigError(
+            "`data.manifests` is empty: name at least one manifest CSV, for example "
+            "--set data.manifests=[audioset.csv]; `audio-dcls manifest --help` says how one is built from a dataset"
+        )
+    labels = LabelSet.audioset() if config.labels == "audioset" else LabelSet.from_csv(config.labels)
+    with shard_cache(config.shard_cache_gb):
+        manifests = [Manifest.load(path, labels) for path in config.manifests]
+    return manifests[0] if len(manifests) == 1 else Manifest.concatenate(manifests)
+
+
+def prepare_clips(
+    config: DataConfig,
+    manifest: Manifest,
+    report_path: Path,
+    *,
+    on_progress: Callable[[int], None] | None = None,
+) -> TrainingClips:
+    """Check every clip of the train, validation and eval splits, write the report, and keep the usable ones.
+
+    A clip of a pack was decoded when it was packed, and is not read again. A training clip whose sound is also in a
+    split measured on is left out.
+
+    Args:
+        config: names the splits.
+        manifest: all rows.
+        report_path: CSV to write; if it is there already, or was begun, files unchanged since are not read again.
+        on_progress: called with the number of clips checked since the last call.
+
+    Raises:
+        ConfigError: a split is on both sides, or the fold does not exist.
+        ManifestError: a split has no row, or no usable clip.
+    """
+    names = config.split_names(manifest.splits(), manifest.source)
+    sides = {"train_splits": names.train, "eval_splits": names.eval, "validation_splits": config.validation_splits}
+    for first, second in itertools.combinations(sides, 2):
+        both = set(sides[first]) & set(sides[second])
+        if both:
+            raise ConfigError(f"splits {sorted(both)} are both in `data.{first}` and `data.{second}`: leave one out")
+    wanted_splits = set().union(*sides.values())
+    wanted = of_splits(manifest.table, wanted_splits)
+    report = audit_clips(
+        wanted,
+        report_path,
+        rules=audit_rules(config, names),
+        num_workers=config.num_workers,
+        trust_packs=True,
+        on_progress=on_progress,
+    )
+    usable = {}
+    for key, splits in sides.items():
+        usable[key] = of_splits(as_table(report.usable), splits)
+        if splits and not usable[key]:
+            listed = len(of_splits(wanted, splits))
+            by_fold = config.fold is not None and key != "validation_splits"
+            key, form = ("data.fold", "NUMBER") if by_fold else (f"data.{key}", "[NAME]")
+            raise ManifestError(
+                f"no usable clip for `{key}` (={list(splits)}) in '{manifest.source}': {listed} listed; "
+                f"its splits are {sorted(manifest.splits())}: name those meant, such as --set {key}={form}; "
+                f"why clips cannot be used is in '{report_path}'"
+            )
+    return TrainingClips(
+        labels=manifest.labels,
+        train=usable["train_splits"],
+        eval=usable["eval_splits"],
+        report=report,
+        validation=usable["validation_splits"],
+    )
+
+
+def audit_rules(config: DataConfig, names: SplitNames) -> AuditRules:
+    """What counts as wrong: of the same sound on two sides, the clip that is measured on stays."""
+    return AuditRules(duplicates=config.duplicates, sides=(names.eval, config.validation_splits, names.train))
+
+
+def of_splits(table: ClipTable, names: Iterable[str]) -> ClipTable:
+    """The clips of the named splits, in the table's order; none for a split it does not have."""
+    codes = [table.split_names.index(name) for name in names if name in table.split_names]
+    return table.take(np.isin(table.split_codes, codes))
+
+
+def as_table(clips: Sequence[Clip]) -> ClipTable:
+    """Clips as columns; a table as it is."""
+    return clips if isinstance(clips, ClipTable) else ClipTable.from_clips(clips)
+
+
+def build_dataset(
+    config: TrainConfig, clips: Sequence[Clip], num_classes: int, *, augment_seed: int | None = None
+) -> ClipDataset:
+    """Clips as a run takes them.
+
+    Args:
+        config: frontend, augmentation and cache.
+        clips: which.
+        num_classes: length of the targets.
+        augment_seed: seed of their augmentation; None leaves them as they are, for measuring.
+    """
+    frontend, augment = config.frontend, config.augment
+    augmented = augment_seed is not None
+    return ClipDataset(
+        clips,
+        num_classes=num_classes,
+        sample_rate_hz=frontend.sample_rate_hz,
+        clip_samples=frontend.clip_samples,
+        augment=build_waveform_augment(augment) if augmented else None,
+        erase=augment.erase_keywords() if augmented else None,
+        num_bins=frontend.num_bins,
+        num_frames=frontend.num_frames,
+        seed=augment_seed or 0,
+        cache=config.data.cache,
+        mask=augment.mask_keywords() if augmented else None,
+        num_mels=frontend.num_mels,
+        resample_quality=config.data.resample_quality,
+    )

@@ -1,0 +1,1 @@
+"""From an upload, or a stream of samples, to tags."""

@@ -1,0 +1,39 @@
+"""What a model's file says of itself, without its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from audio_dcls.errors import AudioDclsError
+from audio_dcls.models.checkpoint.find import model_file
+from audio_dcls.models.checkpoint.tensor_file import load_info
+
+
+def read_card(source: str) -> dict[str, Any]:
+    """Architecture, classes and score of a model.
+
+    Args:
+        source: a path, or the name of published weights, of which nothing is said before they are loaded.
+
+    Returns:
+        Fields of `ModelResponse`; none where the file is not here or cannot be read, which loading it will tell.
+    """
+    try:
+        path = Path(source)
+        path = model_file(path) if path.is_dir() else path
+        if not path.is_file():
+            return {}
+        info = load_info(path)
+    except (AudioDclsError, OSError):
+        return {}
+    if info.get("kind") != "tagger":
+        return {}
+    model, frontend = info["model"], info["frontend"]
+    return {
+        "architecture": model["name"] + ("" if model.get("dcls") is None else ", DCLS"),
+        "num_classes": len(info["labels"]["ids"]),
+        "sample_rate_hz": frontend["sample_rate_hz"],
+        "clip_s": frontend["clip_s"],
+        "mAP": (info.get("metrics") or {}).get("mAP"),
+    }

@@ -1,0 +1,177 @@
+"""Bodies of requests: never longer than allowed, never slower, under names of our own on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from starlette.datastructures import Headers, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from audio_dcls.errors import ServiceError
+from audio_dcls.service.problems import problem_response
+from audio_dcls.service.settings import ServiceSettings
+from audio_dcls.service.tagging.decoding import Decoder
+
+UNNAMED = "upload"
+MAX_NAME_CHARACTERS = 120
+SOUND_PATHS = ("/v1/tag", "/v1/tag/batch")
+DRAINED_TIMES = 4
+"""A body that is too long is read to this many times the limit and thrown away, so that its sender hears why."""
+
+
+class BodyLimit:
+    """Refuses bodies that are too long, by what they declare and by what comes.
+
+    Args:
+        app: what answers.
+        settings: of the service.
+    """
+
+    def __init__(self, app: ASGIApp, settings: ServiceSettings) -> None:
+        self.app = app
+        self.sound_bytes = int(settings.max_upload_mb * 1e6)
+        self.other_bytes = int(settings.max_body_kb * 1e3)
+        self.timeout_s = settings.upload_timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse its body."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        most = self.sound_bytes if scope["path"] in SOUND_PATHS else self.other_bytes
+        declared = Headers(scope=scope).get("content-length", "0")
+        if not declared.isdigit() or int(declared) > most:
+            if declared.isdigit() and int(declared) <= DRAINED_TIMES * most:
+                await _drain(receive, self.timeout_s)
+            await problem_response(413, _too_long(most), "too_large")(scope, receive, send)
+            return
+        num_bytes = 0
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.timeout_s
+        is_whole = False
+
+        async def counted() -> Message:
+            nonlocal num_bytes, is_whole
+            if is_whole:  # what follows the body is the sender's leaving, which may take its time
+                return await receive()
+            try:
+                async with asyncio.timeout_at(end):
+                    message = await receive()
+            except TimeoutError:
+                detail = f"the body did not arrive within {self.timeout_s:g} s; send it again"
+                raise HTTPException(408, detail) from None
+            num_bytes += len(message.get("body", b""))
+            is_whole = not message.get("more_body", False)
+            if num_bytes > most:
+                raise HTTPException(413, _too_long(most))
+            return message
+
+        await self.app(scope, counted, send)
+
+
+async def _drain(receive: Receive, timeout_s: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            while (await receive()).get("more_body", False):
+                pass
+
+
+def _too_long(most: int) -> str:
+    return f"the body is longer than {most / 1e6:g} MB, the most taken here; send less"
+
+
+@contextlib.asynccontextmanager
+async def one_upload(request: Request, decoder: Decoder, name: str | None) -> AsyncIterator[tuple[Path, str]]:
+    """The file of a multipart body's field `file`, or of the body itself, while the `async with` runs.
+
+    Args:
+        request: its body is read.
+        decoder: has the folder for it.
+        name: of a body without one.
+
+    Yields:
+        Where it lies, and its sender's name for it.
+
+    Raises:
+        ServiceError: 422, there is no such field; 400, the body is not what it says it is.
+    """
+    with decoder.spooled() as path:
+        if is_multipart(request):
+            async with several_uploads(request, decoder, "file", most=1) as found:
+                yield found[0]
+            return
+        with path.open("wb") as file:
+            try:
+                async for chunk in request.stream():
+                    file.write(chunk)
+            except ClientDisconnect as error:
+                raise _left() from error
+        yield path, safe_name(name)
+
+
+@contextlib.asynccontextmanager
+async def several_uploads(
+    request: Request, decoder: Decoder, field: str, *, most: int
+) -> AsyncIterator[list[tuple[Path, str]]]:
+    """The files of a multipart body's field, while the `async with` runs.
+
+    Raises:
+        ServiceError: 422, there are none, or too many; 400, the body is not multipart.
+    """
+    if not is_multipart(request):
+        message = f"the body must be multipart/form-data with files in the field `{field}`"
+        raise ServiceError(message, status=415, code="not_multipart")
+    with contextlib.ExitStack() as stack:
+        try:
+            async with request.form(max_files=most + 1, max_fields=100) as form:
+                given = [part for part in form.getlist(field) if isinstance(part, UploadFile)]
+                if not 1 <= len(given) <= most:
+                    message = f"the field `{field}` must hold 1 to {most} files, and holds {len(given)}"
+                    raise ServiceError(message, status=422, code="invalid")
+                found = []
+                for part in given:
+                    path = stack.enter_context(decoder.spooled())
+                    await asyncio.to_thread(_copy, part, path)
+                    found.append((path, safe_name(part.filename)))
+        except MultiPartException as error:
+            raise ServiceError(f"the body is not multipart: {error.message}", status=400, code="bad_body") from error
+        except ClientDisconnect as error:
+            raise _left() from error
+        except HTTPException as error:
+            if error.status_code != 400:
+                raise
+            message = f"the body is not whole multipart/form-data ({error.detail}); send the files in `{field}`"
+            raise ServiceError(message, status=400, code="bad_body") from error
+        yield found
+
+
+def is_multipart(request: Request) -> bool:
+    """Whether a body says that it is a form with files."""
+    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+
+def safe_name(name: str | None) -> str:
+    r"""A sender's name for a file, without folders and control characters; nothing is ever opened by it.
+
+    >>> safe_name("../../etc/passwd"), safe_name("C:\\sounds\\dog.wav"), safe_name(None)
+    ('passwd', 'dog.wav', 'upload')
+    """
+    last = PureWindowsPath(PurePosixPath(name or "").name).name
+    printable = "".join(character for character in last if character.isprintable()).strip()
+    return printable[:MAX_NAME_CHARACTERS] or UNNAMED
+
+
+def _copy(part: UploadFile, path: Path) -> None:
+    with path.open("wb") as file:
+        shutil.copyfileobj(part.file, file)
+
+
+def _left() -> ServiceError:
+    return ServiceError("the sender left before its body had arrived", status=400, code="disconnected")

@@ -1,0 +1,184 @@
+"""A manifest of AudioSet's size: made up, opened, dealt out and shared, each in a process that does nothing else.
+
+Linux only: memory is read from /proc. Seconds are of processor time, so that what else runs does not count.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import statistics
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch.utils.data
+
+from audio_dcls.data.loading.sampler import StepBatchSampler, epoch_permutation
+from audio_dcls.data.loading.samples import ClipDataset
+from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.table.clip_table import ClipTable
+from audio_dcls.data.table.label_matrix import label_matrix
+from audio_dcls.data.table.string_column import StringColumn
+from audio_dcls.labels import LabelSet
+
+NUM_ROWS = 2_084_320
+"""All segments AudioSet lists."""
+NUM_CLASSES = 527
+NUM_RANKS = 32
+BATCH_CLIPS = 4096
+WORKER_BATCH_CLIPS = 64
+WORKER_STEPS = 200
+KIB = 1024
+LETTERS = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", dtype=np.uint8)
+
+
+def make_table(num_rows: int) -> ClipTable:
+    """Rows as AudioSet's: ids of 11 letters, a path and times each, two labels on average, few sets of them common.
+
+    Args:
+        num_rows: at least 100; one in a hundred is of the split `eval`, the others of `train`.
+    """
+    rng = np.random.default_rng(0)
+    letters = LETTERS[rng.integers(len(LETTERS), size=(num_rows, 11))]
+    letters[:, 7:] = LETTERS[np.stack([np.arange(num_rows) // 64**power % 64 for power in range(4)], axis=1)]
+    ids = StringColumn(letters.ravel(), np.arange(1, num_rows + 1, dtype=np.int64) * 11)
+    counts = rng.integers(1, 4, size=num_rows)
+    ends = np.cumsum(counts)
+    steps = np.cumsum((1 + 174 * rng.random(int(ends[-1])) ** 4).astype(np.int64))
+    firsts = np.concatenate([[0], steps[ends[:-1] - 1]])
+    starts_s = rng.integers(0, 60, size=num_rows) * 10.0
+    return ClipTable(
+        folder=Path(),
+        ids=ids,
+        paths=StringColumn.from_strings([f"audio/{name[:2]}/Y{name}.flac" for name in ids.to_list()]),
+        start_s=starts_s,
+        end_s=starts_s + 10,
+        label_ends=ends,
+        label_indices=((steps - np.repeat(firsts, counts)) % NUM_CLASSES).astype(np.int32),
+        split_codes=(np.arange(num_rows) >= num_rows - num_rows // 100).astype(np.int32),
+        split_names=("train", "eval"),
+        sha256=StringColumn.from_strings([""] * num_rows),
+    )
+
+
+def measure_opening(path: Path) -> dict[str, float]:
+    """Seconds to open a manifest of `make_table`, to the first batch plan of one process of 32, and for the matrix of
+    its labels; the most memory that the process held, Python, torch and this package included, and by how much that
+    is more than it held before, pages of the mapped file included.
+
+    Args:
+        path: CSV or index.
+    """
+    before_mib = _memory_mib("VmRSS")
+    started_s = time.process_time()
+    manifest = Manifest.load(path, LabelSet.audioset())
+    opened_s = time.process_time()
+    train = manifest.split("train").table
+    batch = min(BATCH_CLIPS, len(train) // NUM_RANKS * NUM_RANKS)
+    sampler = StepBatchSampler(len(train), batch, batch // NUM_RANKS, 0, first_step=0, num_steps=1, num_ranks=NUM_RANKS)
+    for _, index in next(iter(sampler)):
+        train[index]
+    planned_s = time.process_time()
+    label_matrix(train, NUM_CLASSES).sum(axis=0, dtype=np.int64)
+    return {
+        "s to open": opened_s - started_s,
+        "s to the first batch plan": planned_s - opened_s,
+        "s for the label matrix": time.process_time() - planned_s,
+        "MiB added at the peak": _memory_mib("VmHWM") - before_mib,
+        "MiB of the process at the peak": _memory_mib("VmHWM"),
+    }
+
+
+def measure_order(num_clips: int) -> dict[str, float]:
+    """Seconds for the shuffle of an epoch, and for all batches that one of 32 processes is dealt of it.
+
+    Args:
+        num_clips: in the epoch, at least a batch.
+    """
+    started_s = time.process_time()
+    epoch_permutation(num_clips, seed=0, epoch=0)
+    shuffled_s = time.process_time()
+    num_steps = num_clips // BATCH_CLIPS
+    rank, share = NUM_RANKS - 1, BATCH_CLIPS // NUM_RANKS
+    for _ in StepBatchSampler(num_clips, BATCH_CLIPS, share, 0, 0, num_steps, rank, NUM_RANKS):
+        pass
+    return {
+        "s to shuffle an epoch": shuffled_s - started_s,
+        "s to deal it to a process": time.process_time() - shuffled_s,
+    }
+
+
+def measure_workers(path: Path, start_method: Literal["fork", "spawn"], num_workers: int) -> float:
+    """Mean memory in MiB that each worker of a data loader shares with no other process, many clips on.
+
+    The table is a choice of rows without order, as what is left after a check. There are no sound files, so nothing is
+    decoded.
+
+    Args:
+        path: index of `make_table`.
+        start_method: how the workers begin.
+        num_workers: how many, be there as many processors or not.
+    """
+    table = Manifest.load(path, LabelSet.audioset()).split("train").table
+    table = table.take(np.arange(len(table)) % 100 != 7)
+    dataset = ClipDataset(
+        table,
+        num_classes=NUM_CLASSES,
+        augment=None,
+        erase=None,
+        sample_rate_hz=32_000,
+        clip_samples=32,
+        num_bins=1,
+        num_frames=1,
+        seed=0,
+    )
+    batch = min(WORKER_BATCH_CLIPS, len(dataset))
+    num_steps = min(WORKER_STEPS, len(dataset) // batch)
+    loader = torch.utils.data.DataLoader(
+        dataset,
+        batch_sampler=StepBatchSampler(len(dataset), batch, batch, 0, 0, num_steps),
+        num_workers=num_workers,
+        collate_fn=dataset.collate,
+        multiprocessing_context=start_method,
+    )
+    batches = iter(loader)
+    for _ in range(num_steps):
+        next(batches)
+    return statistics.mean(private_mib(process.pid) for process in multiprocessing.active_children() if process.pid)
+
+
+def private_mib(pid: int) -> float:
+    """Memory of a process that no other shares."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+    return sum(int(kib) for kib in re.findall(r"^Private_\w+: +(\d+) kB", text, re.MULTILINE)) / KIB
+
+
+def apart(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a module's function returns in a fresh process, whose memory nothing else has touched.
+
+    Raises:
+        EOFError: it failed; its traceback is on standard error.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(sending, function, arguments))
+    process.start()
+    sending.close()
+    try:
+        return receiving.recv()
+    finally:
+        process.join()
+
+
+def _answer(sending: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    sending.send(function(*arguments))
+
+
+def _memory_mib(field: str) -> float:
+    """What this process holds (VmRSS) or held at most (VmHWM); `ru_maxrss` would begin with what its parent held."""
+    text = Path("/proc/self/status").read_text(encoding="ascii")
+    return sum(int(kib) for kib in re.findall(rf"^{field}:\s+(\d+) kB", text, re.MULTILINE)) / KIB

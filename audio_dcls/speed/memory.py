@@ -1,0 +1,60 @@
+"""Peak memory of a training step, each in a process of its own."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import re
+import resource
+import sys
+from pathlib import Path
+
+import torch
+
+NUM_STEPS = 2
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+MIB = 2**20
+
+
+def measure_step_memory(peer: str, model_name: str, batch: int, precision: str, device: str, num_threads: int) -> float:
+    """MiB that model, gradients, optimiser state and one training step take at most, in a new process.
+
+    On a CPU it is the process's peak resident memory over what it had before the model was made; on CUDA, what torch
+    allocated at most.
+
+    Args:
+        peer, model_name, batch, precision, device: as in `make_train_step`.
+        num_threads: of torch.
+    """
+    context = multiprocessing.get_context("spawn")
+    arguments = (peer, model_name, batch, precision, device, num_threads)
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(_measure, *arguments).result()
+
+
+def _measure(peer: str, model_name: str, batch: int, precision: str, device: str, num_threads: int) -> float:
+    from audio_dcls.speed.steps import make_train_step
+
+    torch.set_num_threads(num_threads)
+    before = _resident_bytes("VmRSS")
+    step = make_train_step(peer, model_name, batch, precision, torch.device(device))
+    step()  # generates code, fills caches, makes the optimiser's state
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    elif _CLEAR.exists():
+        _CLEAR.write_text("5")  # the kernel's mark of the highest use starts again from now
+    for _ in range(NUM_STEPS):
+        step()
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / MIB
+    return (_resident_bytes("VmHWM") - before) / MIB
+
+
+def _resident_bytes(field: str) -> int:
+    """The process's resident memory now ("VmRSS") or at most ("VmHWM"); elsewhere than on Linux always the most."""
+    if _STATUS.exists():
+        found = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(encoding="utf-8"), re.MULTILINE)
+        if found:
+            return 1024 * int(found.group(1))
+    highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return highest if sys.platform == "darwin" else 1024 * highest

@@ -1,0 +1,58 @@
+"""What a benchmark is asked to measure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from audio_dcls.errors import ArgumentError
+from audio_dcls.speed.machine import DTYPES
+
+SuiteName = Literal["construction", "layer", "train", "inference", "memory"]
+SUITE_NAMES: tuple[SuiteName, ...] = ("construction", "layer", "train", "inference", "memory")
+PEER_NAMES = ("dcls", "7x7", "stock", "authors")
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """What is measured, and how often.
+
+    Args:
+        suites: of `SUITE_NAMES`.
+        models: timm's names.
+        batches: clips in a batch; each is a case of its own.
+        precisions: "fp32" and "bf16".
+        peers: what our DCLS is compared with, itself among them.
+        device: "cpu" or "cuda".
+        num_rounds: rounds of each case; 7 or more for a figure to publish.
+
+    Raises:
+        ArgumentError: a name is not known, a number below 1, or CUDA asked for and not there.
+
+    >>> BenchSettings(suites=("layers",))
+    Traceback (most recent call last):
+        ...
+    audio_dcls.errors.ArgumentError: `suites` (='layers') must be among construction, layer, train, inference, memory
+    """
+
+    suites: tuple[str, ...] = SUITE_NAMES
+    models: tuple[str, ...] = ("convnext_tiny",)
+    batches: tuple[int, ...] = (8,)
+    precisions: tuple[str, ...] = ("fp32", "bf16")
+    peers: tuple[str, ...] = PEER_NAMES
+    device: str = "cpu"
+    num_rounds: int = 7
+
+    def __post_init__(self) -> None:
+        for name, known in (("suites", SUITE_NAMES), ("precisions", tuple(DTYPES)), ("peers", PEER_NAMES)):
+            for value in getattr(self, name):
+                if value not in known:
+                    raise ArgumentError(f"`{name}` (={value!r}) must be among {', '.join(known)}")
+        if "dcls" not in self.peers:
+            raise ArgumentError(f"`peers` (={', '.join(self.peers)}) must hold 'dcls': the others are compared with it")
+        if min((*self.batches, self.num_rounds)) < 1:
+            raise ArgumentError(f"`batches` (={self.batches}) and `num_rounds` (={self.num_rounds}) must be at least 1")
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """The settings as plain values."""
+        return asdict(self)

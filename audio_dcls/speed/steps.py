@@ -1,0 +1,58 @@
+"""One training step and one inference of a peer, as functions without arguments.
+
+Axes: B batch, C classes, M mels, F frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from audio_dcls.models import prepare_for_inference
+from audio_dcls.speed.machine import DTYPES
+from audio_dcls.speed.peers import build_peer, make_input, use_torchs_convolutions
+
+LEARNING_RATE = 1e-6
+
+
+def make_train_step(peer: str, model_name: str, batch: int, precision: str, device: torch.device) -> Callable[[], None]:
+    """Forward, loss, backward and (fused) AdamW's step, as in training; in bf16 under autocast."""
+    model = build_peer(peer, model_name).to(device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
+    x, labels = make_input(batch, device)
+    x = x.contiguous(memory_format=torch.channels_last)
+    dtype = DTYPES[precision]
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            logits = model(x)
+        F.binary_cross_entropy_with_logits(logits.float(), labels).backward()
+        optimizer.step()
+
+    return step
+
+
+def make_inference(peer: str, model_name: str, batch: int, precision: str, device: torch.device) -> Callable[[], None]:
+    """A forward pass as each is used: ours prepared for inference, timm's reparameterised, the authors' as shipped.
+
+    A further peer, "frozen", is the authors' with its kernels built once into torch's own convolutions. In bf16 the
+    whole model and its input are bfloat16.
+    """
+    dtype = DTYPES[precision]
+    model: nn.Module = build_peer("dcls" if peer == "frozen" else peer, model_name).eval()
+    if peer != "authors":
+        model = prepare_for_inference(model)
+    if peer == "frozen":
+        use_torchs_convolutions(model)
+    model = model.to(device, dtype)
+    x = make_input(batch, device)[0].to(dtype).contiguous(memory_format=torch.channels_last)
+
+    def infer() -> None:
+        with torch.inference_mode():
+            model(x)
+
+    return infer

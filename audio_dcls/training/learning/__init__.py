@@ -1,0 +1,1 @@
+"""What is learned and how: losses, optimisers, averages, distillation, a frozen backbone."""

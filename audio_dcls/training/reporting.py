@@ -1,0 +1,165 @@
+"""What a running training says to whoever watches it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from audio_dcls.data import ClipProblem
+from audio_dcls.evaluation.metrics import TaggingMetrics
+from audio_dcls.models import PretrainedReport
+from audio_dcls.training.distributed.batch_layout import BatchLayout
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """A run begins, or goes on from a checkpoint."""
+
+    seed: int
+    folder: Path
+    first_step: int
+    num_steps: int
+    num_epochs: int
+    num_train_clips: int
+    num_eval_clips: int
+    num_parameters: int
+    layout: BatchLayout
+    """How a step's clips are cut over processes and passes."""
+    pretrained: PretrainedReport | None
+    """Where the starting weights came from; None for random ones and for a run that goes on."""
+    teacher_coverage: float | None = None
+    """Share of the training clips with logits of a teacher, 0 to 1; None without distillation."""
+    emulates_bf16: bool = False
+    """Whether bf16 is asked for and the device has no instructions for it, so that it is slower than fp32."""
+
+
+@dataclass(frozen=True)
+class NormalisationFarOff:
+    """The mean or standard deviation of the config does not fit the training clips; training goes on."""
+
+    num_clips: int
+    """Training clips that were measured."""
+    mean_db: float
+    std_db: float
+    """Of those clips' spectrograms."""
+    configured_mean_db: float
+    configured_std_db: float
+    """What the config has them normalised by."""
+    shift: float
+    """Mean of what the model is given; 0 would be right."""
+    factor: float
+    """Standard deviation of what the model is given; 1 would be right."""
+    max_shift: float
+    """Absolute shift beyond which this is said."""
+    max_factor: float
+    """Factor, or one over it, beyond which this is said."""
+
+    def __str__(self) -> str:
+        return (
+            f"the spectrograms of {self.num_clips} training clips have a mean of {self.mean_db:.1f} dB and a standard "
+            f"deviation of {self.std_db:.1f} dB; the config normalises by `frontend.mean_db` "
+            f"(={self.configured_mean_db:g}) and `frontend.std_db` (={self.configured_std_db:g}), so the model sees a "
+            f"mean of {self.shift:.2f} and a deviation of {self.factor:.2f}. Said beyond ±{self.max_shift:g}, and "
+            f"beyond a factor of {self.max_factor:g}"
+        )
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One optimiser step."""
+
+    step: int
+    epoch: float
+    """Epochs done, fractional."""
+    loss: float
+    """Mean loss of the step's clips."""
+    rate: float
+    """Learning rate of the decayed parameters."""
+    gradient_norm: float
+    clips_per_s: float
+    data_wait_share: float
+    """Part of the step's time spent waiting for clips, 0 to 1."""
+    num_failed_clips: int
+    """Clips left out of this batch because they could not be read."""
+
+    @classmethod
+    def skipped(cls, step: int, epoch: float) -> StepDone:
+        """A step that was left out."""
+        return cls(step, epoch, math.nan, math.nan, math.nan, math.nan, math.nan, 0)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Scores on the evaluation split."""
+
+    step: int
+    epoch: float
+    metrics: TaggingMetrics
+
+
+@dataclass(frozen=True)
+class CheckpointWritten:
+    """A checkpoint is complete on disk."""
+
+    step: int
+    folder: Path
+
+
+@dataclass(frozen=True)
+class CheckpointDamaged:
+    """A checkpoint was passed over for the one before it."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class StepSkipped:
+    """A step whose loss or gradient was not finite was left out."""
+
+    step: int
+    report: Path
+    """JSON naming its clips."""
+
+
+@dataclass(frozen=True)
+class ClipFailed:
+    """A training clip could not be read for the first time in this run; it is left out of its batches."""
+
+    step: int
+    problem: ClipProblem
+
+
+@dataclass(frozen=True)
+class RunStopped:
+    """A signal asked the run to stop; everything is saved."""
+
+    seed: int
+    step: int
+    folder: Path
+    signal: str
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """A run reached its last step."""
+
+    seed: int
+    folder: Path
+    metrics: TaggingMetrics
+    num_failed_clips: int = 0
+    """Training clips that could not be read, of all processes."""
+
+
+TrainEvent = (
+    RunStarted
+    | NormalisationFarOff
+    | StepDone
+    | StepSkipped
+    | ClipFailed
+    | Evaluated
+    | CheckpointWritten
+    | CheckpointDamaged
+    | RunStopped
+    | RunFinished
+)

@@ -1,0 +1,1 @@
+"""Studies: one config, or several cases, trained over seeds."""

@@ -1,0 +1,243 @@
+"""A study of several cases, each trained on the same seeds.
+
+::
+
+    STUDY/
+      study.yaml             the plan: every case's whole config, and what it is compared with
+      clip_report.csv        every clip, checked once for all cases
+      labels.csv             the classes
+      CASE/                  as of `run_dir`: config.yaml, seed-0/, seed-1/, ...
+      table/                 what `audio-dcls study table` writes
+      .locks/                who is at work on what
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from audio_dcls.errors import RunError
+from audio_dcls.files import write_atomically
+from audio_dcls.labels import LabelSet
+from audio_dcls.runs.find_run import PLAN_FILE
+from audio_dcls.runs.locks import try_lock, wait_for_lock
+from audio_dcls.runs.run_dir import RunDir, StudyDir
+from audio_dcls.runs.usable_clips import TrainingClips
+from audio_dcls.settings import build, dump_yaml, load_yaml
+from audio_dcls.training.interruption import StopRequest
+from audio_dcls.training.reporting import RunStopped, TrainEvent
+from audio_dcls.training.studies.study import train_study
+from audio_dcls.training.studies.study_config import TABLE_FOLDER, StudyPlan
+
+LOCKS_FOLDER = ".locks"
+MAX_KEYS_NAMED = 4
+State = Literal["done", "begun", "failed", "to do"]
+
+
+@dataclass(frozen=True)
+class CaseRunBegins:
+    """One run of a study is about to be trained, or gone on with."""
+
+    case: str
+    seed: int
+    number: int
+    """From 1."""
+    num_runs: int
+    """Runs that were asked for."""
+
+
+@dataclass(frozen=True)
+class CaseRunBusy:
+    """Another process is at work on a run, which is left to it."""
+
+    case: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class CaseRunFailed:
+    """A run ended in an error; the others go on."""
+
+    case: str
+    seed: int
+    message: str
+
+
+StudyEvent = CaseRunBegins | CaseRunBusy | CaseRunFailed | TrainEvent
+
+
+class CaseStudyDir:
+    """The folder of a study of several cases.
+
+    Args:
+        path: the folder.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @property
+    def plan_path(self) -> Path:
+        """The plan, as YAML."""
+        return self.path / PLAN_FILE
+
+    @property
+    def report_path(self) -> Path:
+        """The report of clips that cannot be used, shared by the cases."""
+        return self.path / "clip_report.csv"
+
+    @property
+    def labels_path(self) -> Path:
+        """The classes, in the form of AudioSet's class_labels_indices.csv."""
+        return self.path / "labels.csv"
+
+    @property
+    def table_folder(self) -> Path:
+        """Where the study's table is written."""
+        return self.path / TABLE_FOLDER
+
+    @property
+    def lock_path(self) -> Path:
+        """Held while the study is made and its clips are checked."""
+        return self.path / LOCKS_FOLDER / "study"
+
+    def run_lock_path(self, case: str, seed: int) -> Path:
+        """Held while a run is trained."""
+        return self.path / LOCKS_FOLDER / f"{case}.seed-{seed}"
+
+    def exists(self) -> bool:
+        """Whether a plan is there."""
+        return self.plan_path.is_file()
+
+    def create(self, plan: StudyPlan) -> None:
+        """Make the folder and write the plan, or find that another process has just written the same one.
+
+        Raises:
+            RunError: the folder holds something else, or a study of another plan.
+        """
+        self._check_free()
+        with wait_for_lock(self.lock_path):
+            if not self.exists():
+                for name, case in plan.cases.items():
+                    self.case(name).path.mkdir(exist_ok=True)
+                    write_atomically(self.case(name).path / "config.yaml", dump_yaml(case.config).encode())
+                write_atomically(self.plan_path, dump_yaml(plan).encode())
+        self.check_plan(plan)
+
+    def _check_free(self) -> None:
+        """A folder with a plan is looked at later; without one it must be empty, or begun by another process."""
+        if self.exists() or not self.path.exists():
+            return
+        if not self.path.is_dir() or (any(self.path.iterdir()) and not (self.path / LOCKS_FOLDER).is_dir()):
+            raise RunError(
+                f"output folder '{self.path}' holds something other than a study of cases; give another --out"
+            )
+
+    def write_labels(self, labels: LabelSet) -> None:
+        """Write the classes, so that the study can be read without its data."""
+        part = self.labels_path.with_suffix(f".{os.getpid()}.part")
+        labels.to_csv(part)
+        part.replace(self.labels_path)
+
+    def check_plan(self, plan: StudyPlan) -> None:
+        """See that the study here is one of this plan.
+
+        Raises:
+            RunError: it would train something else.
+        """
+        keys = plan.differences(self.plan())
+        if keys:
+            named = ", ".join(keys[:MAX_KEYS_NAMED])
+            more = f" and {len(keys) - MAX_KEYS_NAMED} more" if len(keys) > MAX_KEYS_NAMED else ""
+            raise RunError(
+                f"'{self.path}' holds a study of another plan (it differs in {named}{more}); "
+                f"go on with that one by --resume {self.path}, or give another --out"
+            )
+
+    def plan(self) -> StudyPlan:
+        """The study's plan.
+
+        Raises:
+            RunError: the folder is not a study of cases.
+        """
+        if not self.exists():
+            what = "a study of one config" if (self.path / "config.yaml").is_file() else "not a study of cases"
+            raise RunError(
+                f"'{self.path}' is {what} (it has no study.yaml); name a folder made by: audio-dcls study CONFIG"
+            )
+        return build(StudyPlan, load_yaml(self.plan_path), str(self.plan_path))
+
+    def case(self, name: str) -> StudyDir:
+        """The runs of one case."""
+        return StudyDir(self.path / name)
+
+    def run(self, case: str, seed: int) -> RunDir:
+        """One run."""
+        return self.case(case).run(seed)
+
+    def state(self, case: str, seed: int) -> State:
+        """How far a run has come."""
+        state = self.run(case, seed).status().get("state")
+        if state in ("done", "failed"):
+            return state
+        return "to do" if state is None else "begun"
+
+
+def train_cases(
+    plan: StudyPlan,
+    study: CaseStudyDir,
+    runs: Sequence[tuple[str, int]],
+    clips: TrainingClips,
+    fabric: Any,
+    stop: StopRequest | None = None,
+) -> Iterator[StudyEvent]:
+    """Train the runs that are not done yet, going on from checkpoints where there are some.
+
+    A run whose loss or gradient is not finite is reported, and the next one begun; with several processes it ends all.
+
+    Args:
+        plan: the study's plan, under the circumstances of this machine.
+        study: where it is written.
+        runs: pairs of case and seed, in order; those done, and those another process is at work on, are left out.
+        clips: usable clips and labels.
+        fabric: of `build_fabric`, launched.
+        stop: says when to stop early; None never.
+
+    Yields:
+        What happens, run after run.
+    """
+    pending = [pair for pair in runs if fabric.broadcast(study.state(*pair)) != "done"]
+    for number, (case, seed) in enumerate(pending, start=1):
+        with _claimed(study, case, seed, fabric) as claim:
+            if claim == "busy":
+                yield CaseRunBusy(case, seed)
+            if claim != "ours":
+                continue
+            yield CaseRunBegins(case, seed, number, len(pending))
+            config = plan.cases[case].config.model_copy(update={"seeds": (seed,)})
+            try:
+                for event in train_study(config, study.case(case), clips, fabric, stop):
+                    yield event
+                    if isinstance(event, RunStopped):
+                        return
+            except RunError as error:
+                if fabric.world_size > 1 or study.state(case, seed) != "failed":
+                    raise
+                yield CaseRunFailed(case, seed, str(error))
+
+
+@contextlib.contextmanager
+def _claimed(study: CaseStudyDir, case: str, seed: int, fabric: Any) -> Iterator[str]:
+    """The lock of a run, taken by the first process for all: "ours", "busy", or "done" by another meanwhile."""
+    with contextlib.ExitStack() as stack:
+        claim = "ours"
+        if fabric.is_global_zero:
+            if not stack.enter_context(try_lock(study.run_lock_path(case, seed))):
+                claim = "busy"
+            elif study.state(case, seed) == "done":
+                claim = "done"
+        yield fabric.broadcast(claim)
