@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from audio_dcls.runs.measure import StudyScores
+    from audio_dcls.runs.scores import StudyScores
 
 HELP = "Measure runs: mAP, AUC and d' per seed, with mean and standard deviation. The latest study by default."
 
@@ -44,60 +46,36 @@ def evaluate(
     """Evaluate the newest checkpoint of every run named."""
     import json
 
-    from audio_dcls.errors import EvaluationError
-    from audio_dcls.runs.find_run import expand_cases, find_runs, latest_study
-    from audio_dcls.runs.measure import finite_or_none, measure_study, over_folds
+    from audio_dcls.runs.measure import MeasureOptions
+    from audio_dcls.runs.measure import evaluate as measure
     from audio_dcls_cli.progress import clip_progress, say
     from audio_dcls_cli.tables import fold_table, score_table
 
-    if fit_thresholds is not None and split:
-        raise EvaluationError(
-            f"`--split` (={split[0]!r}) must be left out with `--fit-thresholds` (={fit_thresholds!r}), "
-            "which names the split itself"
-        )
-    splits = tuple(split or ()) if fit_thresholds is None else (fit_thresholds,)
-    if not paths:
-        latest = latest_study()
-        paths = [latest.path]
-        if not json_:
-            say(f"Latest study: [bold]{latest.path}[/]")
-    measured = []
-    hashes: dict[str, list[str]] = {}
-    for path in (folder for given in paths for folder in expand_cases(given)):
-        study, runs = find_runs(path)
-        with clip_progress(f"Evaluating {path}", None, quiet=json_) as advance:
-            scores = measure_study(
-                study,
-                runs,
-                manifest=manifest,
-                splits=splits,
-                best=best,
-                save_logits=save_logits,
-                fit=fit_thresholds is not None,
-                on_progress=advance,
-            )
-        measured.append(scores)
-        hashes.setdefault(scores.id_hash, []).append(str(path))
+    options = MeasureOptions(manifest, tuple(split or ()), best, save_logits, fit_thresholds)
+
+    def progress(folder: Path) -> AbstractContextManager[Callable[[int], None]]:
+        if not paths and not json_:
+            say(f"Latest study: [bold]{folder}[/]")
+        return clip_progress(f"Evaluating {folder}", None, quiet=json_)
+
+    def show(scores: StudyScores) -> None:
         if not json_:
             score_table(scores)
             _say_thresholds(scores)
-    folds = over_folds(measured)
-    if not json_:
-        if folds is not None:
-            fold_table(folds, len(measured))
-        elif len(hashes) > 1:
-            sets = "; ".join(f"{clips}: {', '.join(paths)}" for clips, paths in hashes.items())
-            say(f"[yellow]These are measured on different clips, and their scores cannot be compared:[/] {sets}")
-        return
-    documents: Any = [scores.to_json_dict() for scores in measured]
-    if folds is not None:
-        means = {name: {"mean": s.mean, "std": finite_or_none(s.std)} for name, s in folds.items()}
-        documents = {"studies": documents, "over_folds": {"num_folds": len(measured), **means}}
-    typer.echo(json.dumps(documents if len(measured) > 1 else documents[0], indent=2))
+
+    found = measure(paths or (), options, progress=progress, on_scores=show)
+    folds, clip_sets = found.over_folds(), found.clip_sets()
+    if json_:
+        typer.echo(json.dumps(found.to_json(), indent=2))
+    elif folds is not None:
+        fold_table(folds, len(found.studies))
+    elif len(clip_sets) > 1:
+        sets = "; ".join(f"{clips}: {', '.join(map(str, folders))}" for clips, folders in clip_sets.items())
+        say(f"[yellow]These are measured on different clips, and their scores cannot be compared:[/] {sets}")
 
 
 def _say_thresholds(scores: StudyScores) -> None:
-    """What the thresholds that were fitted are worth, a line a seed; nothing where none were."""
+    """Print how good the fitted thresholds are, one line per seed, if any were fitted."""
     from audio_dcls_cli.progress import say
 
     for run in scores.runs:

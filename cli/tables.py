@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from audio_dcls.evaluation import SeedSummary
     from audio_dcls.inference import TagResult
     from audio_dcls.runs.config import TrainConfig
-    from audio_dcls.runs.measure import StudyScores
+    from audio_dcls.runs.scores import StudyScores
     from audio_dcls.training.dry_run import RunPlan
 
 BAR_CELLS = 20

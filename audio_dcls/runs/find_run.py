@@ -62,7 +62,7 @@ def latest_study(root: str | Path = "runs") -> StudyDir:
     studies = [study for study in studies if any(run.checkpoints() for run in study.runs())]
     if not studies:
         raise RunError(f"no trained study under '{root}/'; train one with: audio-dcls train, or name a folder")
-    return max(studies, key=lambda study: max((r.path / "status.json").stat().st_mtime for r in study.runs()))
+    return max(studies, key=lambda study: max(r.status_path.stat().st_mtime for r in study.runs()))
 
 
 def find_model(path: str | Path) -> Path:

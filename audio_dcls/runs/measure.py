@@ -1,13 +1,11 @@
-"""Measure the newest checkpoints of a study's runs, on the same clips for every seed."""
+"""Measure the newest or best checkpoints of runs, on the same clips for every seed."""
 
 from __future__ import annotations
 
 import contextlib
-import csv
 import functools
-import io
-import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ import torch
 from audio_dcls.data.audit.check import check_clips
 from audio_dcls.data.audit.journal import CheckJournal, known_reports
 from audio_dcls.data.audit.rules import AuditRules, judge
-from audio_dcls.data.config import DataConfig
 from audio_dcls.data.loading.loader import eval_loader
 from audio_dcls.data.loading.samples import Batch, ClipDataset
 from audio_dcls.data.loading.teacher_logits import TeacherWriter
@@ -26,211 +23,176 @@ from audio_dcls.data.manifest import Clip, Manifest
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.dcls import freeze
 from audio_dcls.errors import EvaluationError
-from audio_dcls.evaluation import (
-    Predictions,
-    SeedSummary,
-    TaggingMetrics,
-    id_hash,
-    predict,
-    summarise,
-    tagging_metrics,
-)
+from audio_dcls.evaluation import Predictions, TaggingMetrics, id_hash, predict, tagging_metrics
 from audio_dcls.evaluation.thresholds import FittedThresholds, fit_thresholds
-from audio_dcls.files import write_atomically
 from audio_dcls.labels import LabelSet
 from audio_dcls.models.checkpoint import checkpoint as checkpoints
 from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint, load_checkpoint
 from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE
 from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.find_run import expand_cases, find_runs, latest_study
 from audio_dcls.runs.run_dir import RunDir, StudyDir
+from audio_dcls.runs.scores import Evaluation, RunScores, StudyScores, write_per_class
 from audio_dcls.runs.usable_clips import build_dataset, load_manifests, of_splits
 
-
-@dataclass(frozen=True)
-class RunScores:
-    """Scores of one run."""
-
-    seed: int
-    checkpoint: Path
-    per_class_path: Path
-    metrics: TaggingMetrics
-    trained_hash: str | None = None
-    """`id_hash` of the clips the checkpoint was measured on while training; None where it does not say, or where
-    others are meant."""
-    thresholds: FittedThresholds | None = None
-    """Those fitted on these clips and stored in the checkpoint, where this was asked for."""
+Progress = Callable[[int], object]
+"""Called with the number of clips done since the last call."""
 
 
 @dataclass(frozen=True)
-class StudyScores:
-    """Scores of a study over its seeds."""
+class MeasureOptions:
+    """Which checkpoints to measure on which clips, and what to store.
 
-    study: Path
-    labels: LabelSet
-    runs: tuple[RunScores, ...]
-    num_listed: int
-    """Evaluation clips the manifest lists."""
-    num_evaluated: int
-    id_hash: str
-    fold: int | None = None
-    """The fold measured on, where the study's config names one."""
-
-    @property
-    def coverage(self) -> float:
-        """Share of the listed clips that were measured, 0 to 1."""
-        return self.num_evaluated / self.num_listed
-
-    @property
-    def left_out(self) -> tuple[str, ...]:
-        """Names of the classes left out of every mean."""
-        return tuple(self.labels.names[c] for c in self.runs[0].metrics.left_out)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader who compares these scores with those of the training has to know."""
-        return tuple(
-            f"seed {run.seed} was measured on other clips while training (id hash {run.trained_hash}, here "
-            f"{run.metrics.clip_id_hash}): the two scores cannot be compared"
-            for run in self.runs
-            if run.trained_hash not in (None, run.metrics.clip_id_hash)
-        )
-
-    def summary(self) -> dict[str, SeedSummary]:
-        """Mean and standard deviation over seeds of each score."""
-        names = self.runs[0].metrics.scores()
-        return {name: summarise([run.metrics.scores()[name] for run in self.runs]) for name in names}
-
-    def to_json_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "study": str(self.study),
-            **({} if self.fold is None else {"fold": self.fold}),
-            "num_clips_listed": self.num_listed,
-            "num_clips": self.num_evaluated,
-            "coverage": self.coverage,
-            "clip_id_hash": self.id_hash,
-            "num_classes": len(self.labels),
-            "classes_left_out": list(self.left_out),
-            "notes": list(self.notes),
-            "summary": {
-                name: {"mean": s.mean, "std": finite_or_none(s.std), "num_seeds": s.num_seeds}
-                for name, s in self.summary().items()
-            },
-            "runs": [
-                {
-                    "seed": run.seed,
-                    "checkpoint": str(run.checkpoint),
-                    "per_class_csv": str(run.per_class_path),
-                    "clip_id_hash": run.metrics.clip_id_hash,
-                    **run.metrics.scores(),
-                    **({} if run.thresholds is None else {"thresholds": run.thresholds.to_json_dict()}),
-                }
-                for run in self.runs
-            ],
-        }
-
-
-def finite_or_none(value: float) -> float | None:
-    """The value, or None for JSON, which has no NaN."""
-    return value if math.isfinite(value) else None
-
-
-def over_folds(studies: Sequence[StudyScores]) -> dict[str, SeedSummary] | None:
-    """Mean and standard deviation over folds of each score, a fold's being its mean over seeds.
-
-    Returns:
-        None unless there are at least two studies, each of another fold and with the same scores.
+    Raises:
+        EvaluationError: splits are named both by `splits` and by `fit_thresholds`.
     """
-    folds = [study.fold for study in studies]
-    summaries = [study.summary() for study in studies]
-    if len(folds) < 2 or None in folds or len(set(folds)) < len(folds) or len({tuple(s) for s in summaries}) > 1:
-        return None
-    return {name: summarise([summary[name].mean for summary in summaries]) for name in summaries[0]}
+
+    manifest: str | Path | None = None
+    """Manifest, HDF5 file or pack to measure on; None: the study's own data."""
+    splits: tuple[str, ...] = ()
+    """Values of the `split` column; empty: the splits that the study's config names."""
+    best: bool = False
+    """Measure the checkpoint with the highest mAP on the validation splits, instead of the newest one."""
+    save_logits: Path | None = None
+    """HDF5 file for the logits of one run, to use as `distillation.file`."""
+    fit_thresholds: str | None = None
+    """Split to measure on and to fit a threshold per class on; the thresholds are stored in the checkpoints."""
+
+    def __post_init__(self) -> None:
+        if self.fit_thresholds is not None and self.splits:
+            raise EvaluationError(
+                f"`--split` (={self.splits[0]!r}) must be left out with `--fit-thresholds` "
+                f"(={self.fit_thresholds!r}), which names the split itself"
+            )
+
+    @property
+    def measured_splits(self) -> tuple[str, ...]:
+        """The splits to measure on; empty: those of the study."""
+        return self.splits if self.fit_thresholds is None else (self.fit_thresholds,)
+
+
+def evaluate(
+    paths: Sequence[str | Path] = (),
+    options: MeasureOptions | None = None,
+    *,
+    progress: Callable[[Path], AbstractContextManager[Progress | None]] = lambda folder: contextlib.nullcontext(),
+    on_scores: Callable[[StudyScores], object] = lambda scores: None,
+) -> Evaluation:
+    """Measure studies and runs: everything that `audio-dcls eval` does, apart from printing.
+
+    Args:
+        paths: study folders, or seed-N folders; a study of several cases means all of its trained cases. Empty: the
+            study that was written to last.
+        options: what to measure.
+        progress: gives, for each measured folder, a context in which a progress callback is valid.
+        on_scores: called with the scores of each study as soon as they are known.
+
+    Raises:
+        RunError: a path is neither a study nor a run.
+        EvaluationError, CheckpointError, ManifestError: as of `measure_study`.
+    """
+    named = paths or [latest_study().path]
+    folders = [folder for path in named for folder in expand_cases(path)]
+    measured = []
+    for folder in folders:
+        study, runs = find_runs(folder)
+        with progress(folder) as on_progress:
+            measured.append(measure_study(study, runs, options, on_progress=on_progress))
+        on_scores(measured[-1])
+    return Evaluation(tuple(measured), tuple(folders))
 
 
 def measure_study(
     study: StudyDir,
     runs: Sequence[RunDir],
+    options: MeasureOptions | None = None,
     *,
-    manifest: str | Path | None = None,
-    splits: tuple[str, ...] = (),
-    best: bool = False,
-    save_logits: Path | None = None,
-    fit: bool = False,
-    on_progress: Callable[[int], None] | None = None,
+    on_progress: Progress | None = None,
     on_predictions: Callable[[RunDir, Predictions, ClipDataset], None] | None = None,
 ) -> StudyScores:
-    """Evaluate the newest checkpoint of each run, or the best, and write `eval/per_class.csv` beside it.
+    """Evaluate one checkpoint of each run, and write its `eval/per_class.csv`.
 
     Args:
         study: gives the config.
         runs: runs to measure.
-        manifest: what to measure on, as `Manifest.load` takes it; the study's own data if None.
-        splits: values of the `split` column; the study's own if empty.
-        best: take the checkpoint that did best on the validation splits.
-        save_logits: HDF5 file to write the logits of one run to, for `distillation.file`.
-        fit: fit a threshold for each class on these clips, and store them in the checkpoints.
+        options: what to measure; by default the newest checkpoints, on the study's own data.
         on_progress: called with the number of clips done since the last call.
-        on_predictions: called with each run, its predictions, and the clips they are of, as the model hears them.
+        on_predictions: called with each run, its predictions, and the clips that were predicted.
 
     Raises:
-        EvaluationError: no clip to measure on, a run's classes are not the study's, several runs' logits for one file,
-            or thresholds are to be fitted on clips that were trained on.
+        EvaluationError: there is no clip to measure on, a run has other classes than the study, the logits of several
+            runs are to go to one file, or thresholds are to be fitted on clips of the training.
         RunError, CheckpointError, ManifestError: something cannot be read.
     """
-    if save_logits is not None and len(runs) != 1:
+    options = options or MeasureOptions()
+    if options.save_logits is not None and len(runs) != 1:
         raise EvaluationError(
-            f"the logits of {len(runs)} runs do not fit into one file '{save_logits}'; name one seed-N folder"
+            f"the logits of {len(runs)} runs do not fit into one file '{options.save_logits}'; name one seed-N folder"
         )
-    config = study.config()
-    loaded = [(run, load_checkpoint(run.model_folder(best=best) / MODEL_FILE)) for run in runs]
+    loaded = [(run, load_checkpoint(run.model_folder(best=options.best) / MODEL_FILE)) for run in runs]
     labels = loaded[0][1].labels
-    rows = load_manifests(config.data) if manifest is None else Manifest.load(manifest, labels)
-    _check_rows(rows, labels, study, config.data if fit and manifest is None else None, splits)
-    is_own = manifest is None and not splits and not config.data.validation_splits
-    listed = _listed_clips(rows, splits or config.data.measured_splits())
-    usable = _usable_clips(study, config, rows, listed, manifest)
-    uncached = config.model_copy(update={"data": config.data.model_copy(update={"cache": "none"})})
-    dataset = build_dataset(uncached, usable, len(labels))
+    clips = _find_clips(study, labels, options)
     measured = []
     for run, checkpoint in loaded:
         if checkpoint.labels.ids != labels.ids:
-            raise EvaluationError(f"run '{run.path}' has other classes than '{runs[0].path}'; measure them apart")
-        loader = eval_loader(dataset, config.loop.eval_batch, num_workers=config.data.num_workers)
-        predictions = _predict(checkpoint, _counted(loader, on_progress), usable, save_logits)
+            raise EvaluationError(
+                f"run '{run.path}' has other classes than '{runs[0].path}'; measure each of them on its own"
+            )
+        predictions = _predict(checkpoint, clips, options.save_logits, on_progress)
         if on_predictions is not None:
-            on_predictions(run, predictions, dataset)
-        clip_ids = dataset.clips.ids.take(predictions.indices).to_list()
-        metrics = tagging_metrics(predictions.targets, predictions.scores, clip_ids)
-        trained_hash = _trained_hash(checkpoint.info) if is_own else None
-        table = run.eval_folder / ("per_class.csv" if manifest is None else f"per_class_{Path(manifest).stem}.csv")
-        write_per_class(table, metrics, labels)
-        fitted = _fit(checkpoint.path, predictions, metrics, listed, manifest) if fit else None
-        measured.append(RunScores(run.seed, checkpoint.path, table, metrics, trained_hash, fitted))
+            on_predictions(run, predictions, clips.dataset)
+        measured.append(_score_run(run, checkpoint, predictions, clips, options))
     return StudyScores(
         study=study.path,
         labels=labels,
         runs=tuple(measured),
-        num_listed=len(listed),
-        num_evaluated=len(usable),
-        id_hash=id_hash(clip.id for clip in usable),
-        fold=None if manifest is not None or splits else config.data.fold,
+        num_listed=len(clips.listed),
+        num_evaluated=len(clips.usable),
+        id_hash=id_hash(clip.id for clip in clips.usable),
+        fold=None if options.manifest is not None or options.measured_splits else clips.config.data.fold,
     )
 
 
-def _check_rows(
-    rows: Manifest, labels: LabelSet, study: StudyDir, fitted_on: DataConfig | None, splits: tuple[str, ...]
-) -> None:
-    """Refuse other classes than the model's and, where thresholds are fitted on a run's own data, trained clips."""
+@dataclass(frozen=True, eq=False)
+class _EvaluationClips:
+    """The clips that every run of a study is measured on."""
+
+    config: TrainConfig
+    listed: ClipTable
+    dataset: ClipDataset
+
+    @property
+    def usable(self) -> ClipTable:
+        """The listed clips that can be read."""
+        return self.dataset.clips
+
+
+def _find_clips(study: StudyDir, labels: LabelSet, options: MeasureOptions) -> _EvaluationClips:
+    config = study.config()
+    rows = load_manifests(config.data) if options.manifest is None else Manifest.load(options.manifest, labels)
     if rows.labels.ids != labels.ids:
         raise EvaluationError(
             f"study '{study.path}' was trained on other classes than its data has now; "
             "restore the label file, or name a manifest by --manifest"
         )
-    if fitted_on is None:
-        return
-    trained = fitted_on.split_names(rows.splits(), rows.source).train
-    named = [split for split in splits or fitted_on.measured_splits() if split in trained]
+    splits = options.measured_splits or config.data.measured_splits()
+    if options.fit_thresholds is not None and options.manifest is None:
+        _check_untrained(study, config, rows, splits)
+    listed = of_splits(rows.table, splits)
+    if not len(listed):
+        raise EvaluationError(
+            f"manifest '{rows.source}' has no clip of split {list(splits)}; its splits are "
+            f"{sorted(rows.splits())}: name one by --split"
+        )
+    usable = _usable_clips(study, config, rows, listed, options.manifest)
+    uncached = config.model_copy(update={"data": config.data.model_copy(update={"cache": "none"})})
+    return _EvaluationClips(config, listed, build_dataset(uncached, usable, len(labels)))
+
+
+def _check_untrained(study: StudyDir, config: TrainConfig, rows: Manifest, splits: Sequence[str]) -> None:
+    """Refuse to fit thresholds on clips of the training."""
+    trained = config.data.split_names(rows.splits(), rows.source).train
+    named = [split for split in splits if split in trained]
     if named:
         raise EvaluationError(
             f"`--fit-thresholds` (={named[0]!r}) is a split that '{study.path}' was trained on, where scores are "
@@ -257,26 +219,50 @@ def _usable_clips(
 
 
 def _predict(
-    checkpoint: LoadedCheckpoint, batches: Iterator[Batch], usable: ClipTable, save_logits: Path | None
+    checkpoint: LoadedCheckpoint, clips: _EvaluationClips, save_logits: Path | None, on_progress: Progress | None
 ) -> Predictions:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    config = clips.config
+    loader = eval_loader(clips.dataset, config.loop.eval_batch, num_workers=config.data.num_workers)
     with contextlib.ExitStack() as stack:
-        sink = None
+        on_logits = None
         if save_logits is not None:
-            sink = stack.enter_context(TeacherWriter(save_logits, len(checkpoint.labels)))
+            writer = stack.enter_context(TeacherWriter(save_logits, len(checkpoint.labels)))
+            on_logits = functools.partial(_store, writer, clips.usable)
         return predict(
             freeze(checkpoint.model).to(device),
-            batches,
+            _counted(loader, on_progress),
             device,
             activation=checkpoint.activation,
-            on_logits=None if sink is None else functools.partial(_store, sink, usable),
+            on_logits=on_logits,
         )
 
 
-def _fit(
+def _score_run(
+    run: RunDir,
+    checkpoint: LoadedCheckpoint,
+    predictions: Predictions,
+    clips: _EvaluationClips,
+    options: MeasureOptions,
+) -> RunScores:
+    """Compute the scores of a run, write the scores per class, and store fitted thresholds in the checkpoint."""
+    clip_ids = clips.usable.ids.take(predictions.indices).to_list()
+    metrics = tagging_metrics(predictions.targets, predictions.scores, clip_ids)
+    name = "per_class.csv" if options.manifest is None else f"per_class_{Path(options.manifest).stem}.csv"
+    write_per_class(run.eval_folder / name, metrics, checkpoint.labels)
+    is_own = options.manifest is None and not options.measured_splits and not clips.config.data.validation_splits
+    # A checkpoint that was written between two evaluations has no metrics.
+    trained_hash = (checkpoint.info.get("metrics") or {}).get("clip_id_hash") if is_own else None
+    fitted = None
+    if options.fit_thresholds is not None:
+        fitted = _fit_thresholds(checkpoint.path, predictions, metrics, clips.listed, options.manifest)
+    return RunScores(run.seed, checkpoint.path, run.eval_folder / name, metrics, trained_hash, fitted)
+
+
+def _fit_thresholds(
     path: Path, predictions: Predictions, metrics: TaggingMetrics, listed: ClipTable, manifest: str | Path | None
 ) -> FittedThresholds:
-    """Fit thresholds, and store them in the checkpoint with the name of what they were fitted on."""
+    """Fit thresholds, and store them in the checkpoint with the name of the data that they were fitted on."""
     fitted = fit_thresholds(predictions.targets, predictions.scores)
     split = "+".join(sorted({listed.split_names[code] for code in np.unique(listed.split_codes)}))
     split = split if manifest is None else f"{split} of {Path(manifest).name}"
@@ -284,41 +270,11 @@ def _fit(
     return fitted
 
 
-def write_per_class(path: Path, metrics: TaggingMetrics, labels: LabelSet) -> None:
-    """Write one CSV row a class: index, mid, name, positives, average precision, AUC, d'; empty where left out."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines: list[tuple[str, ...]] = [
-        ("index", "mid", "display_name", "num_positives", "average_precision", "auc", "d_prime")
-    ]
-    for c, (mid, name) in enumerate(zip(labels.ids, labels.names, strict=True)):
-        values = (metrics.average_precision[c], metrics.auc[c], metrics.d_prime[c])
-        texts = ["" if math.isnan(value) else f"{value:.6f}" for value in values]
-        lines.append((str(c), mid, name, str(metrics.num_positives[c]), *texts))
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(lines)
-    write_atomically(path, buffer.getvalue().encode())
-
-
-def _listed_clips(manifest: Manifest, splits: tuple[str, ...]) -> ClipTable:
-    listed = of_splits(manifest.table, splits)
-    if not len(listed):
-        raise EvaluationError(
-            f"manifest '{manifest.source}' has no clip of split {list(splits)}; its splits are "
-            f"{sorted(manifest.splits())}: name one by --split"
-        )
-    return listed
-
-
-def _trained_hash(info: dict[str, Any]) -> str | None:
-    """Of the checkpoint's last evaluation, which a checkpoint between two evaluations does not have."""
-    return (info.get("metrics") or {}).get("clip_id_hash")
-
-
 def _store(writer: TeacherWriter, clips: Sequence[Clip], indices: np.ndarray, logits: np.ndarray) -> None:
     writer.write([clips[index].id for index in indices], logits)
 
 
-def _counted(loader: Any, on_progress: Callable[[int], None] | None) -> Iterator[Batch]:
+def _counted(loader: Any, on_progress: Progress | None) -> Iterator[Batch]:
     for batch in loader:
         yield batch
         if on_progress is not None:

@@ -62,8 +62,13 @@ class RunDir:
         return int(self.path.name.removeprefix("seed-"))
 
     @property
+    def status_path(self) -> Path:
+        """State, step, epoch and last scores, as JSON."""
+        return self.path / "status.json"
+
+    @property
     def metrics_path(self) -> Path:
-        """One JSON object a line, of what was measured on the way."""
+        """What was logged during the training, one JSON object per line."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -85,6 +90,11 @@ class RunDir:
     def eval_folder(self) -> Path:
         """Folder of evaluation results."""
         return self.path / "eval"
+
+    @property
+    def per_class_path(self) -> Path:
+        """Scores per class on the run's own evaluation clips, as CSV."""
+        return self.eval_folder / "per_class.csv"
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoint folders, oldest first."""
@@ -171,7 +181,7 @@ class RunDir:
 
     def status(self) -> dict[str, Any]:
         """Content of status.json, or an empty mapping for a run not begun."""
-        path = self.path / "status.json"
+        path = self.status_path
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def write_status(self, **fields: Any) -> None:

@@ -13,7 +13,7 @@ import torch
 from audio_dcls.errors import EvaluationError
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.measure import measure_study
+from audio_dcls.runs.measure import MeasureOptions, measure_study
 from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
@@ -42,7 +42,7 @@ def study(tiny_values: dict[str, Any], tiny_corpus: Path, tmp_path_factory: pyte
 def test_thresholds_are_stored_with_what_they_were_fitted_on(study: StudyDir) -> None:
     before = measure_study(study, [study.run(0)])
     old = load_checkpoint(before.runs[0].checkpoint)
-    scores = measure_study(study, [study.run(0)], splits=("val",), fit=True)
+    scores = measure_study(study, [study.run(0)], MeasureOptions(fit_thresholds="val"))
     (run,) = scores.runs
     assert run.thresholds is not None and run.metrics.num_clips == 12
     new = load_checkpoint(run.checkpoint)
@@ -57,7 +57,7 @@ def test_thresholds_are_stored_with_what_they_were_fitted_on(study: StudyDir) ->
 
 def test_a_split_that_was_trained_on_is_refused(study: StudyDir) -> None:
     with pytest.raises(EvaluationError, match=r"\(='train'\) is a split that .* was trained on.*\['eval', 'val'\]"):
-        measure_study(study, [study.run(0)], splits=("train",), fit=True)
+        measure_study(study, [study.run(0)], MeasureOptions(fit_thresholds="train"))
 
 
 def test_the_command_says_what_they_are_worth(study: StudyDir, command_line: Any) -> None:

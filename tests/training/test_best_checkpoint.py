@@ -12,7 +12,7 @@ import pytest
 from audio_dcls.errors import ConfigError, RunError
 from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE, load_tensors
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.measure import measure_study
+from audio_dcls.runs.measure import MeasureOptions, measure_study
 from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
@@ -50,7 +50,7 @@ def test_the_best_on_validation_is_kept_and_measured_on_request(
     assert finished.metrics.num_clips == 12
     lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["eval"]["mAP"] == finished.metrics.mean_average_precision
-    last, picked = measure_study(study, [run]), measure_study(study, [run], best=True)
+    last, picked = measure_study(study, [run]), measure_study(study, [run], MeasureOptions(best=True))
     assert last.runs[0].checkpoint == run.newest_checkpoint() / MODEL_FILE
     assert picked.runs[0].checkpoint == run.best_folder / MODEL_FILE
     assert picked.num_evaluated == last.num_evaluated == 12
@@ -60,7 +60,7 @@ def test_without_validation_no_checkpoint_is_picked(tiny_values: dict[str, Any],
     study, _ = train(merge(tiny_values, {"loop": {"epochs": 1}}), tmp_path / "study")
     assert not study.run(0).best_folder.exists()
     with pytest.raises(RunError, match=r"no best checkpoint.*data.validation_splits"):
-        measure_study(study, study.runs(), best=True)
+        measure_study(study, study.runs(), MeasureOptions(best=True))
 
 
 def test_the_evaluation_split_cannot_be_the_validation_split(tiny_values: dict[str, Any], tmp_path: Path) -> None:

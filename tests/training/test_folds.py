@@ -15,8 +15,9 @@ from audio_dcls.errors import ConfigError, EvaluationError
 from audio_dcls.evaluation import id_hash
 from audio_dcls.labels import LabelSet
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.measure import RunScores, StudyScores, measure_study, over_folds
+from audio_dcls.runs.measure import MeasureOptions, measure_study
 from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.scores import RunScores, StudyScores, over_folds
 from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.studies.study import train_study
@@ -68,10 +69,10 @@ def test_a_study_on_a_fold_is_measured_on_it(
     assert (scores.num_listed, scores.num_evaluated) == (12, 12)
     assert scores.id_hash == id_hash(clip.id for clip in clips.eval)
     assert scores.fold == scores.to_json_dict()["fold"] == 2
-    assert measure_study(study, runs, splits=("fold2",)).fold is None
-    assert measure_study(study, runs, splits=("fold1", "fold3")).num_listed == 24
+    assert measure_study(study, runs, MeasureOptions(splits=("fold2",))).fold is None
+    assert measure_study(study, runs, MeasureOptions(splits=("fold1", "fold3"))).num_listed == 24
     with pytest.raises(EvaluationError, match=r"no clip of split \['fold2'\].* name one by --split"):
-        measure_study(study, runs, manifest=tiny_corpus / "manifest.csv")
+        measure_study(study, runs, MeasureOptions(manifest=tiny_corpus / "manifest.csv"))
 
 
 def test_a_fold_that_is_not_there_is_named(folded: Callable[..., TrainConfig], tmp_path: Path) -> None:
