@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from audio_dcls.data import Manifest
-from audio_dcls.data.sound.sound_stream import ClipSound, Sound
+from audio_dcls.data import load_manifest
+from audio_dcls.data.sound.sound_stream import Sound
+from audio_dcls.data.stores.clip_sound import ClipSound
 from audio_dcls.inference import Tagger, TagResult
 from audio_dcls.inference.backends import BackendName, Precision
 from audio_dcls.runs.find_run import find_model
@@ -63,7 +64,7 @@ def score_clips(model: str, precision: Precision, args: argparse.Namespace) -> n
     """(N, C) probabilities of N clips."""
     backend: BackendName = args.backend
     tagger = Tagger.load(find_model(model), backend=backend, precision=precision)
-    manifest = Manifest.load(args.manifest, tagger.labels).split(args.split)
+    manifest = load_manifest(args.manifest, tagger.labels).split(args.split)
     sounds: list[Sound] = [ClipSound(clip) for clip in manifest.clips[: args.limit]]
     classes = {mid: index for index, mid in enumerate(tagger.labels.ids)}
     scores = np.zeros((len(sounds), len(classes)))

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 
 from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.table.clip_index import write_index
 from audio_dcls.labels import LabelSet
 from audio_dcls.speed import manifest_scale as scale
@@ -48,7 +49,7 @@ def measure_all(folder: Path, num_rows: int, num_workers: int) -> dict[str, floa
     labels, table = LabelSet.audioset(), scale.make_table(num_rows)
     Manifest(table, labels, "made").save(csv)
     started_s = time.perf_counter()
-    write_index(Manifest.load(csv, labels).table, labels, index)
+    write_index(load_manifest(csv, labels).table, labels, index)
     found = {"s from CSV to index": time.perf_counter() - started_s, "index: MB on disk": index.stat().st_size / 1e6}
     write_index(table.take(np.linspace(0, num_rows - 1, NUM_SMALL).astype(np.int64)), labels, small)
     num_train = table.split_sizes()["train"]

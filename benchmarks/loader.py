@@ -42,6 +42,7 @@ from audio_dcls.data.demo.scene import draw_recording, render
 from audio_dcls.data.demo.signals import num_samples_of
 from audio_dcls.data.loading.samples import ClipDataset
 from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.packing.packer import pack
 from audio_dcls.data.packing.plan import PackSettings
 from audio_dcls.data.sound.decode import read_clip
@@ -208,12 +209,12 @@ def build_calls(folder: Path, num_clips: int) -> dict[str, Callable[[], object]]
         calls |= published_calls(codec, paths)
     calls |= our_calls("file m4a", manifest_of(write_videos(folder, sounds)))
     calls |= our_calls(
-        "hdf5 int16", Manifest.load(write_hdf5(folder / "clips_train.h5", originals["wav"]), demo_labels())
+        "hdf5 int16", load_manifest(write_hdf5(folder / "clips_train.h5", originals["wav"]), demo_labels())
     )
     for codec in PACKED:
         out = folder / f"packed-{codec.value}"
         pack(manifest_of(originals["wav"]), out, PackSettings(codec=codec))
-        calls |= our_calls(f"packed {codec.value}", Manifest.load(out, demo_labels()))
+        calls |= our_calls(f"packed {codec.value}", load_manifest(out, demo_labels()))
     return calls
 
 

@@ -85,11 +85,11 @@ def check(
     from audio_dcls.data.audit.audit import audit_clips
     from audio_dcls.data.audit.rules import AuditRules, default_sides
     from audio_dcls.data.audit.summary import summarise_audit
-    from audio_dcls.data.manifest import Manifest
+    from audio_dcls.data.manifest_reader import load_manifest
     from audio_dcls_cli.manifest_tables import coverage_table, problem_table, warning_table
     from audio_dcls_cli.progress import clip_progress, say
 
-    manifest = Manifest.load(source, _label_set(labels))
+    manifest = load_manifest(source, _label_set(labels))
     rules = AuditRules(
         clip_s=clip_s,
         length_tolerance_s=tolerance_s,
@@ -127,11 +127,11 @@ def stats(
     import json
 
     from audio_dcls.data.audit.class_pairs import PAIRS_IN_JSON, class_pairs, pair_values
-    from audio_dcls.data.manifest import Manifest
+    from audio_dcls.data.manifest_reader import load_manifest
     from audio_dcls.data.table.label_matrix import co_occurrence
     from audio_dcls_cli.manifest_tables import class_table, pair_table
 
-    manifest = Manifest.load(source, _label_set(labels))
+    manifest = load_manifest(source, _label_set(labels))
     counts = manifest.class_counts()
     together = co_occurrence(manifest.table, len(manifest.labels))
     if not json_:

@@ -30,12 +30,13 @@ def index(
     from rich.markup import escape
 
     from audio_dcls.data.manifest import Manifest
+    from audio_dcls.data.manifest_reader import load_manifest
     from audio_dcls.data.table.clip_index import write_index
     from audio_dcls.labels import LabelSet
     from audio_dcls_cli.progress import say
 
     label_set = LabelSet.audioset() if labels is None else LabelSet.from_csv(labels)
-    manifests = [Manifest.load(path, label_set) for path in source]
+    manifests = [load_manifest(path, label_set) for path in source]
     manifest = manifests[0] if len(manifests) == 1 else Manifest.concatenate(manifests)
     write_index(manifest.table, label_set, out)
     facts = {"index": str(out), "num_clips": len(manifest.table), "splits": manifest.splits()}

@@ -56,7 +56,7 @@ def frontend_stats(
 
     from audio_dcls.data.loading.loader import num_cpus
     from audio_dcls.data.loading.spectrogram_stats import draw_clips, measure_spectrograms, stats_fragment
-    from audio_dcls.data.manifest import Manifest
+    from audio_dcls.data.manifest_reader import load_manifest
     from audio_dcls.files import write_atomically
     from audio_dcls.frontend import FrontendConfig
     from audio_dcls.labels import LabelSet
@@ -67,7 +67,7 @@ def frontend_stats(
     values = {} if config is None else load_yaml(config).get("frontend", {})
     frontend = build(FrontendConfig, values, f"config '{config}'")
     label_set = LabelSet.audioset() if labels is None else LabelSet.from_csv(labels)
-    clips = Manifest.load(source, label_set).split(*splits).table
+    clips = load_manifest(source, label_set).split(*splits).table
     clips = clips if limit is None else draw_clips(clips, limit, seed)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     num_workers = num_cpus() if workers is None else workers

@@ -161,9 +161,10 @@ def info(address: Address, json_: Json = False) -> None:
 
 def _load(manifest: str, labels: LabelSet, id_column: str | None, labels_column: str | None) -> Manifest:
     from audio_dcls.data.manifest import Manifest
+    from audio_dcls.data.manifest_reader import load_manifest
 
     if id_column is None and labels_column is None:
-        return Manifest.load(manifest, labels)
+        return load_manifest(manifest, labels)
     from audio_dcls.data.stores.foreign_manifest import read_foreign_manifest
     from audio_dcls.data.stores.store import Store
 

@@ -211,9 +211,9 @@ class _Writer:
 
 def _true_labels(manifest: Path, tagger: Tagger) -> dict[str, tuple[str, ...]]:
     """Names of each clip's labels, by its file and by its id."""
-    from audio_dcls.data import Manifest
+    from audio_dcls.data import load_manifest
 
     found: dict[str, tuple[str, ...]] = {}
-    for clip in Manifest.load(manifest, tagger.labels).clips:
+    for clip in load_manifest(manifest, tagger.labels).clips:
         found[str(clip.path.resolve())] = found[clip.id] = tuple(tagger.labels.names[c] for c in clip.labels)
     return found

@@ -7,6 +7,7 @@ from .importers.fsd50k import import_fsd50k
 from .importers.speech_commands import import_speech_commands
 from .importers.urbansound8k import import_urbansound8k
 from .manifest import Manifest
+from .manifest_reader import load_manifest
 from .sound.decode import fit_length, read_clip, sound_duration_s
 from .table.clip_table import Clip, ClipTable
 
@@ -26,6 +27,7 @@ __all__ = [
     "import_fsd50k",
     "import_speech_commands",
     "import_urbansound8k",
+    "load_manifest",
     "read_clip",
     "sound_duration_s",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,16 +10,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from audio_dcls.data.stores.sources import HDF5_SUFFIXES, PARQUET_SUFFIX
 from audio_dcls.data.table.clip_table import NO_ROW, Clip, ClipTable
 from audio_dcls.data.table.csv_file import write_csv
-from audio_dcls.data.table.manifest_rows import others, read_manifest
+from audio_dcls.data.table.manifest_rows import others
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import SEPARATOR, LabelSet
+from audio_dcls.near_names import did_you_mean
 
 __all__ = ["Clip", "Manifest"]
-
-INDEX_SUFFIX = ".clips"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,22 +45,6 @@ class Manifest:
         return self.clips
 
     @classmethod
-    def load(cls, path: str | Path, labels: LabelSet) -> Manifest:
-        """Read a manifest; no sound file is opened.
-
-        Args:
-            path: CSV file with the columns id, path, start_s, end_s, labels, split and, if wanted, sha256 and row; or a
-                store of clips: an HDF5 file, a packed index (.clips), or a pack, by its folder or address.
-            labels: classes the labels are looked up in.
-
-        Raises:
-            ManifestError: the file is missing, empty or not such a CSV; a column is missing; an id is empty or
-                repeated; a path or split is empty; a time is not a number or negative, or start_s is not before end_s;
-                a label is unknown. The message names the file, row, column and value, and what to do.
-        """
-        return cls(clips=_read(path, labels), labels=labels, source=str(path))
-
-    @classmethod
     def concatenate(cls, manifests: Sequence[Manifest]) -> Manifest:
         """The clips of all manifests as one; at least one, with the same labels.
 
@@ -87,7 +68,7 @@ class Manifest:
         return cls(clips=table, labels=manifests[0].labels, source=", ".join(m.source for m in manifests))
 
     def save(self, path: str | Path) -> None:
-        """Write the CSV that `load` reads: labels as identifiers, relative paths made relative to its folder.
+        """Write the CSV that `load_manifest` reads: labels as identifiers, relative paths made relative to its folder.
 
         Raises:
             ManifestError: the file cannot be written.
@@ -117,8 +98,7 @@ class Manifest:
         known = self.splits()
         for name in names:
             if name not in known:
-                near = difflib.get_close_matches(name, list(known), n=1)
-                hint = f"did you mean '{near[0]}'?" if near else f"it has {', '.join(known) or 'no clips'}"
+                hint = did_you_mean(name, known, f"it has {', '.join(known) or 'no clips'}", min_similarity=0.6)
                 raise ManifestError(f"'{self.source}' has no clip of split '{name}'; {hint}")
         codes = [code for code, name in enumerate(self.table.split_names) if name in names]
         return replace(self, clips=self.table.take(np.isin(self.table.split_codes, codes)))
@@ -133,24 +113,6 @@ class Manifest:
     def splits(self) -> dict[str, int]:
         """Number of clips of each split, in order of first appearance."""
         return self.table.split_sizes()
-
-
-def _read(path: str | Path, labels: LabelSet) -> ClipTable:
-    """The clips of any kind of manifest, told by the name."""
-    suffix = Path(path).suffix.lower()
-    if "://" in str(path) or suffix == PARQUET_SUFFIX or Path(path).is_dir():
-        from audio_dcls.data.stores import pack_manifest
-
-        return pack_manifest.read_manifest(path, labels)
-    if suffix in HDF5_SUFFIXES:
-        from audio_dcls.data.stores import hdf5_clips
-
-        return hdf5_clips.read_manifest(path, labels)
-    if suffix == INDEX_SUFFIX:
-        from audio_dcls.data.table import clip_index
-
-        return clip_index.read_index(path, labels)
-    return read_manifest(Path(path), labels)
 
 
 def _moved_paths(table: ClipTable, folder: Path) -> list[str]:

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from audio_dcls.data.sound.audio_folder import is_sound, sounds_below
-from audio_dcls.data.sound.sound_stream import ClipSound, FileSound, Sound
+from audio_dcls.data.sound.sound_stream import FileSound, Sound
+from audio_dcls.data.stores.clip_sound import ClipSound
+from audio_dcls.data.suffixes import MANIFEST_SUFFIXES
 from audio_dcls.errors import ArgumentError
 from audio_dcls.labels import LabelSet
 
 if TYPE_CHECKING:
     from audio_dcls.data import Manifest
-
-MANIFEST_SUFFIXES = (".csv", ".clips", ".parquet", ".h5", ".hdf5", ".hdf")
 
 
 def find_sounds(inputs: Iterable[str], labels: LabelSet) -> list[Sound]:
@@ -63,6 +63,6 @@ def _sounds(name: str, labels: LabelSet) -> list[Sound]:
 
 
 def _manifest(path: Path, labels: LabelSet) -> Manifest:
-    from audio_dcls.data import Manifest
+    from audio_dcls.data import load_manifest
 
-    return Manifest.load(path, labels)
+    return load_manifest(path, labels)

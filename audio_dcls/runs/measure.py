@@ -20,6 +20,7 @@ from audio_dcls.data.loading.loader import eval_loader
 from audio_dcls.data.loading.samples import Batch, ClipDataset
 from audio_dcls.data.loading.teacher_logits import TeacherWriter
 from audio_dcls.data.manifest import Clip, Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.dcls import freeze
 from audio_dcls.errors import EvaluationError
@@ -169,7 +170,7 @@ class _EvaluationClips:
 
 def _find_clips(study: StudyDir, labels: LabelSet, options: MeasureOptions) -> _EvaluationClips:
     config = study.config()
-    rows = load_manifests(config.data) if options.manifest is None else Manifest.load(options.manifest, labels)
+    rows = load_manifests(config.data) if options.manifest is None else load_manifest(options.manifest, labels)
     if rows.labels.ids != labels.ids:
         raise EvaluationError(
             f"study '{study.path}' was trained on other classes than its data has now; "

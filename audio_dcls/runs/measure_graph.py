@@ -12,7 +12,7 @@ import numpy as np
 
 from audio_dcls.data.loading.loader import eval_loader
 from audio_dcls.data.loading.samples import ClipDataset
-from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.errors import EvaluationError
 from audio_dcls.evaluation import TaggingMetrics, tagging_metrics
 from audio_dcls.inference.backends import Backend
@@ -38,7 +38,7 @@ def measure_backend(
     Args:
         backend: computes probabilities.
         labels: its classes.
-        manifest: what to measure on, as `Manifest.load` takes it.
+        manifest: what to measure on, as `load_manifest` takes it.
         splits: values of the `split` column; every clip if empty.
         sample_rate_hz: rate the backend hears at.
         clip_samples: length the clips are cut or filled up to.
@@ -49,7 +49,7 @@ def measure_backend(
         EvaluationError: no clip can be measured.
         ManifestError: the manifest cannot be read.
     """
-    rows = Manifest.load(manifest, labels)
+    rows = load_manifest(manifest, labels)
     clips = of_splits(rows.table, splits or rows.splits())
     if not len(clips):
         raise EvaluationError(

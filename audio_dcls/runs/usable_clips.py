@@ -17,6 +17,7 @@ from audio_dcls.data.config import DataConfig
 from audio_dcls.data.demo import write_demo_corpus
 from audio_dcls.data.loading.samples import ClipDataset
 from audio_dcls.data.manifest import Clip, Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.stores.mirror import shard_cache
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.data.table.folds import SplitNames
@@ -57,7 +58,7 @@ def load_manifests(config: DataConfig, on_progress: Callable[[int], None] | None
             num_eval=config.demo_eval_clips,
             on_progress=on_progress,
         )
-        return Manifest.load(corpus.manifest, LabelSet.from_csv(corpus.labels))
+        return load_manifest(corpus.manifest, LabelSet.from_csv(corpus.labels))
     if not config.manifests:
         raise ConfigError(
             "`data.manifests` is empty: name at least one manifest CSV, for example "
@@ -65,7 +66,7 @@ def load_manifests(config: DataConfig, on_progress: Callable[[int], None] | None
         )
     labels = LabelSet.audioset() if config.labels == "audioset" else LabelSet.from_csv(config.labels)
     with shard_cache(config.shard_cache_gb):
-        manifests = [Manifest.load(path, labels) for path in config.manifests]
+        manifests = [load_manifest(path, labels) for path in config.manifests]
     return manifests[0] if len(manifests) == 1 else Manifest.concatenate(manifests)
 
 

@@ -19,7 +19,7 @@ import torch.utils.data
 
 from audio_dcls.data.loading.sampler import StepBatchSampler, epoch_permutation
 from audio_dcls.data.loading.samples import ClipDataset
-from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.data.table.label_matrix import label_matrix
 from audio_dcls.data.table.string_column import StringColumn
@@ -75,7 +75,7 @@ def measure_opening(path: Path) -> dict[str, float]:
     """
     before_mib = _memory_mib("VmRSS")
     started_s = time.process_time()
-    manifest = Manifest.load(path, LabelSet.audioset())
+    manifest = load_manifest(path, LabelSet.audioset())
     opened_s = time.process_time()
     train = manifest.split("train").table
     batch = min(BATCH_CLIPS, len(train) // NUM_RANKS * NUM_RANKS)
@@ -123,7 +123,7 @@ def measure_workers(path: Path, start_method: Literal["fork", "spawn"], num_work
         start_method: how the workers begin.
         num_workers: how many, be there as many processors or not.
     """
-    table = Manifest.load(path, LabelSet.audioset()).split("train").table
+    table = load_manifest(path, LabelSet.audioset()).split("train").table
     table = table.take(np.arange(len(table)) % 100 != 7)
     dataset = ClipDataset(
         table,

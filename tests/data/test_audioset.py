@@ -8,7 +8,7 @@ import soundfile
 
 from audio_dcls.data.audit.check import check_clips
 from audio_dcls.data.importers.audioset import import_audioset, read_segments
-from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.sound.audio_folder import AudioFolder
 from audio_dcls.data.sound.decode import decode_mono
 from audio_dcls.errors import ArgumentError, ManifestError
@@ -137,7 +137,7 @@ def test_manifest_of_found_and_missing(tmp_path, num_workers):
     assert result.repeated == ("abcdefghijk_5500",)
     assert sum(progress) == 3
     result.manifest.save(tmp_path / "lists" / "clips.csv")
-    manifest = Manifest.load(tmp_path / "lists" / "clips.csv", LABELS)
+    manifest = load_manifest(tmp_path / "lists" / "clips.csv", LABELS)
     rows = [(clip.path.resolve(), clip.start_s, clip.end_s) for clip in manifest.clips]
     assert rows == [
         (audio / "Y--PJHxphWEs.wav", None, None),

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.table.clip_index import METADATA_KEY, VERSION, read_index, write_index
 from audio_dcls.data.table.clip_table import Clip, ClipTable
 from audio_dcls.data.table.indexed_table import IndexedTable
@@ -117,9 +117,9 @@ def test_is_a_manifest_like_any_other(tmp_path: Path) -> None:
         "id,path,start_s,end_s,labels,split\na,../x.wav,,,Speech,train\nb,/abs/y.wav,1,2,Dog;Cat,eval\n"
         "c,z.wav,,,Music,train\n"
     )
-    listed = Manifest.load(csv, LABELS)
+    listed = load_manifest(csv, LABELS)
     write_index(listed.table, LABELS, tmp_path / "index" / "clips.clips")
-    found = Manifest.load(tmp_path / "index" / "clips.clips", LABELS)
+    found = load_manifest(tmp_path / "index" / "clips.clips", LABELS)
     assert [dataclasses.replace(clip, path=clip.path.resolve()) for clip in found.clips] == [
         dataclasses.replace(clip, path=clip.path.resolve()) for clip in listed.clips
     ]

@@ -14,7 +14,7 @@ import soundfile
 from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import average_precision_score
 
-from audio_dcls.data import Manifest
+from audio_dcls.data import load_manifest
 from audio_dcls.data.demo import DemoConfig, DemoCorpus, build_demo_corpus, demo_labels, write_demo_corpus
 from audio_dcls.data.demo.labels import deal_labels
 from audio_dcls.data.demo.scene import FORMATS, TRAINED_S, draw_recording, render
@@ -32,7 +32,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> DemoCorpus:
 
 def test_manifest_names_every_file_and_audioset_s_labels(corpus: DemoCorpus) -> None:
     labels = LabelSet.from_csv(corpus.labels)
-    manifest = Manifest.load(corpus.manifest, labels)
+    manifest = load_manifest(corpus.manifest, labels)
     assert labels == demo_labels()
     assert Counter(clip.split for clip in manifest.clips) == {"train": NUM_TRAIN, "eval": NUM_EVAL}
     assert {clip.path.name for clip in manifest.clips} == {path.name for path in corpus.audio.iterdir()}

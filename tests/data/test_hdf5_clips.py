@@ -14,6 +14,7 @@ import pytest
 
 from audio_dcls.data.audit.check import check_clips
 from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.stores.hdf5_clips import read_manifest, read_row, split_of
 from audio_dcls.data.stores.sources import read_clip_audio
 from audio_dcls.data.table.clip_table import ClipTable
@@ -51,7 +52,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
 
 def test_a_file_is_a_manifest(packed):
     path, _ = packed
-    manifest = Manifest.load(path, LABELS)
+    manifest = load_manifest(path, LABELS)
     assert manifest.splits() == {"balanced_train": NUM_ROWS}
     assert [clip.row for clip in manifest.clips] == list(range(NUM_ROWS))
     assert manifest.clips[4].id == "Yclip04" and manifest.clips[3].id == "balanced_train-row3"
@@ -66,7 +67,7 @@ def test_every_row_is_read_as_h5py_reads_it(packed):
         sound = read_row(path, row)
         assert (sound.samples.dtype, sound.sample_rate_hz) == (np.int16, RATE_HZ)
         np.testing.assert_array_equal(sound.samples, waveforms[row])
-    clip = Manifest.load(path, LABELS).clips[5]
+    clip = load_manifest(path, LABELS).clips[5]
     np.testing.assert_array_equal(
         read_clip_audio(clip, sample_rate_hz=RATE_HZ, end_s=0.1), waveforms[5, :3200].astype(np.float32) / 32_768
     )
@@ -82,7 +83,7 @@ def test_a_blank_row_is_refused_and_says_why(packed, row):
 
 def test_a_check_counts_the_blank_rows_and_keeps_the_others(packed):
     path, _ = packed
-    report = check_clips(Manifest.load(path, LABELS).clips, num_workers=3)
+    report = check_clips(load_manifest(path, LABELS).clips, num_workers=3)
     assert {(problem.id, problem.reason) for problem in report.problems} == {
         ("balanced_train-row3", "blank"),
         ("Yclip11", "blank"),
@@ -94,10 +95,10 @@ def test_a_check_counts_the_blank_rows_and_keeps_the_others(packed):
 
 def test_a_manifest_of_rows_survives_being_written(packed, tmp_path):
     path, waveforms = packed
-    table = Manifest.load(path, LABELS).table
+    table = load_manifest(path, LABELS).table
     loaded = Manifest(table.take(table.label_counts() > 0), LABELS, "rows with a label")
     loaded.save(tmp_path / "rows.csv")
-    again = Manifest.load(tmp_path / "rows.csv", LABELS)
+    again = load_manifest(tmp_path / "rows.csv", LABELS)
     assert [(c.id, c.row, c.labels) for c in again.clips] == [(c.id, c.row, c.labels) for c in loaded.clips]
     np.testing.assert_array_equal(
         read_clip_audio(again.clips[5], sample_rate_hz=RATE_HZ), waveforms[5].astype(np.float32) / 32_768
@@ -105,7 +106,7 @@ def test_a_manifest_of_rows_survives_being_written(packed, tmp_path):
     text = (tmp_path / "rows.csv").read_text()
     (tmp_path / "rows.csv").write_text(text.replace(",5\n", ",-5\n"))
     with pytest.raises(ManifestError, match=r"column 'row' .='-5'. must be the number of a row"):
-        Manifest.load(tmp_path / "rows.csv", LABELS)
+        load_manifest(tmp_path / "rows.csv", LABELS)
 
 
 def test_several_files_go_together(packed, tmp_path):
@@ -115,7 +116,7 @@ def test_several_files_go_together(packed, tmp_path):
         with h5py.File(tmp_path / name, "r+") as file:
             file["audio_name"][:] = [name and f"p{number}".encode() + name for name in file["audio_name"][:]]
     paths = [packed[0], tmp_path / "unbalanced_train_part00.h5", tmp_path / "unbalanced_train_part01.h5"]
-    joined = Manifest.concatenate([Manifest.load(path, LABELS) for path in paths])
+    joined = Manifest.concatenate([load_manifest(path, LABELS) for path in paths])
     assert joined.splits() == {"balanced_train": NUM_ROWS, "unbalanced_train": 2 * NUM_ROWS}
     assert len(check_clips(joined.clips).usable) == 3 * (NUM_ROWS - len(BLANK))
 
@@ -138,7 +139,7 @@ def test_a_rate_that_is_not_told_is_said_to_be_taken(tmp_path):
     write_panns(tmp_path / "b.h5", rate_hz=16_000)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        clips = Manifest.load(tmp_path / "b.h5", LABELS).clips
+        clips = load_manifest(tmp_path / "b.h5", LABELS).clips
     assert read_clip_audio(clips[0], sample_rate_hz=RATE_HZ).shape == (12_800,)
 
 
@@ -146,7 +147,7 @@ def test_a_name_that_comes_again_is_told_apart(tmp_path):
     write_panns(tmp_path / "a.h5")
     with h5py.File(tmp_path / "a.h5", "r+") as file:
         file["audio_name"][5] = b"Yclip04.wav"
-    assert Manifest.load(tmp_path / "a.h5", LABELS).clips[5].id == "Yclip04-row5"
+    assert load_manifest(tmp_path / "a.h5", LABELS).clips[5].id == "Yclip04-row5"
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -168,29 +169,29 @@ def test_names_may_be_text_of_any_length(tmp_path):
         names = [name.decode() for name in file["audio_name"][:]]
         del file["audio_name"]
         file.create_dataset("audio_name", data=names, dtype=h5py.string_dtype())
-    assert Manifest.load(tmp_path / "a.h5", LABELS).clips[4].id == "Yclip04"
+    assert load_manifest(tmp_path / "a.h5", LABELS).clips[4].id == "Yclip04"
     with pytest.raises(AudioFileError, match="no name"):
         read_row(tmp_path / "a.h5", 3)
 
 
 def test_what_is_not_such_a_file_is_refused(packed, tmp_path):
     with pytest.raises(ManifestError, match=r"none\.h5' does not exist; check"):
-        Manifest.load(tmp_path / "none.h5", LABELS)
+        load_manifest(tmp_path / "none.h5", LABELS)
     (tmp_path / "text.h5").write_text("hello")
     with pytest.raises(ManifestError, match="is no HDF5 file that can be read"):
-        Manifest.load(tmp_path / "text.h5", LABELS)
+        load_manifest(tmp_path / "text.h5", LABELS)
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["logits"] = np.zeros(3)
     with pytest.raises(ManifestError, match=r"has no dataset 'audio_name'; it has logits; docs/sources\.md"):
-        Manifest.load(tmp_path / "other.h5", LABELS)
+        load_manifest(tmp_path / "other.h5", LABELS)
     with pytest.raises(ManifestError, match="'target' of 3 classes, the label set has 527; name"):
-        Manifest.load(packed[0], LabelSet.audioset())
+        load_manifest(packed[0], LabelSet.audioset())
     write_panns(tmp_path / "short.h5")
     with h5py.File(tmp_path / "short.h5", "r+") as file:
         del file["target"]
         file["target"] = np.zeros((5, 3), dtype=bool)
     with pytest.raises(ManifestError, match=r"'target' of shape \(5, 3\) and type bool, which must have 2 axes"):
-        Manifest.load(tmp_path / "short.h5", LABELS)
+        load_manifest(tmp_path / "short.h5", LABELS)
     with pytest.raises(AudioFileError, match="row 99 is not there: it has 20 rows") as caught:
         read_row(packed[0], 99)
     assert caught.value.reason == "missing"

@@ -11,7 +11,7 @@ import pytest
 
 from audio_dcls.data.audit.check import check_clips
 from audio_dcls.data.importers.esc50 import import_esc50
-from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import LabelSet
 
@@ -136,7 +136,7 @@ def test_through_the_command_line(dataset: Path, tmp_path: Path, manifest_comman
         "split": "fold1",
     }
     labels = LabelSet.from_csv(tmp_path / "lists" / "esc50_labels.csv")
-    assert len(Manifest.load(tmp_path / "lists" / "esc50.csv", labels).clips) == 6
+    assert len(load_manifest(tmp_path / "lists" / "esc50.csv", labels).clips) == 6
     checked = manifest_command(
         "check", "lists/esc50.csv", "--labels", "lists/esc50_labels.csv", "--workers", 0, cwd=tmp_path
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.table import csv_file
 from audio_dcls.data.table.clip_table import Clip, ClipTable
 from audio_dcls.data.table.string_column import StringColumn
@@ -33,7 +34,7 @@ def test_reads_every_column(tmp_path):
         f'train,a,sub/a.wav,,,"/m/05zppz;Chicken, rooster",{DIGEST.upper()},free text\n'
         "eval,NA,/abs/b b.flac,1.5,2,speech; SPEECH ;/m/09x0r,,\n",
     )
-    manifest = Manifest.load(path, LABELS)
+    manifest = load_manifest(path, LABELS)
     assert list(manifest.clips) == [
         Clip("a", tmp_path / "sub/a.wav", None, None, (1, 99), "train", DIGEST),
         Clip("NA", Path("/abs/b b.flac"), 1.5, 2.0, (0,), "eval", None),
@@ -54,12 +55,12 @@ def test_reads_every_column(tmp_path):
     ids=["byte-order mark", "spaces after commas", "windows line ends", "blank rows", "no last line end"],
 )
 def test_forgives_form(tmp_path, text):
-    manifest = Manifest.load(write(tmp_path, text), LABELS)
+    manifest = load_manifest(write(tmp_path, text), LABELS)
     assert list(manifest.clips) == [Clip("a", tmp_path / "a.wav", None, None, (0,), "train", None)]
 
 
 def test_header_alone_is_an_empty_manifest(tmp_path):
-    manifest = Manifest.load(write(tmp_path, HEADER), LABELS)
+    manifest = load_manifest(write(tmp_path, HEADER), LABELS)
     assert len(manifest.clips) == 0
     assert list(manifest.clips) == []
     assert manifest.splits() == {}
@@ -90,7 +91,7 @@ def test_header_alone_is_an_empty_manifest(tmp_path):
 def test_wrong_rows_are_named(tmp_path, rows, words):
     path = write(tmp_path, HEADER + GOOD + rows)
     with pytest.raises(ManifestError) as caught:
-        Manifest.load(path, LABELS)
+        load_manifest(path, LABELS)
     for word in [str(path), *words]:
         assert word in str(caught.value)
 
@@ -114,38 +115,38 @@ def test_wrong_rows_are_named(tmp_path, rows, words):
 def test_wrong_files_are_named(tmp_path, content, words):
     path = write(tmp_path, content)
     with pytest.raises(ManifestError) as caught:
-        Manifest.load(path, LABELS)
+        load_manifest(path, LABELS)
     for word in [str(path), *words]:
         assert word in str(caught.value)
 
 
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(ManifestError, match="does not exist"):
-        Manifest.load(tmp_path / "none.csv", LABELS)
+        load_manifest(tmp_path / "none.csv", LABELS)
     with pytest.raises(ManifestError, match="neither a pack nor Parquet files"):
-        Manifest.load(tmp_path, LABELS)
+        load_manifest(tmp_path, LABELS)
 
 
 def test_rows_are_numbered_across_pieces(tmp_path, monkeypatch):
     monkeypatch.setattr(csv_file, "CHUNK_ROWS", 3)
     rows = [f"c{i},c{i}.wav,{i},{i + 1},{LABELS.ids[i]},s{i % 2}\n" for i in range(10)]
     path = write(tmp_path, HEADER + "".join(rows))
-    manifest = Manifest.load(path, LABELS)
+    manifest = load_manifest(path, LABELS)
     assert [clip.id for clip in manifest.clips] == [f"c{i}" for i in range(10)]
     assert [clip.labels for clip in manifest.clips] == [(i,) for i in range(10)]
     assert [clip.split for clip in manifest.clips] == ["s0", "s1"] * 5
     with pytest.raises(ManifestError, match=r"row 12.*row 3"):
-        Manifest.load(write(tmp_path, HEADER + "".join(rows) + rows[1]), LABELS)
+        load_manifest(write(tmp_path, HEADER + "".join(rows) + rows[1]), LABELS)
     with pytest.raises(ManifestError, match=r"row 12.*7 cells"):
-        Manifest.load(write(tmp_path, HEADER + "".join(rows) + "x,x.wav,,,Speech,train,more\n"), LABELS)
+        load_manifest(write(tmp_path, HEADER + "".join(rows) + "x,x.wav,,,Speech,train,more\n"), LABELS)
 
 
 def test_save_and_load_from_another_folder(tmp_path):
     (tmp_path / "one").mkdir()
     text = HEADER + 'a,sub/a.wav,0.1,2.5,"Chicken, rooster;Speech",train\nb,/abs/é.wav,,,Dog,eval\n'
-    manifest = Manifest.load(write(tmp_path / "one", text), LABELS)
+    manifest = load_manifest(write(tmp_path / "one", text), LABELS)
     manifest.save(tmp_path / "two" / "copy.csv")
-    again = Manifest.load(tmp_path / "two" / "copy.csv", LABELS)
+    again = load_manifest(tmp_path / "two" / "copy.csv", LABELS)
     for before, after in zip(manifest.clips, again.clips, strict=True):
         assert after.path.resolve() == before.path.resolve()
         assert (after.id, after.start_s, after.end_s, after.labels, after.split) == (
@@ -167,7 +168,7 @@ def test_save_names_a_place_that_cannot_be_written(tmp_path):
 
 def test_split_keeps_order_and_names_the_unknown(tmp_path):
     rows = "a,x.wav,,,Dog,x\nb,x.wav,,,Cat,y\nc,x.wav,,,Dog;Cat,z\nd,x.wav,,,Cat,x\n"
-    manifest = Manifest.load(write(tmp_path, HEADER + rows), LABELS)
+    manifest = load_manifest(write(tmp_path, HEADER + rows), LABELS)
     assert [clip.id for clip in manifest.split("z", "x").clips] == ["a", "c", "d"]
     assert manifest.split("z").splits() == {"z": 1}
     assert manifest.split("z").clips[0].labels == (74, 81)

@@ -13,6 +13,7 @@ from audio_dcls.data.loading.loader import eval_loader
 from audio_dcls.data.loading.sampler import StepBatchSampler
 from audio_dcls.data.loading.samples import ClipDataset
 from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.table.clip_index import read_index, write_index
 from audio_dcls.labels import LabelSet
 from audio_dcls.speed import manifest_scale as scale
@@ -30,7 +31,7 @@ def dataset_of(path: Path) -> ClipDataset:
 def test_made_rows_are_a_valid_manifest(tmp_path: Path) -> None:
     table = scale.make_table(3000)
     Manifest(table, LABELS, "made").save(tmp_path / "made.csv")
-    read = Manifest.load(tmp_path / "made.csv", LABELS)
+    read = load_manifest(tmp_path / "made.csv", LABELS)
     assert read.splits() == {"train": 2970, "eval": 30}
     for first, second in zip(table, read.clips, strict=True):
         assert (first.id, first.labels, first.start_s) == (second.id, second.labels, second.start_s)

@@ -14,10 +14,11 @@ import pytest
 import soundfile
 import soxr
 
-from audio_dcls.data import Manifest, read_clip
+from audio_dcls.data import load_manifest, read_clip
 from audio_dcls.data.sound.microphone import MicrophoneSound
-from audio_dcls.data.sound.sound_stream import ArraySound, ClipSound, FileSound, RawSound, resampled_blocks
+from audio_dcls.data.sound.sound_stream import ArraySound, FileSound, RawSound, resampled_blocks
 from audio_dcls.data.sound.standard_input import PipedFile, standard_input
+from audio_dcls.data.stores.clip_sound import ClipSound
 from audio_dcls.errors import ArgumentError, AudioFileError
 from audio_dcls.labels import LabelSet
 
@@ -172,7 +173,7 @@ def test_a_file_in_a_real_pipe(tmp_path: Path) -> None:
 def test_a_clip_of_a_manifest_is_its_stretch(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", stereo(5.0, 32_000), 32_000)
     (tmp_path / "m.csv").write_text("id,path,start_s,end_s,labels,split\none,a.wav,1.5,3.25,a,eval\n")
-    (clip,) = Manifest.load(tmp_path / "m.csv", LabelSet(("a",), ("A",))).clips
+    (clip,) = load_manifest(tmp_path / "m.csv", LabelSet(("a",), ("A",))).clips
     assert ClipSound(clip).name == "one"
     np.testing.assert_array_equal(whole(ClipSound(clip)), read_clip(tmp_path / "a.wav", start_s=1.5, end_s=3.25))
 

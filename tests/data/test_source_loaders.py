@@ -16,6 +16,7 @@ import torch
 from audio_dcls.data.loading.loader import eval_loader
 from audio_dcls.data.loading.samples import ClipDataset
 from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.packing.packer import pack
 from audio_dcls.data.packing.plan import PackSettings
 from audio_dcls.data.stores.codec import Codec
@@ -61,12 +62,12 @@ def hdf5(folder: Path) -> Manifest:
         file["waveform"] = np.rint(32_767 * np.stack(sounds())).astype(np.int16)
         file["target"] = np.eye(2, dtype=bool)[np.arange(NUM_CLIPS) % 2]
         file.attrs["sample_rate"] = RATE_HZ
-    return Manifest.load(folder / "eval.h5", LABELS)
+    return load_manifest(folder / "eval.h5", LABELS)
 
 
 def packed(folder: Path) -> Manifest:
     pack(files(folder), folder / "pack", PackSettings(Codec.flac), num_workers=0)
-    return Manifest.load(folder / "pack", LABELS)
+    return load_manifest(folder / "pack", LABELS)
 
 
 def dataset(manifest: Manifest, **changes: str) -> ClipDataset:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from audio_dcls.data import Manifest, read_clip
+from audio_dcls.data import load_manifest, read_clip
 from audio_dcls.data.demo import write_demo_corpus
 from audio_dcls.data.sound.decode import fit_length
 from audio_dcls.frontend import FrontendConfig
@@ -28,7 +28,7 @@ LABELS = LabelSet(tuple("abcdefgh"), tuple("ABCDEFGH"))
 @pytest.fixture(scope="module")
 def sounds(tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
     corpus = write_demo_corpus(tmp_path_factory.mktemp("sounds") / "corpus", num_train=30, num_eval=1)
-    clips = Manifest.load(corpus.manifest, LabelSet.from_csv(corpus.labels)).clips
+    clips = load_manifest(corpus.manifest, LabelSet.from_csv(corpus.labels)).clips
     found = [read_clip(clip.path) for clip in clips]
     lengths = {len(sound): sound for sound in found if len(sound) >= MIN_SAMPLES}
     return [lengths[length] for length in sorted(lengths)][:: max(1, len(lengths) // NUM_SOUNDS)][:NUM_SOUNDS]

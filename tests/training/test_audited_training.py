@@ -19,7 +19,7 @@ from audio_dcls.data.audit.check import ClipReport
 from audio_dcls.data.audit.rules import AuditRules, default_sides
 from audio_dcls.data.demo import write_demo_corpus
 from audio_dcls.data.loading.samples import ClipDataset
-from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.evaluation import id_hash
 from audio_dcls.labels import LabelSet
 from audio_dcls.runs.config import TrainConfig
@@ -149,7 +149,7 @@ def small_corpus(folder: Path, num_train: int, num_eval: int) -> tuple[Path, Pat
 
 
 def audit(planted: Planted, report: Path, num_workers: int, **rules: Any) -> ClipReport:
-    manifest = Manifest.load(planted.manifest, LabelSet.from_csv(planted.labels))
+    manifest = load_manifest(planted.manifest, LabelSet.from_csv(planted.labels))
     rules = {"sides": default_sides(list(manifest.splits())), **rules}
     return audit_clips(manifest.clips, report, rules=AuditRules(**rules), num_workers=num_workers)
 

@@ -8,7 +8,7 @@ import torch
 
 from audio_dcls.data.config import DataConfig
 from audio_dcls.data.loading.shard_order import ShardOrder
-from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.packing.packer import pack
 from audio_dcls.data.packing.plan import PackSettings
 from audio_dcls.data.stores.codec import Codec
@@ -31,7 +31,7 @@ def remote(tiny_corpus, tmp_path, monkeypatch):
     """The tiny corpus on an object store in memory."""
     monkeypatch.setenv("AUDIO_DCLS_CACHE", str(tmp_path / "cache"))
     address = f"memory://{tmp_path.name}"
-    manifest = Manifest.load(tiny_corpus / "manifest.csv", LabelSet.from_csv(tiny_corpus / "labels.csv"))
+    manifest = load_manifest(tiny_corpus / "manifest.csv", LabelSet.from_csv(tiny_corpus / "labels.csv"))
     pack(manifest, address, PackSettings(Codec.flac, sample_rate_hz=16_000, rows_per_shard=4))
     yield address
     files, root = fsspec.core.url_to_fs(address)
@@ -53,7 +53,7 @@ def test_a_uniform_shuffle_of_more_than_the_cache_holds_is_refused(remote, tiny_
     with pytest.raises(ConfigError, match=r"data\.order=shards"):
         build_order(config, load_manifests(config).table)
     with shard_cache(1.0):
-        assert build_order(config, Manifest.load(remote, LabelSet.from_csv(config.labels)).table) is None
+        assert build_order(config, load_manifest(remote, LabelSet.from_csv(config.labels)).table) is None
 
 
 def test_a_streamed_run_cut_in_an_epoch_goes_on_with_the_same_bits(remote, tiny_values, tmp_path, monkeypatch):

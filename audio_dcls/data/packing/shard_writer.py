@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from audio_dcls.data.packing.clip_encoder import PackedClip
 from audio_dcls.data.packing.plan import PackSettings
 from audio_dcls.data.stores.codec import Codec
+from audio_dcls.data.stores.index import LENGTH_BYTES
 from audio_dcls.data.stores.index import SCHEMA as INDEX_SCHEMA
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import LabelSet
@@ -26,8 +27,6 @@ ROW_GROUP_ROWS = 100
 """As `datasets` writes sound: readers without our index load a row group at a time."""
 ROW_GROUP_BYTES = 2**28
 """A row group ends early once it holds this much; Arrow counts a column's bytes in 31 bits."""
-LENGTH_BYTES = 4
-"""Parquet's plain encoding puts a value's length before it, little-endian."""
 MAX_SOUND_BYTES = 2**31 - 2**20
 
 Row = tuple[int, PackedClip]

@@ -14,8 +14,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audio_dcls.data.packing.shard_writer import LENGTH_BYTES
-from audio_dcls.data.stores.index import PackIndex, file_digest
+from audio_dcls.data.stores.index import LENGTH_BYTES, PackIndex, file_digest
 from audio_dcls.data.stores.pack_file import INDEX_FILE, LABELS_FILE, PackInfo, ShardInfo, load_pack_info
 from audio_dcls.data.stores.store import Store
 from audio_dcls.errors import ArgumentError

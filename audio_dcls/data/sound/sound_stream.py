@@ -20,13 +20,10 @@ from audio_dcls.data.sound.decode import (
     ResampleQuality,
     check_resample_quality,
     check_waveform,
-    decode_mono,
 )
 from audio_dcls.data.sound.sndfile_audio import sndfile_blocks
 from audio_dcls.data.sound.sound_file import FILE_RATES_HZ, check_file, downmix
 from audio_dcls.data.sound.video_audio import is_video, video_blocks
-from audio_dcls.data.stores.sources import stored_sound
-from audio_dcls.data.table.clip_table import Clip
 from audio_dcls.errors import ArgumentError, AudioFileError
 
 RawFormat = Literal["s16le", "f32le"]
@@ -70,29 +67,6 @@ class FileSound:
         """
         check_file(self.path)
         return video_blocks(self.path) if is_video(self.path) else sndfile_blocks(self.path)
-
-
-@dataclass(frozen=True)
-class ClipSound:
-    """A clip of a manifest: a stretch of a file, or a row of a store."""
-
-    clip: Clip
-
-    @property
-    def name(self) -> str:
-        """The clip's id."""
-        return self.clip.id
-
-    def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
-        """A whole file piece by piece; a stretch of one, or a row of a store, at once.
-
-        Raises:
-            AudioFileError: it cannot be read.
-        """
-        if self.clip.row is None and self.clip.start_s is None and self.clip.end_s is None:
-            yield from FileSound(self.clip.path).blocks()
-            return
-        yield decode_mono(stored_sound(self.clip), start_s=self.clip.start_s, end_s=self.clip.end_s)
 
 
 @dataclass(frozen=True, eq=False)

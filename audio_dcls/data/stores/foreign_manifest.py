@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from audio_dcls.data.stores.foreign_file import SOUND_COLUMN, sound_column
 from audio_dcls.data.stores.mirror import Mirror
 from audio_dcls.data.stores.store import Store
+from audio_dcls.data.suffixes import PARQUET_SUFFIX
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.data.table.label_column import LabelColumn
 from audio_dcls.data.table.manifest_rows import others
@@ -25,7 +26,6 @@ from audio_dcls.labels import SEPARATOR, LabelSet
 
 ID_COLUMNS = ("id", "video_id", "clip_id", "ytid", "audio_id", "filename", "file_name")
 LABEL_COLUMNS = ("labels", "label", "human_labels", "category", "classes", "class", "tags")
-SUFFIX = ".parquet"
 _NUMBERED = re.compile(r"(.+?)[-_]\d+[-_]of[-_]\d+(?:-[0-9a-f]+)?")
 
 
@@ -95,9 +95,9 @@ def split_of(name: str) -> str:
 def _files(store: Store) -> tuple[Store, list[str]]:
     """The folder, and the Parquet files in it."""
     folder, _, last = store.address.rpartition("/")
-    if last.endswith(SUFFIX):
+    if last.endswith(PARQUET_SUFFIX):
         return Store(folder or "."), [last]
-    names = [name for name in store.names() if name.endswith(SUFFIX)]
+    names = [name for name in store.names() if name.endswith(PARQUET_SUFFIX)]
     if not names:
         raise ManifestError(
             f"'{store.address}' holds neither a pack nor Parquet files; give a manifest CSV, a pack, an HDF5 file, or "

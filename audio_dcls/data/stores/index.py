@@ -21,6 +21,8 @@ from audio_dcls.errors import ManifestError
 SHARD_RECORDS_FOLDER = "shards"
 METADATA_KEY = b"audio_dcls"
 DIGEST_BYTES = 32
+LENGTH_BYTES = 4
+"""Parquet's plain encoding puts the length of a value before it, little-endian."""
 SCHEMA = pa.schema(
     {
         "id": pa.string(),

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from audio_dcls.data.packing.shard_writer import LENGTH_BYTES
 from audio_dcls.data.sound.stored_sound import EncodedSound, PcmSound, StoredSound
 from audio_dcls.data.stores.codec import WAV_HEADER_BYTES, Codec, wav_header
 from audio_dcls.data.stores.foreign_file import ForeignFile
-from audio_dcls.data.stores.index import PackIndex
+from audio_dcls.data.stores.index import LENGTH_BYTES, PackIndex
 from audio_dcls.data.stores.mirror import Mirror
 from audio_dcls.data.stores.pack_file import INDEX_FILE, PACK_FILE, load_pack_info
 from audio_dcls.data.stores.store import Store

@@ -11,11 +11,9 @@ import numpy as np
 
 from audio_dcls.data.sound.decode import ResampleQuality, read_clip
 from audio_dcls.data.sound.stored_sound import StoredSound
+from audio_dcls.data.suffixes import HDF5_SUFFIXES, PARQUET_SUFFIX
 from audio_dcls.data.table.clip_table import Clip
 from audio_dcls.errors import AudioFileError
-
-HDF5_SUFFIXES = (".h5", ".hdf5", ".hdf")
-PARQUET_SUFFIX = ".parquet"
 
 
 def read_clip_audio(

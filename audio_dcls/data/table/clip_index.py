@@ -21,13 +21,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from audio_dcls.data.suffixes import INDEX_SUFFIX
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.data.table.indexed_table import IndexedTable, MappedFile
 from audio_dcls.data.table.string_column import ENCODING, StringColumn
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import LabelSet
 
-SUFFIX = ".clips"
 VERSION = 1
 METADATA_KEY = b"audio_dcls.clips"
 REMEDY = "write it again by `audio-dcls manifest index`"
@@ -45,8 +45,8 @@ def write_index(table: ClipTable, labels: LabelSet, path: str | Path) -> None:
         ManifestError: the name does not end in `.clips`, or the file cannot be written.
     """
     path = Path(path)
-    if path.suffix != SUFFIX:
-        raise ManifestError(f"'{path}' must end in '{SUFFIX}', by which an index is known; name it so")
+    if path.suffix != INDEX_SUFFIX:
+        raise ManifestError(f"'{path}' must end in '{INDEX_SUFFIX}', by which an index is known; name it so")
     header = {
         "version": VERSION,
         "num_clips": len(table),

@@ -29,7 +29,7 @@ def read_manifest(path: Path, labels: LabelSet) -> ClipTable:
     """Read and check a manifest CSV.
 
     Raises:
-        ManifestError: see `Manifest.load`.
+        ManifestError: see `load_manifest`.
     """
     _check_kind(path)
     header: list[str] = []

@@ -6,7 +6,7 @@ import pytest
 import s3fs
 from moto.server import ThreadedMotoServer
 
-from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.packing.packer import pack
 from audio_dcls.data.packing.plan import PackSettings
 from audio_dcls.data.packing.verify import verify_pack
@@ -54,7 +54,7 @@ def test_a_pack_on_s3(address, corpus, packs):
     assert store.names() == Store(local).names()
     for name in store.names():
         assert store.read(name) == (local / name).read_bytes()
-    manifest = Manifest.load(address, corpus.labels)
+    manifest = load_manifest(address, corpus.labels)
     clip = manifest.clips[27]
     assert read_row(clip.path, clip.row) is not None
     assert [path.name for path in (manifest.table.folder / "data").glob("*.parquet")] == [clip.path.name]
@@ -65,7 +65,7 @@ def test_a_pack_on_s3(address, corpus, packs):
 
 def test_mistakes_on_s3(address, corpus):
     with pytest.raises(ManifestError, match="neither a pack nor Parquet"):
-        Manifest.load(address, corpus.labels)
+        load_manifest(address, corpus.labels)
     with pytest.raises(ManifestError, match=r"pack\.json' does not exist"):
         verify_pack(address)
 

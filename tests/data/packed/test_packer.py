@@ -18,6 +18,7 @@ import pytest
 import soundfile
 
 from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.packing.packer import pack
 from audio_dcls.data.packing.plan import PackSettings
 from audio_dcls.data.packing.verify import verify_pack
@@ -244,7 +245,7 @@ def test_3000_clips_survive_five_kills(tmp_path, content_of):
     from audio_dcls.data.demo import write_demo_corpus
 
     corpus = write_demo_corpus(tmp_path / "demo", num_train=2600, num_eval=400)
-    manifest = Manifest.load(corpus.manifest, LabelSet.from_csv(corpus.labels))
+    manifest = load_manifest(corpus.manifest, LabelSet.from_csv(corpus.labels))
     settings = PackSettings(Codec.flac, rows_per_shard=100)
     pack(manifest, tmp_path / "clean", settings, num_workers=2)
     assert kill_and_rerun(manifest, tmp_path / "killed", settings, 5) == 5

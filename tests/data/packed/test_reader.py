@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.sound.decode import read_clip
 from audio_dcls.data.stores.codec import Codec
 from audio_dcls.data.stores.foreign_manifest import read_foreign_manifest
@@ -27,7 +27,7 @@ from audio_dcls.labels import LabelSet
 
 @pytest.mark.parametrize("codec", list(Codec))
 def test_a_packed_clip_is_the_clip(packs, corpus, codec):
-    manifest = Manifest.load(packs(codec), corpus.labels)
+    manifest = load_manifest(packs(codec), corpus.labels)
     assert manifest.splits() == {"train": 23, "eval": 5}
     for clip, original in zip(manifest.clips, corpus.clips, strict=True):
         assert (clip.id, clip.labels, clip.split) == (original.id, original.labels, original.split)
@@ -47,7 +47,7 @@ def test_a_pack_of_a_pack_is_the_same_pack(packs, corpus, tmp_path, content_of):
 
     again = tmp_path / "again"
     settings = PackSettings(Codec.flac, sample_rate_hz=8000, rows_per_shard=6)
-    pack(Manifest.load(packs(Codec.flac), corpus.labels), again, settings)
+    pack(load_manifest(packs(Codec.flac), corpus.labels), again, settings)
     ours, theirs = content_of(again), content_of(packs(Codec.flac))
     for name in theirs:
         if name.startswith("data/") or name == "index.arrow":
@@ -97,7 +97,7 @@ def write_hub(folder: Path, num_rows: int = 7, **changes: list) -> None:
 
 def test_audioset_from_the_hub(tmp_path):
     write_hub(tmp_path)
-    manifest = Manifest.load(tmp_path, LabelSet.audioset())
+    manifest = load_manifest(tmp_path, LabelSet.audioset())
     assert manifest.splits() == {"bal_train": 7, "eval": 7}
     assert [clip.id for clip in manifest.clips][6:9] == ["video6", "video100", "video101"]
     assert [manifest.labels.names[label] for label in manifest.clips[1].labels] == ["Speech", "Music"]
@@ -115,11 +115,11 @@ def test_hub_files_elsewhere_and_one_by_one(tmp_path, bucket):
     write_hub(tmp_path / "hub")
     for path in (tmp_path / "hub" / "data").iterdir():
         Store(bucket).write(f"data/{path.name}", path.read_bytes())
-    manifest = Manifest.load(bucket, LabelSet.audioset())
+    manifest = load_manifest(bucket, LabelSet.audioset())
     clip = manifest.clips[8]
     assert not clip.path.exists()
     assert read_row(clip.path, clip.row).content == noise_flac(101)
-    assert len(Manifest.load(f"{bucket}/data/eval-00000-of-00001.parquet", LabelSet.audioset()).clips) == 7
+    assert len(load_manifest(f"{bucket}/data/eval-00000-of-00001.parquet", LabelSet.audioset()).clips) == 7
 
 
 def test_other_columns(tmp_path):

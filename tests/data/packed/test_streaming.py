@@ -20,6 +20,7 @@ from audio_dcls.data.loading.sampler import StepBatchSampler
 from audio_dcls.data.loading.samples import ClipDataset
 from audio_dcls.data.loading.shard_order import ShardOrder, shards_of
 from audio_dcls.data.manifest import Manifest
+from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.packing.packer import pack
 from audio_dcls.data.packing.plan import PackSettings
 from audio_dcls.data.packing.verify import verify_pack
@@ -64,13 +65,13 @@ def test_a_remote_packer_goes_on(remote, corpus, packs):
 
 
 def test_shards_come_when_they_are_read(remote, corpus):
-    manifest = Manifest.load(remote, corpus.labels)
+    manifest = load_manifest(remote, corpus.labels)
     assert cached(manifest) == []
     clip = manifest.clips[8]
     assert not clip.path.exists()
     assert read_row(clip.path, clip.row) is not None
     assert cached(manifest) == ["train-00001-of-00004.parquet"]
-    again = Manifest.load(remote, corpus.labels)
+    again = load_manifest(remote, corpus.labels)
     assert again.table.folder == manifest.table.folder
     (mirror,) = mirrors_of(manifest.table.paths, manifest.table.folder)
     assert mirror.address == remote
@@ -80,14 +81,14 @@ def test_the_cache_stays_within_its_limit(remote, corpus):
     sizes = [Store(remote).size(f"data/train-{number:05d}-of-00004.parquet") or 0 for number in range(4)]
     limit_gb = 2.2 * max(sizes) / 1e9
     with shard_cache(limit_gb):
-        manifest = Manifest.load(remote, corpus.labels)
+        manifest = load_manifest(remote, corpus.labels)
     for step, place in enumerate((0, 6, 12, 18, 0, 6)):
         clip = manifest.clips[place]
         os.utime(read_path(clip), (step, step))
         assert len(cached(manifest)) <= 2
     assert cached(manifest) == [f"train-0000{number}-of-00004.parquet" for number in (0, 1)]
     with shard_cache(0.9 * max(sizes) / 1e9), pytest.raises(ConfigError, match=r"data\.shard_cache_gb"):
-        Manifest.load(remote, corpus.labels)
+        load_manifest(remote, corpus.labels)
 
 
 def read_path(clip: Any) -> Path:
@@ -96,7 +97,7 @@ def read_path(clip: Any) -> Path:
 
 
 def test_a_shard_is_fetched_once_by_many(remote, corpus, monkeypatch):
-    manifest = Manifest.load(remote, corpus.labels)
+    manifest = load_manifest(remote, corpus.labels)
     fetched: list[str] = []
     fetch = Store.fetch
 
@@ -115,7 +116,7 @@ def test_a_shard_is_fetched_once_by_many(remote, corpus, monkeypatch):
 
 
 def test_a_fetch_is_tried_again_and_a_lost_shard_is_named(remote, corpus, monkeypatch):
-    manifest = Manifest.load(remote, corpus.labels)
+    manifest = load_manifest(remote, corpus.labels)
     monkeypatch.setattr("audio_dcls.data.stores.mirror.RETRY_AFTER_S", (0.0, 0.0))
     fetch = Store.fetch
     failures = [OSError("broken pipe"), OSError("time out")]
@@ -141,7 +142,7 @@ def test_a_fetch_is_tried_again_and_a_lost_shard_is_named(remote, corpus, monkey
 
 
 def test_what_a_killed_process_left_is_cleared(remote, corpus):
-    manifest = Manifest.load(remote, corpus.labels)
+    manifest = load_manifest(remote, corpus.labels)
     folder = manifest.table.folder / "data"
     folder.mkdir()
     for suffix in ("room", "part"):
@@ -175,7 +176,7 @@ def batches(remote: str, corpus: Manifest, first_step: int, num_steps: int, num_
     """Steps of a streaming epoch, from an empty cache that holds two shards."""
     size = Store(remote).size("data/train-00000-of-00004.parquet") or 0
     with shard_cache(2.5 * size / 1e9):
-        manifest = Manifest.load(remote, corpus.labels)
+        manifest = load_manifest(remote, corpus.labels)
     data = dataset(manifest)
     order = ShardOrder(shards_of(data.clips), buffer_clips=5)
     sampler = StepBatchSampler(len(data), 4, 2, 1, first_step, num_steps, rank, num_ranks=2, order=order)
@@ -198,7 +199,7 @@ def test_an_interrupted_streaming_epoch_goes_on_with_the_same_clips(remote, corp
 
 def test_the_limit_reaches_spawned_processes(remote, corpus):
     with shard_cache(12.5):
-        manifest = Manifest.load(remote, corpus.labels)
+        manifest = load_manifest(remote, corpus.labels)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as processes:
         mirror = processes.submit(Mirror.of, manifest.table.folder).result(timeout=240)
@@ -206,7 +207,7 @@ def test_the_limit_reaches_spawned_processes(remote, corpus):
 
 
 def test_shards_are_fetched_before_they_are_needed(remote, corpus):
-    manifest = Manifest.load(remote, corpus.labels).split("train")
+    manifest = load_manifest(remote, corpus.labels).split("train")
     order = ShardOrder(shards_of(manifest.table), buffer_clips=1)
     ahead = pickle.loads(pickle.dumps(build_fetch_ahead(order, manifest.table, seed=1)))
     walk = order.permutation(1, 0)
