@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from audio_dcls.speed import BenchReport, BenchSettings, Case
 
 HELP = (
     "Measure layers and whole models against the 7x7 baseline, timm as it comes and the authors' library, in turns. "
     "Writes bench.json and bench.png. On a quiet machine the figures mean most."
 )
-MIN_PUBLISHED_ROUNDS = 7
-INTERRUPTED = 130
 
 
 def bench(
     suites: Annotated[
         list[str] | None,
-        typer.Argument(help="construction, layer, train, inference, memory; all where none is named."),
+        typer.Argument(help="construction, layer, train, inference, memory; all if no suite is named."),
     ] = None,
     models: Annotated[list[str], typer.Option("--model", help="timm's name; may be repeated.")] = ["convnext_tiny"],  # noqa: B006
     batches: Annotated[list[int], typer.Option("--batch", min=1, help="Clips in a batch; may be repeated.")] = [8],  # noqa: B006
@@ -31,110 +24,31 @@ def bench(
         list[str] | None,
         typer.Option(
             "--precision",
-            help="fp32 or bf16; may be repeated. If none: fp32, and bf16 where the device has instructions for it.",
+            help="fp32 or bf16; may be repeated (default: fp32, and bf16 if the device has instructions for it).",
         ),
     ] = None,
     peers: Annotated[
         list[str] | None,
-        typer.Option("--peer", help="Besides ours (dcls): 7x7, stock or authors; may be repeated. All if none."),
+        typer.Option("--peer", help="Compare with 7x7, stock or authors; may be repeated (default: all)."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch; its own choice if not given.")] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each case; 7 or more to publish.")] = 7,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch (default: torch's choice).")] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each case; 7 or more for figures to publish.")] = 7,
     out: Annotated[Path, typer.Option(help="Folder for bench.json and bench.png.")] = Path("bench"),
     json_: Annotated[bool, typer.Option("--json", help="Print the report as one JSON object.")] = False,
 ) -> None:
     """Run the benchmarks, print their tables, and write the report."""
-    import json
+    from audio_dcls_cli.actions import bench as actions
 
-    import torch
-
-    from audio_dcls.speed import PEER_NAMES, SUITE_NAMES, BenchSettings, draw_report
-    from audio_dcls_cli.progress import out as screen
-    from audio_dcls_cli.progress import say
-
-    settings = BenchSettings(
-        suites=tuple(suites or SUITE_NAMES),
-        models=tuple(models),
-        batches=tuple(batches),
-        precisions=tuple(precisions or _precisions_of(device)),
-        peers=PEER_NAMES if peers is None else ("dcls", *(peer for peer in peers if peer != "dcls")),
+    actions.bench(
+        suites=suites,
+        models=models,
+        batches=batches,
+        precisions=precisions,
+        peers=peers,
         device=device,
-        num_rounds=rounds,
+        threads=threads,
+        rounds=rounds,
+        out=out,
+        json_=json_,
     )
-    if threads is not None:
-        torch.set_num_threads(threads)
-    report, is_stopped = _measure(settings)
-    out.mkdir(parents=True, exist_ok=True)
-    report.save(out / "bench.json")
-    draw_report(report).savefig(out / "bench.png", dpi=150)
-    if json_:
-        typer.echo(json.dumps(report.to_json_dict()))
-        raise typer.Exit(INTERRUPTED if is_stopped else 0)
-    for case in report.cases:
-        screen.print(case_table(report, case))
-        for note in case.notes:
-            screen.print(f"  {note}", style="dim", soft_wrap=True, markup=False)
-        screen.print()
-    if rounds < MIN_PUBLISHED_ROUNDS:
-        noun = "round shows" if rounds == 1 else "rounds show"
-        say(f"{rounds} {noun} a trend; take {MIN_PUBLISHED_ROUNDS} or more for figures to rely on")
-    say(f"written: {out / 'bench.json'}, {out / 'bench.png'}")
-    if is_stopped:
-        say(f"Stopped after {len(report.cases)} cases; the others were not measured.")
-        raise typer.Exit(INTERRUPTED)
-
-
-def _precisions_of(device: str) -> list[str]:
-    """Those that a device computes by instructions of its own."""
-    import torch
-
-    from audio_dcls.inference.backends import has_bf16
-
-    if device == "cpu" or (device == "cuda" and torch.cuda.is_available()):
-        return ["fp32", "bf16"] if has_bf16(torch.device(device)) else ["fp32"]
-    return ["fp32"]  # what is wrong with it is told when it is used
-
-
-def _measure(settings: BenchSettings) -> tuple[BenchReport, bool]:
-    """The report of all cases, or of those that were measured before Ctrl-C; and whether that was pressed."""
-    from audio_dcls.speed import run_in_parts
-    from audio_dcls_cli.progress import err
-
-    report = None
-    try:
-        with err.status("starting") as status:
-            for report in run_in_parts(settings, status.update):
-                if report.cases and not err.is_terminal:
-                    err.print(f"measured: {report.cases[-1].suite}, {report.cases[-1].subject}")
-    except KeyboardInterrupt:
-        if report is None:
-            err.print("Stopped before a case was measured; nothing is written.")
-            raise
-        return report, True
-    assert report is not None
-    return report, False
-
-
-def case_table(report: BenchReport, case: Case) -> Table:
-    """Medians, quartiles, the share of the machine's matrix products, and ratios, of one case."""
-    from rich.table import Table
-
-    title = f"{case.suite}: {case.subject}" + ("" if case.suite == "construction" else f", N = {case.batch}")
-    table = Table(title=title, title_style="bold", title_justify="left", box=None, pad_edge=False, min_width=len(title))
-    shares = [report.share_of_peak(contender) for contender in case.contenders]
-    for header in (case.unit, "median", "quartiles", *(["share of gemm"] if any(shares) else [])):
-        table.add_column(header, justify="left" if header == case.unit else "right")
-    for contender, share in zip(case.contenders, shares, strict=True):
-        low, high = contender.quartiles
-        cells = [f"{share:.0%}"] if share is not None else []
-        table.add_row(contender.name, _digits(contender.median), f"{_digits(low)} – {_digits(high)}", *cells)
-    for ratio in case.ratios:
-        name, spread = f"{ratio.numerator} ÷ {ratio.denominator}", f"{ratio.low:.3g} – {ratio.high:.3g}"
-        table.add_row(name, f"{ratio.median:.3g}", spread, style="bold")
-    return table
-
-
-def _digits(value: float) -> str:
-    """Four digits, and never an exponent."""
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"

@@ -1,85 +1,29 @@
-"""`audio-dcls checkpoint`: look at a model's file, check it, and make others of it."""
+"""`audio-dcls checkpoint`: show a model's file, check it, and make other files from it."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from audio_dcls.labels import LabelSet
-    from audio_dcls.models import DclsConfig
+from audio_dcls_cli.options import Json
 
 HELP = "Look at a model's file, check it, average, strip, convert or publish it."
-FOUND_SOMETHING = 1
-
 app = typer.Typer(no_args_is_help=True)
 Source = Annotated[
     str, typer.Argument(metavar="CHECKPOINT", help="Study, run or checkpoint folder, or file.", show_default=False)
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="FILE", help="The .safetensors file to write.", show_default=False)]
-Replace = Annotated[bool, typer.Option("--replace", help="Write over a file that is there.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+Replace = Annotated[bool, typer.Option("--replace", help="Overwrite an existing file.")]
 
 
-@app.command("show", help="What a checkpoint holds; its weights are not read.")
+@app.command("show", help="Print what a checkpoint holds; its weights are not read.")
 def show(checkpoint: Source, json_: Json = False) -> None:
-    """Print architecture, classes, frontend, scores and where it comes from."""
-    import json
+    """Print architecture, classes, frontend, scores and origin."""
+    from audio_dcls_cli.actions import checkpoint as actions
 
-    from audio_dcls.models.checkpoint.tensor_file import load_info
-    from audio_dcls.runs.find_run import find_model
-    from audio_dcls_cli.progress import out
-
-    path = find_model(checkpoint)
-    info = load_info(path)
-    if json_:
-        typer.echo(json.dumps({"path": str(path), "num_bytes": path.stat().st_size, **info}, indent=2))
-        return
-    from rich.table import Table
-
-    table = Table(
-        title=str(path), title_style="bold", title_justify="left", box=None, show_header=False, pad_edge=False
-    )
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in _rows(info, path).items():
-        table.add_row(name, text)
-    out.print(table)
-
-
-def _rows(info: dict[str, Any], path: Path) -> dict[str, str]:
-    """What `show` says, line by line."""
-    rows = {"file": f"{path.stat().st_size / 1e6:.1f} MB, format {info['format_version']}, {info.get('kind')}"}
-    if info.get("kind") != "tagger":
-        return rows
-    model, frontend, labels = info["model"], info["frontend"], info["labels"]["names"]
-    swap = model.get("dcls")
-    rows["model"] = model["name"] + (
-        "" if swap is None else ", DCLS {}x{}, {} elements".format(*swap["kernel_size"], swap["kernel_count"])
-    )
-    shown = ", ".join(labels[:4]) + (", …" if len(labels) > 4 else "")
-    rows["classes"] = f"{len(labels)} ({shown}), {info['activation']}"
-    rows["sound"] = (
-        f"{frontend['sample_rate_hz']} Hz, clips of {frontend['clip_s']:g} s, {frontend['num_mels']} mel bands, mean "
-        f"{frontend['mean_db']:g} dB, std {frontend['std_db']:g} dB"
-    )
-    thresholds = info["thresholds"]
-    rows["thresholds"] = "none" if thresholds is None else f"fitted on {thresholds['split']}"
-    metrics = info.get("metrics") or {}
-    scores = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items() if isinstance(value, float))
-    clips = f" on {metrics['num_clips']} clips ({metrics.get('clip_id_hash')})" if "num_clips" in metrics else ""
-    rows["scores"] = f"{scores}{clips}" if scores else "none"
-    if info.get("step") is not None:
-        rows["trained"] = f"seed {info.get('seed')}, step {info['step']}, epoch {info.get('epoch', 0):g}"
-    if info.get("averaged_from"):
-        rows["average of"] = ", ".join(source["file"] for source in info["averaged_from"])
-    if info.get("converted_from"):
-        rows["converted from"] = info["converted_from"]["file"]
-    rows["licence"] = info.get("licence") or "not named"
-    rows["written with"] = ", ".join(f"{name} {version}" for name, version in (info.get("versions") or {}).items())
-    return {name: text for name, text in rows.items() if text}
+    actions.show(checkpoint=checkpoint, json_=json_)
 
 
 @app.command("verify", help="Check every byte and number of checkpoints; exit code 1 if something is wrong.")
@@ -88,46 +32,17 @@ def verify(
         list[str], typer.Argument(metavar="CHECKPOINT...", help="Folders or files.", show_default=False)
     ],
     labels: Annotated[
-        str | None, typer.Option(metavar="CSV|audioset", help="Its classes must be these, in this order.")
+        str | None, typer.Option(metavar="CSV|audioset", help="Check that its classes are these, in this order.")
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Say what is wrong with each."""
-    import json
+    """Report what is wrong with each checkpoint."""
+    from audio_dcls_cli.actions import checkpoint as actions
 
-    from audio_dcls.errors import RunError
-    from audio_dcls.models.checkpoint.edit import examine_checkpoint
-    from audio_dcls.models.checkpoint.tensor_file import has_digest
-    from audio_dcls.runs.find_run import find_model
-    from audio_dcls_cli.progress import out, say
-
-    wanted = None if labels is None else _labels(labels)
-    found: dict[str, list[str]] = {}
-    for checkpoint in checkpoints:
-        try:
-            path = find_model(checkpoint)
-        except RunError as error:
-            found[checkpoint] = [str(error)]
-        else:
-            found[str(path)] = examine_checkpoint(path, wanted)
-    if json_:
-        typer.echo(json.dumps(found, indent=2))
-    else:
-        for path, faults in found.items():
-            if not faults:
-                checked = has_digest(Path(path))
-                say(
-                    f"{path}: whole"
-                    if checked
-                    else f"{path}: no fault found; it is of the first format, without a digest"
-                )
-            for fault in faults:
-                out.print(fault, style="red", markup=False, soft_wrap=True)
-    if any(found.values()):
-        raise typer.Exit(FOUND_SOMETHING)
+    actions.verify(checkpoints=checkpoints, labels=labels, json_=json_)
 
 
-@app.command("average", help="Write the average of checkpoints that began alike, such as those of one run.")
+@app.command("average", help="Write the average of checkpoints with the same start, such as those of one run.")
 def average(
     checkpoints: Annotated[
         list[str], typer.Argument(metavar="CHECKPOINT...", help="Two files or folders, or more.", show_default=False)
@@ -136,23 +51,17 @@ def average(
     replace: Replace = False,
 ) -> None:
     """Average weights."""
-    from audio_dcls.models.checkpoint.edit import average_checkpoints
-    from audio_dcls.runs.find_run import find_model
+    from audio_dcls_cli.actions import checkpoint as actions
 
-    _refuse_existing(out, replace)
-    average_checkpoints([find_model(checkpoint) for checkpoint in checkpoints], out)
-    _say_written(out, f"average of {len(checkpoints)}")
+    actions.average(checkpoints=checkpoints, out=out, replace=replace)
 
 
 @app.command("strip", help="Write a checkpoint without its training config (and the paths in it).")
 def strip(checkpoint: Source, out: Out, replace: Replace = False) -> None:
-    """Keep what using the model needs."""
-    from audio_dcls.models.checkpoint.edit import strip_checkpoint
-    from audio_dcls.runs.find_run import find_model
+    """Keep only what using the model needs."""
+    from audio_dcls_cli.actions import checkpoint as actions
 
-    _refuse_existing(out, replace)
-    strip_checkpoint(find_model(checkpoint), out)
-    _say_written(out, "stripped")
+    actions.strip(checkpoint=checkpoint, out=out, replace=replace)
 
 
 @app.command("convert", help="Turn weights of the authors' own training (.pth) into a checkpoint. No pickle is run.")
@@ -160,73 +69,43 @@ def convert(
     weights: Annotated[Path, typer.Argument(metavar="FILE", help="A .pth or .safetensors file.", show_default=False)],
     out: Out,
     model: Annotated[str | None, typer.Option(help="timm's name (default: the published one of its family).")] = None,
-    labels: Annotated[str, typer.Option(metavar="CSV|audioset", help="Its classes.")] = "audioset",
+    labels: Annotated[str, typer.Option(metavar="CSV|audioset", help="Classes of the model.")] = "audioset",
     kernel_size: Annotated[
         int | None, typer.Option(min=1, help="Taps of its DCLS kernels along each axis (default: 23).")
     ] = None,
-    interpolation: Annotated[str | None, typer.Option(help="Of its DCLS kernels (default: gauss).")] = None,
-    licence: Annotated[str | None, typer.Option(help="Of the weights, as SPDX names it.")] = None,
+    interpolation: Annotated[
+        str | None, typer.Option(help="Interpolation of its DCLS kernels (default: gauss).")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the weights, by its SPDX name.")] = None,
     replace: Replace = False,
 ) -> None:
     """Convert a file."""
-    from audio_dcls.models.conversion import convert_checkpoint
+    from audio_dcls_cli.actions import checkpoint as actions
 
-    _refuse_existing(out, replace)
-    dcls = _dcls(kernel_size, interpolation)
-    converted = convert_checkpoint(
-        weights, out, info={"licence": licence}, name=model, labels=_labels(labels), dcls=dcls
+    actions.convert(
+        weights=weights,
+        out=out,
+        model=model,
+        labels=labels,
+        kernel_size=kernel_size,
+        interpolation=interpolation,
+        licence=licence,
+        replace=replace,
     )
-    _say_written(out, f"{converted.model_config.name}, {converted.num_entries} entries, none left over")
 
 
 @app.command("push", help="Publish a checkpoint on the Hugging Face hub, with a model card.")
 def push(
     checkpoint: Source,
     repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository.", show_default=False)],
-    licence: Annotated[str | None, typer.Option(help="Of the weights, as SPDX names it.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the weights, by its SPDX name.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
-    replace_card: Annotated[bool, typer.Option("--replace-card", help="Write a card that is there anew.")] = False,
-    message: Annotated[str, typer.Option(help="Of the commit.")] = "Publish a checkpoint",
+    replace_card: Annotated[bool, typer.Option("--replace-card", help="Overwrite an existing card.")] = False,
+    message: Annotated[str, typer.Option(help="Commit message.")] = "Publish a checkpoint",
 ) -> None:
     """Push a checkpoint; the token is the one `hf auth login` stored, or HF_TOKEN."""
-    from audio_dcls.models.weights.hub import push_checkpoint
-    from audio_dcls.runs.find_run import find_model
-    from audio_dcls_cli.progress import say
+    from audio_dcls_cli.actions import checkpoint as actions
 
-    path = find_model(checkpoint)
-    url = push_checkpoint(path, repo, private=private, licence=licence, replace_card=replace_card, message=message)
-    say(f"{path} is at {url}")
-
-
-def _dcls(kernel_size: int | None, interpolation: str | None) -> DclsConfig | None:
-    """Kernels that are not those of the published weights; None where nothing is said of them."""
-    from audio_dcls.models import DclsConfig
-    from audio_dcls.settings import build
-
-    if kernel_size is None and interpolation is None:
-        return None
-    given: dict[str, Any] = {"kernel_size": None if kernel_size is None else [kernel_size, kernel_size]}
-    given["interpolation"] = interpolation
-    values = {key: value for key, value in given.items() if value is not None}
-    return build(DclsConfig, values, "--kernel-size and --interpolation")
-
-
-def _labels(name: str) -> LabelSet:
-    from audio_dcls.labels import LabelSet
-
-    return LabelSet.audioset() if name == "audioset" else LabelSet.from_csv(name)
-
-
-def _refuse_existing(path: Path, replace: bool) -> None:
-    from audio_dcls.errors import ArgumentError
-
-    if path.suffix != ".safetensors":
-        raise ArgumentError(f"--out (='{path}') must end in .safetensors")
-    if path.exists() and not replace:
-        raise ArgumentError(f"'{path}' exists; name another file, or write over it by --replace")
-
-
-def _say_written(path: Path, what: str) -> None:
-    from audio_dcls_cli.progress import say
-
-    say(f"{path} ({what}, {path.stat().st_size / 1e6:.1f} MB)")
+    actions.push(
+        checkpoint=checkpoint, repo=repo, licence=licence, private=private, replace_card=replace_card, message=message
+    )

@@ -17,22 +17,7 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same sounds.")] = 0,
     json_: Annotated[bool, typer.Option("--json", help="Print the paths as JSON.")] = False,
 ) -> None:
-    """Write the corpus; one that is already there, whole and with the same numbers, is kept."""
-    import json
+    """Write the corpus; an existing complete one with the same numbers is kept."""
+    from audio_dcls_cli.actions import demo as actions
 
-    from audio_dcls.data.demo import write_demo_corpus
-    from audio_dcls_cli.progress import clip_progress, say
-
-    with clip_progress("Synthesising the demo corpus", num_train + num_eval, quiet=json_) as advance:
-        corpus = write_demo_corpus(folder, seed=seed, num_train=num_train, num_eval=num_eval, on_progress=advance)
-    if json_:
-        paths = {"manifest": corpus.manifest, "labels": corpus.labels, "audio": corpus.audio, **corpus.segments}
-        typer.echo(json.dumps({name: str(path) for name, path in paths.items()} | {"reused": corpus.reused}))
-        return
-    state = "kept, it was already there" if corpus.reused else "written"
-    say(f"Demo corpus {state}: {num_train} clips to train on, {num_eval} to measure on, in [bold]{corpus.folder}[/]")
-    say(f"  manifest  {corpus.manifest}")
-    say(f"  classes   {corpus.labels}")
-    for split, path in corpus.segments.items():
-        say(f"  {split:8}  {path} (AudioSet's form)")
-    say(f"  audio     {corpus.audio}")
+    actions.demo(folder=folder, num_train=num_train, num_eval=num_eval, seed=seed, json_=json_)

@@ -48,7 +48,7 @@ def inspect(
     from audio_dcls.inspection.report.page import check_names, write_report
     from audio_dcls.runs.find_run import latest_study
     from audio_dcls_cli.inspect_subject import find_subject
-    from audio_dcls_cli.progress import clip_progress, say
+    from audio_dcls_cli.screen.progress import clip_progress, say
 
     if checkpoint in CHAPTERS and not Path(checkpoint).exists():
         names, checkpoint = [checkpoint, *(names or [])], None

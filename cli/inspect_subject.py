@@ -132,7 +132,7 @@ def _give_clips(subject: Subject, clips: Sequence[str], num_clips: int) -> None:
     if clips:
         from audio_dcls.inference.sound_inputs import find_sounds
         from audio_dcls.inspection.example_clips import first_clips
-        from audio_dcls_cli.progress import warn
+        from audio_dcls_cli.screen.progress import warn
 
         sounds = find_sounds(clips, subject.labels)
         subject.waveforms, subject.clip_names = first_clips(sounds, num_clips, subject.frontend, warn)

@@ -35,7 +35,7 @@ def add(
     config: Config = None,
 ) -> None:
     """Print a new key on standard output."""
-    from audio_dcls_cli.progress import err
+    from audio_dcls_cli.screen.progress import err
 
     file = _file(state, config)
     typer.echo(file.add(name, scope))
@@ -53,7 +53,7 @@ def list_keys(
     """Print id, name, scopes and date of each key."""
     import json
 
-    from audio_dcls_cli.progress import out, say
+    from audio_dcls_cli.screen.progress import out, say
 
     keys = _file(state, config).keys()
     if json_:
@@ -80,7 +80,7 @@ def revoke(
     config: Config = None,
 ) -> None:
     """Remove a key."""
-    from audio_dcls_cli.progress import say
+    from audio_dcls_cli.screen.progress import say
 
     key = _file(state, config).revoke(identity)
     say(f"Revoked {key.id} ({key.name}).")

@@ -2,110 +2,208 @@
 
 from __future__ import annotations
 
-import os
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from audio_dcls_cli import manifest_audit, manifest_hdf5, manifest_import, manifest_index, manifest_stats
-
-if TYPE_CHECKING:
-    from audio_dcls.labels import LabelSet
+from audio_dcls_cli import manifest_import
+from audio_dcls_cli.options import NUM_THREADS, Json, LabelsFile, ManifestOut, Source, Workers
 
 app = typer.Typer(no_args_is_help=True, help="Build and check manifests.")
-
-LabelsFile = Annotated[
-    Path | None,
-    typer.Option("--labels", metavar="CSV", help="A class_labels_indices.csv; if not given, AudioSet's 527 classes."),
-]
-Workers = Annotated[
-    int, typer.Option(min=0, metavar="N", help="Threads that read files; 0 for none.", show_default="one a core")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-class Holding(StrEnum):
-    """What a file named by its YTID alone holds."""
-
-    auto = "auto"
-    segment = "segment"
-    recording = "recording"
 
 
 @app.command()
 def audioset(
     segments: Annotated[list[Path], typer.Option(metavar="FILE", help="AudioSet segments CSV; may be repeated.")],
     audio: Annotated[list[Path], typer.Option(metavar="DIR", help="Folder to search, at any depth; may be repeated.")],
-    out: Annotated[Path, typer.Option(metavar="CSV", help="Manifest to write.")],
+    out: ManifestOut,
     split: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME", help="Split of each --segments, in turn; if not given, its name less '_segments'."
-        ),
+        typer.Option(metavar="NAME", help="Split of each --segments, in order (default: its name less '_segments')."),
     ] = None,
     holds: Annotated[
-        Holding, typer.Option(help="What YTID.wav holds: the segment, or the whole recording; auto goes by its length.")
-    ] = Holding.auto,
+        Literal["auto", "segment", "recording"],
+        typer.Option(help="What YTID.wav holds: the segment, or the whole recording; auto decides by its length."),
+    ] = "auto",
     labels: LabelsFile = None,
-    workers: Workers = os.cpu_count() or 1,
+    workers: Workers = NUM_THREADS,
     json_: Json = False,
 ) -> None:
     """Build a manifest from AudioSet's segments lists and a folder of audio.
 
     Finds YTID.wav, YYTID.wav, YTID_start_end.flac and the like. A segment without a file gets a row too.
     """
-    import json
+    from audio_dcls_cli.actions import manifest_build as actions
 
-    from audio_dcls.data.importers.audioset import import_audioset
-    from audio_dcls.errors import ArgumentError
-    from audio_dcls_cli.progress import clip_progress, say
-
-    splits = split or [path.stem.removesuffix("_segments") for path in segments]
-    if len(splits) != len(segments):
-        raise ArgumentError(
-            f"--split is given {len(splits)} times, --segments {len(segments)} times; give one for each"
-        )
-    with clip_progress("Looking up segments", None, quiet=json_) as advance:
-        result = import_audioset(
-            list(zip(segments, splits, strict=True)),
-            audio,
-            _label_set(labels),
-            holding=holds.value,
-            num_workers=workers,
-            on_progress=advance,
-        )
-        result.manifest.save(out)
-    counts = {
-        "segments": len(result.manifest.clips),
-        "found": result.num_found,
-        "missing": result.num_missing,
-        "parts_of_recordings": result.num_recordings,
-        "with_several_files": len(result.repeated),
-        "files_of_no_segment": result.num_unlisted,
-    }
-    if json_:
-        typer.echo(json.dumps({"manifest": str(out), "splits": result.manifest.splits(), **counts}, indent=2))
-        return
-    say(f"{counts['segments']} segments: {counts['found']} with a file, {counts['missing']} missing")
-    if result.num_recordings:
-        say(f"{result.num_recordings} are parts of longer recordings and keep their times")
-    if result.repeated:
-        say(f"{len(result.repeated)} have several files, such as {result.repeated[0]}; the first by name is taken")
-    if result.num_unlisted:
-        say(f"{result.num_unlisted} audio files belong to no segment")
-    say(f"Wrote {out}; next: audio-dcls manifest check {out}")
+    actions.audioset(
+        segments=segments,
+        audio=audio,
+        out=out,
+        split=split,
+        holds=holds,
+        labels=labels,
+        workers=workers,
+        json_=json_,
+    )
 
 
 manifest_import.register(app)
-manifest_index.register(app)
-manifest_hdf5.register(app)
-manifest_stats.register(app)
-manifest_audit.register(app)
 
 
-def _label_set(path: Path | None) -> LabelSet:
-    from audio_dcls.labels import LabelSet
+@app.command()
+def index(
+    source: Annotated[
+        list[Path], typer.Argument(metavar="MANIFEST...", help="CSV or other manifest.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE.clips", help="Index to write.")],
+    labels: LabelsFile = None,
+    json_: Json = False,
+) -> None:
+    """Write manifests as one file that is mapped into memory, and shared by all processes, when it is opened.
 
-    return LabelSet.audioset() if path is None else LabelSet.from_csv(path)
+    It can be used wherever a manifest can. Write it again when the manifests change.
+    """
+    from audio_dcls_cli.actions import manifest_build as actions
+
+    actions.index(source=source, out=out, labels=labels, json_=json_)
+
+
+@app.command()
+def hdf5(
+    source: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="HDF5 files in PANNs' layout.", show_default=False)
+    ],
+    out: ManifestOut,
+    split: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Split of each FILE, in order (default: its attribute 'split', or its name)."
+        ),
+    ] = None,
+    labels: LabelsFile = None,
+    json_: Json = False,
+) -> None:
+    """Build a manifest of the rows of HDF5 files.
+
+    Only needed to name splits or to leave rows out: such a file is a manifest itself.
+    """
+    from audio_dcls_cli.actions import manifest_build as actions
+
+    actions.hdf5(source=source, out=out, split=split, labels=labels, json_=json_)
+
+
+@app.command("frontend-stats")
+def frontend_stats(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="MANIFEST", help="CSV, packed index, HDF5 file or packed folder.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(metavar="YAML", help="File to write; a config includes it with `include:`.")],
+    split: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Split to measure; may be repeated (default: train).")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Measure N clips drawn at random (default: all).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of that draw.")] = 0,
+    config: Annotated[
+        str | None,
+        typer.Option(metavar="YAML", help="Config whose frontend to measure with (default: the paper's)."),
+    ] = None,
+    labels: LabelsFile = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Processes that read files; 0 for none.", show_default="one per core"),
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Measure mean and standard deviation of a split's spectrograms, in dB, for a config to include.
+
+    Clips are cut or padded as for training, so padding counts. A clip that cannot be read is left out and counted.
+    """
+    from audio_dcls_cli.actions import manifest_build as actions
+
+    actions.frontend_stats(
+        source=source,
+        out=out,
+        split=split,
+        limit=limit,
+        seed=seed,
+        config=config,
+        labels=labels,
+        workers=workers,
+        json_=json_,
+    )
+
+
+@app.command()
+def check(
+    source: Source,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="Write one row per clip here. A file that did not change is not read again, also after a kill.",
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with tables and plots here.")
+    ] = None,
+    labels: LabelsFile = None,
+    duplicates: Annotated[
+        Literal["keep", "drop"],
+        typer.Option(help="If a split holds the same sound twice, keep both clips or drop the later one."),
+    ] = "keep",
+    held_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SPLIT",
+            help="A split to measure on: its clips stay if another split has the same sound. May be repeated.",
+            show_default="those named eval…, test…, val…",
+        ),
+    ] = None,
+    clip_s: Annotated[
+        float | None, typer.Option("--clip-s", help="Length that clips without times should have, in seconds.")
+    ] = None,
+    tolerance_s: Annotated[
+        float, typer.Option("--tolerance-s", min=0, help="Seconds by which a length may differ from it.")
+    ] = 0.5,
+    clipped_share: Annotated[
+        float, typer.Option("--clipped-share", min=0, max=1, help="Share of samples at full scale that is too much.")
+    ] = 0.01,
+    workers: Workers = NUM_THREADS,
+    json_: Json = False,
+) -> None:
+    """Decode every clip; report how much of each split can be used, and why the rest cannot.
+
+    Exit code 0 if every clip can be used, 1 if some cannot, 2 for a mistake. Warnings do not count.
+    """
+    from audio_dcls_cli.actions import manifest_check as actions
+
+    actions.check(
+        source=source,
+        report=report,
+        html=html,
+        labels=labels,
+        duplicates=duplicates,
+        held_out=held_out,
+        clip_s=clip_s,
+        tolerance_s=tolerance_s,
+        clipped_share=clipped_share,
+        workers=workers,
+        json_=json_,
+    )
+
+
+@app.command()
+def stats(
+    source: Source,
+    top_k: Annotated[int, typer.Option(min=1, metavar="N", help="Classes and pairs to show.")] = 20,
+    labels: LabelsFile = None,
+    json_: Json = False,
+) -> None:
+    """Count the clips and classes of each split, and the classes that occur together; no sound file is opened."""
+    from audio_dcls_cli.actions import manifest_check as actions
+
+    actions.stats(source=source, top_k=top_k, labels=labels, json_=json_)

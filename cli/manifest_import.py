@@ -2,65 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
 
-if TYPE_CHECKING:
-    from audio_dcls.data.importers.dataset_import import DatasetImport
+from audio_dcls_cli.options import Json, ManifestOut
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The dataset's folder.", show_default=False)]
-Out = Annotated[Path, typer.Option(metavar="CSV", help="Manifest to write.")]
 LabelsOut = Annotated[
     Path | None,
-    typer.Option(metavar="CSV", help="Classes to write, as index,mid,display_name; if not given, OUT_labels.csv."),
+    typer.Option(metavar="CSV", help="Classes to write, as index,mid,display_name (default: OUT_labels.csv)."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-SINGLE_LABEL = "loss.name=cross_entropy"
-TRAIN_SPLIT = re.compile("train|training", re.IGNORECASE)
-NAMES_SHOWN = 5
-NUM_CACHED_CLIPS = 3000
-"""small_data.yaml keeps all clips in memory, up to 1.3 MB each; more than this are read anew each epoch."""
-
-
-class Words(StrEnum):
-    """Classes of Speech Commands."""
-
-    all = "all"
-    commands = "commands"
-
-
-class Layout(StrEnum):
-    """What the top folders are."""
-
-    auto = "auto"
-    classes = "classes"
-    splits = "splits"
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where an import is written, and how it is shown."""
-
-    out: Path
-    labels_out: Path | None
-    json: bool
-
-    @property
-    def labels(self) -> Path:
-        """The file of classes."""
-        return self.labels_out or self.out.with_name(f"{self.out.stem}_labels.csv")
 
 
 def esc50(
     folder: Folder,
-    out: Out,
-    esc10: Annotated[bool, typer.Option("--esc10", help="Keep the ten classes of ESC-10 alone.")] = False,
+    out: ManifestOut,
+    esc10: Annotated[bool, typer.Option("--esc10", help="Keep only the ten classes of ESC-10.")] = False,
     labels_out: LabelsOut = None,
     json_: Json = False,
 ) -> None:
@@ -68,74 +27,73 @@ def esc50(
 
     DIR holds meta/esc50.csv and audio/.
     """
-    from audio_dcls.data.importers.esc50 import import_esc50
+    from audio_dcls_cli.actions import manifest_import as actions
 
-    result = import_esc50(folder, esc10=esc10)
-    _write(result, Target(out, labels_out, json_), ["data.fold=1", SINGLE_LABEL, "frontend.clip_s=5"])
+    actions.esc50(folder=folder, out=out, esc10=esc10, labels_out=labels_out, json_=json_)
 
 
-def urbansound8k(folder: Folder, out: Out, labels_out: LabelsOut = None, json_: Json = False) -> None:
+def urbansound8k(folder: Folder, out: ManifestOut, labels_out: LabelsOut = None, json_: Json = False) -> None:
     """Build a manifest of UrbanSound8K: splits fold1 to fold10.
 
     DIR holds metadata/UrbanSound8K.csv and audio/fold1 to audio/fold10.
     """
-    from audio_dcls.data.importers.urbansound8k import import_urbansound8k
+    from audio_dcls_cli.actions import manifest_import as actions
 
-    result = import_urbansound8k(folder)
-    _write(result, Target(out, labels_out, json_), ["data.fold=1", SINGLE_LABEL, "frontend.clip_s=4"])
+    actions.urbansound8k(folder=folder, out=out, labels_out=labels_out, json_=json_)
 
 
-def fsd50k(folder: Folder, out: Out, labels_out: LabelsOut = None, json_: Json = False) -> None:
-    """Build a manifest of FSD50K: splits train, val and eval, several labels a clip.
+def fsd50k(folder: Folder, out: ManifestOut, labels_out: LabelsOut = None, json_: Json = False) -> None:
+    """Build a manifest of FSD50K: splits train, val and eval, several labels per clip.
 
     DIR holds FSD50K.ground_truth/, FSD50K.dev_audio/ and FSD50K.eval_audio/.
     """
-    from audio_dcls.data.importers.fsd50k import import_fsd50k
+    from audio_dcls_cli.actions import manifest_import as actions
 
-    result = import_fsd50k(folder)
-    _write(result, Target(out, labels_out, json_), ["data.eval_splits=[val]"])
+    actions.fsd50k(folder=folder, out=out, labels_out=labels_out, json_=json_)
 
 
 def speech_commands(
     folder: Folder,
-    out: Out,
+    out: ManifestOut,
     words: Annotated[
-        Words, typer.Option(help="all: a class a word; commands: ten words, and unknown for the others.")
-    ] = Words.all,
+        Literal["all", "commands"],
+        typer.Option(help="all: one class per word; commands: ten words, and unknown for the others."),
+    ] = "all",
     labels_out: LabelsOut = None,
     json_: Json = False,
 ) -> None:
     """Build a manifest of Speech Commands: splits train, val and eval.
 
-    DIR holds a folder a word, validation_list.txt and testing_list.txt.
+    DIR holds one folder per word, validation_list.txt and testing_list.txt.
     """
-    from audio_dcls.data.importers.speech_commands import import_speech_commands
+    from audio_dcls_cli.actions import manifest_import as actions
 
-    result = import_speech_commands(folder, words=words.value)
-    target = Target(out, labels_out, json_)
-    _write(result, target, ["data.eval_splits=[val]", SINGLE_LABEL, "frontend.clip_s=1"])
+    actions.speech_commands(folder=folder, out=out, words=words, labels_out=labels_out, json_=json_)
 
 
 def folders(
     folder: Folder,
-    out: Out,
-    layout: Annotated[Layout, typer.Option(help="What DIR holds; auto goes by the names.")] = Layout.auto,
+    out: ManifestOut,
+    layout: Annotated[
+        Literal["auto", "classes", "splits"], typer.Option(help="What DIR holds; auto decides by the names.")
+    ] = "auto",
     held_out: Annotated[
         float | None,
         typer.Option(metavar="SHARE", help="Share of each class for split eval.", show_default="0.2"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Which clips are held out.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed that decides which clips are held out.")] = 0,
     labels_out: LabelsOut = None,
     json_: Json = False,
 ) -> None:
-    """Build a manifest of a folder for each class: DIR/CLASS/x.wav, or DIR/SPLIT/CLASS/x.wav.
+    """Build a manifest from one folder per class: DIR/CLASS/x.wav, or DIR/SPLIT/CLASS/x.wav.
 
-    Where there are no splits, a share of each class is held out.
+    If there are no splits, a share of each class is held out.
     """
-    from audio_dcls.data.importers.class_folders import import_class_folders
+    from audio_dcls_cli.actions import manifest_import as actions
 
-    result = import_class_folders(folder, layout=layout.value, held_out=held_out, seed=seed)
-    _write(result, Target(out, labels_out, json_), [*_split_settings(list(result.manifest.splits())), SINGLE_LABEL])
+    actions.folders(
+        folder=folder, out=out, layout=layout, held_out=held_out, seed=seed, labels_out=labels_out, json_=json_
+    )
 
 
 def register(app: typer.Typer) -> None:
@@ -148,77 +106,3 @@ def register(app: typer.Typer) -> None:
         "folders": folders,
     }.items():
         app.command(name=name)(command)
-
-
-def _split_settings(splits: list[str]) -> list[str]:
-    """Config keys that name the splits of folders; nothing where they are the defaults."""
-    from audio_dcls.data.table.folds import fold_numbers
-
-    numbers = fold_numbers(splits)
-    if len(numbers) > 1:
-        return [f"data.fold={numbers[0]}"]
-    train = [name for name in splits if TRAIN_SPLIT.fullmatch(name)]
-    others = [name for name in splits if name not in train]
-    val = [name for name in others if name.lower().startswith(("val", "dev"))] or others[:1]
-    named = {"train": train, "eval": val}
-    return [f"data.{side}_splits=[{','.join(names)}]" for side, names in named.items() if names and names != [side]]
-
-
-def _write(result: DatasetImport, target: Target, training: list[str]) -> None:
-    """Write the manifest and its classes; say what was found and how to train on it."""
-    import json
-
-    manifest = result.manifest
-    manifest.save(target.out)
-    manifest.labels.to_csv(target.labels)
-    settings = [f"data.manifests=[{_yaml(target.out)}]", f"data.labels={_yaml(target.labels)}", *training]
-    if len(manifest.clips) > NUM_CACHED_CLIPS:
-        settings.append("data.cache=none")
-    counts = {
-        "clips": len(manifest.clips),
-        "classes": len(manifest.labels),
-        "found": result.num_found,
-        "missing": result.num_missing,
-        "files_of_no_clip": result.num_unlisted,
-    }
-    if target.json:
-        files = {"manifest": str(target.out), "labels": str(target.labels)}
-        more = {"folders_of_no_class": list(result.left_out), "settings": settings}
-        typer.echo(json.dumps({**files, "splits": manifest.splits(), **counts, **more}, indent=2))
-        return
-    _show(result, target, counts, settings)
-
-
-def _show(result: DatasetImport, target: Target, counts: dict[str, int], settings: list[str]) -> None:
-    import shlex
-
-    from audio_dcls_cli.progress import out
-
-    splits = result.manifest.splits()
-    lines = [
-        f"{counts['clips']} clips of {counts['classes']} classes: {counts['found']} with a file, "
-        f"{counts['missing']} missing",
-        "Splits: " + ", ".join(f"{name} {num_clips}" for name, num_clips in splits.items()),
-    ]
-    if result.num_unlisted:
-        lines.append(f"{result.num_unlisted} audio files belong to no clip")
-    if result.left_out:
-        more = len(result.left_out) - NAMES_SHOWN
-        shown = ", ".join(result.left_out[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
-        lines.append(f"Folders left out, as they are no class: {shown}")
-    lines += [
-        f"Wrote {target.out} and {target.labels}; next: "
-        + shlex.join(["audio-dcls", "manifest", "check", str(target.out), "--labels", str(target.labels)]),
-        "Then train: "
-        + shlex.join(["audio-dcls", "train", "small_data.yaml", *(part for s in settings for part in ("--set", s))]),
-    ]
-    for line in lines:
-        out.print(line, markup=False, soft_wrap=True)
-
-
-def _yaml(path: Path) -> str:
-    """A path as YAML reads it in an override, quoted only if it must be."""
-    import json
-
-    text = str(path)
-    return text if re.fullmatch(r"[\w./][\w./ -]*\.[A-Za-z]+", text) else json.dumps(text)

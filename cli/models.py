@@ -1,181 +1,40 @@
-"""`audio-dcls models`: list backbones and published weights, fetch those, and show what a swap for DCLS does."""
+"""`audio-dcls models`: list backbones and published weights, fetch weights, and show what a swap for DCLS changes."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.table import Table
-
-    from audio_dcls.dcls.swap.swap import SwapPlan
-    from audio_dcls.models import AudioTagger
-    from audio_dcls.models.weights.published import PublishedWeights
-
-DCLS_SUFFIX = "-dcls"
-BYTES_PER_PARAMETER = 4
-"""Of float32; a file may hold more than the model."""
+from audio_dcls_cli.options import Json
 
 app = typer.Typer(no_args_is_help=True)
 
 
-@app.command("list", help="Names of the backbones there are, and weights that the authors published.")
-def list_models(json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """Print the members of each family; those of the paper stand out. Then the published weights."""
-    import json
+@app.command("list", help="List the backbones, and the weights that the authors published.")
+def list_models(json_: Json = False) -> None:
+    """Print the members of each family, with those of the paper marked, and the published weights."""
+    from audio_dcls_cli.actions import models as actions
 
-    from rich.table import Table
-    from rich.text import Text
-
-    from audio_dcls.models import FAMILIES, PAPER_NAMES, member_names
-    from audio_dcls.models.weights.published import DEFAULT_NAME, PUBLISHED
-    from audio_dcls_cli.progress import out, say
-
-    members = {family.title: member_names(family) for family in FAMILIES}
-    if json_:
-        published = [weights.to_json_dict() for weights in PUBLISHED]
-        typer.echo(json.dumps({"families": members, "paper": list(PAPER_NAMES), "published": published}))
-        return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("family")
-    table.add_column("names", overflow="fold")
-    for title, names in members.items():
-        styled = [Text(name, style="bold green" if name in PAPER_NAMES else "") for name in names]
-        table.add_row(title, Text(" ").join(styled))
-    out.print(table)
-    say(f"The paper's: {', '.join(PAPER_NAMES)}. Add {DCLS_SUFFIX} to a name, or `dcls: {{}}` to a config, to swap it.")
-    say("")
-    out.print(_published_table(PUBLISHED))
-    pages = dict.fromkeys(weights.page for weights in PUBLISHED)
-    say(f"Source: {' and '.join(pages)}; mAP: mean over three seeds, arXiv 2309.13972.")
-    say(f"Use: `tag --checkpoint {DEFAULT_NAME} SOUND`, or model.pretrained_file in a config.")
-    say("They are fetched once; `models fetch NAME` does it ahead of time.")
+    actions.list_models(json_=json_)
 
 
 @app.command("fetch", help="Fetch published weights, for use without a network.")
 def fetch(name: Annotated[str, typer.Argument(help="Name from `models list`.", show_default=False)]) -> None:
-    """Fetch, check and convert; print where they are."""
-    from audio_dcls_cli.fetch_weights import fetch_weights
+    """Fetch, check and convert weights; print where they are stored."""
+    from audio_dcls_cli.actions import models as actions
 
-    typer.echo(str(fetch_weights(name, for_tagging=False)))
+    actions.fetch(name=name)
 
 
-@app.command("show", help="What a model is made of, and which of its layers become DCLS.")
+@app.command("show", help="Show the parts of a model, and which of its layers become DCLS.")
 def show(
     name: Annotated[str, typer.Argument(help="Name from `models list`, with or without -dcls.", show_default=False)],
     dcls: Annotated[bool, typer.Option(help="Show the swap for DCLS, or the plain model.")] = True,
     num_classes: Annotated[int, typer.Option(min=1, help="Classes of the head.")] = 527,
-    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json_: Json = False,
 ) -> None:
     """Print layers, sharing and parameters, before and after the swap."""
-    import json
+    from audio_dcls_cli.actions import models as actions
 
-    import torch
-
-    from audio_dcls.errors import ModelError
-    from audio_dcls.frontend import FrontendConfig
-    from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
-    from audio_dcls_cli.progress import out, say
-
-    backbone = name.removesuffix(DCLS_SUFFIX)
-    if backbone != name and not dcls:
-        raise ModelError(f"`NAME` (={name!r}) is the swapped model; leave {DCLS_SUFFIX} out to see the plain one")
-    with torch.device("meta"):  # sizes without memory: the largest members hold a billion parameters
-        plain = build_tagger(ModelConfig(name=backbone), FrontendConfig(), num_classes)
-        swapped = plain
-        if dcls:
-            swapped = build_tagger(ModelConfig(name=backbone, dcls=DclsConfig()), FrontendConfig(), num_classes)
-    parts = {part: (_count(plain, part), _count(swapped, part)) for part in ("stem", "stages", "head", "")}
-    plan = swapped.swap_plan
-    if json_:
-        typer.echo(json.dumps(_as_json(backbone, num_classes, parts, plan)))
-        return
-    if plan is not None:
-        say(f"[bold]{backbone}: {len(plan.entries)} layers become DCLS, {plan.kernel_count} elements each[/]")
-        out.print(_swap_table(plan))
-        say("Positions and spreads are counted with the first layer of their group.\n")
-    say(f"[bold]{backbone}: parameters with {num_classes} classes[/]")
-    out.print(_part_table(parts, with_swap=plan is not None))
-
-
-def _published_table(published: Sequence[PublishedWeights]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("published weights", no_wrap=True)
-    table.add_column("trained on", no_wrap=True)
-    table.add_column("mAP, %", no_wrap=True)
-    table.add_column("size", justify="right", no_wrap=True)
-    table.add_column("here")
-    table.add_column("record", no_wrap=True)
-    for weights in published:
-        score = "-"
-        if weights.mean_average_precision is not None and weights.std is not None:
-            score = f"{100 * weights.mean_average_precision:.2f} ± {100 * weights.std:.2f}"
-        size = f"{weights.num_parameters * BYTES_PER_PARAMETER / 1e6:.0f} MB"
-        here = "yes" if weights.is_cached else "no"
-        table.add_row(weights.name, weights.trained_on, score, size, here, str(weights.record))
-    return table
-
-
-def _count(tagger: AudioTagger, part: str) -> int:
-    """Parameters of a part of the backbone, each once; the head takes whatever lies after the stages."""
-    from audio_dcls.dcls.swap.swap import count_parameters
-
-    backbone = tagger.backbone
-    if part == "head":
-        return count_parameters(backbone) - _count(tagger, "stem") - _count(tagger, "stages")
-    return count_parameters(backbone.get_submodule(part))
-
-
-def _swap_table(plan: SwapPlan) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, collapse_padding=True, show_footer=True)
-    before = sum(entry.num_parameters_before for entry in plan.entries)
-    after = sum(entry.num_parameters_after for entry in plan.entries)
-    table.add_column("layer", "together", overflow="fold")
-    table.add_column("width", justify="right")
-    table.add_column("kernel", no_wrap=True)
-    table.add_column("shared with", no_wrap=True)
-    table.add_column("before", f"{before:,}", justify="right")
-    table.add_column("after", f"{after:,}", justify="right")
-    groups = plan.groups()
-    for entry in plan.entries:
-        shared = f"{entry.group}, {len(groups[entry.group])} layers" if entry.group else "-"
-        kernels = f"{_by(entry.old_kernel_size)}→{_by(entry.new_kernel_size)}"
-        numbers = (f"{entry.num_parameters_before:,}", f"{entry.num_parameters_after:,}")
-        table.add_row(entry.name, str(entry.width), kernels, shared, *numbers)
-    return table
-
-
-def _part_table(parts: dict[str, tuple[int, int]], *, with_swap: bool) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column("part", min_width=10)
-    table.add_column("plain", justify="right")
-    if with_swap:
-        table.add_column("with DCLS", justify="right")
-    for part, counts in parts.items():
-        shown = counts if with_swap else counts[:1]
-        table.add_row(part or "together", *(f"{count:,}" for count in shown), style="" if part else "bold")
-    return table
-
-
-def _by(size: tuple[int, ...]) -> str:
-    return "x".join(str(taps) for taps in size)
-
-
-def _as_json(name: str, num_classes: int, parts: dict[str, tuple[int, int]], plan: SwapPlan | None) -> dict[str, Any]:
-    return {
-        "name": name,
-        "num_classes": num_classes,
-        "num_parameters_before": parts[""][0],
-        "num_parameters_after": parts[""][1],
-        "parts": {part: {"before": counts[0], "after": counts[1]} for part, counts in parts.items() if part},
-        "swap": None if plan is None else plan.to_json_dict() | {"groups": plan.groups()},
-    }
+    actions.show(name=name, dcls=dcls, num_classes=num_classes, json_=json_)

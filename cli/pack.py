@@ -1,65 +1,28 @@
-"""`audio-dcls pack`: clips in Parquet shards. `pack verify`: are they whole. `pack info`: what is in them."""
+"""`audio-dcls pack` stores clips in Parquet shards; `pack verify` checks them; `pack info` describes them."""
 
 from __future__ import annotations
 
-import os
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Literal
 
 import typer
-from typer.core import TyperGroup
 
-if TYPE_CHECKING:
-    from audio_dcls.data.manifest import Manifest
-    from audio_dcls.data.packing.packer import PackResult
-    from audio_dcls.data.stores.pack_file import PackInfo
-    from audio_dcls.labels import LabelSet
+from audio_dcls_cli.options import NUM_THREADS, Json, LabelsFile, Workers, group_with_default
 
 WRITE = "write"
-FOUND_SOMETHING = 1
-FAULTS_SHOWN = 20
 HELP = (
     "Pack clips in Parquet shards, here or on an object store.\n\n"
     "`audio-dcls pack MANIFEST OUT` packs: it is short for `pack write MANIFEST OUT`, whose options "
-    "`pack write --help` explains. Repeated after an interruption, it goes on.\n\n"
+    "`pack write --help` explains. Given again after an interruption, it continues.\n\n"
     "A pack is a manifest: `data.manifests=[OUT]`, `manifest check OUT` and `eval --manifest OUT` take it."
 )
-
-
-class WriteByDefault(TyperGroup):
-    """A group in which what is not the name of a command is an argument of `write`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put `write` before arguments that begin with neither a command nor a request for help."""
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
-            args = [WRITE, *args]
-        return super().parse_args(ctx, args)
-
-
-app = typer.Typer(cls=WriteByDefault, no_args_is_help=True, help=HELP)
-
-
-class CodecName(StrEnum):
-    """How sounds are stored."""
-
-    flac = "flac"
-    pcm16 = "pcm16"
-    opus = "opus"
-    source = "source"
-
-
+app = typer.Typer(cls=group_with_default(WRITE), no_args_is_help=True, help=HELP)
 Address = Annotated[
     str, typer.Argument(metavar="OUT", help="Folder, or address such as s3://bucket/pack.", show_default=False)
 ]
-Workers = Annotated[
-    int, typer.Option(min=0, metavar="N", help="Threads that work; 0 for none.", show_default="one a core")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command(
-    WRITE, help="Pack a manifest's clips: what is packed already stays; exit code 1 if clips could not be read."
+    WRITE, help="Pack a manifest's clips; shards that are packed already stay. Exit code 1 if clips could not be read."
 )
 def write(
     manifest: Annotated[
@@ -68,20 +31,17 @@ def write(
     ],
     out: Address,
     codec: Annotated[
-        CodecName,
+        Literal["flac", "pcm16", "opus", "source"],
         typer.Option(
-            help="flac: lossless; pcm16: quickest to read, twice the size; opus: a sixth of pcm16, lossy; "
+            help="flac: lossless; pcm16: fastest to read, twice the size; opus: a sixth of pcm16, lossy; "
             "source: files as they are."
         ),
-    ] = CodecName.flac,
-    rows_per_shard: Annotated[int, typer.Option(min=1, metavar="N", help="Clips of a shard.")] = 500,
+    ] = "flac",
+    rows_per_shard: Annotated[int, typer.Option(min=1, metavar="N", help="Clips per shard.")] = 500,
     sample_rate_hz: Annotated[
-        int, typer.Option("--rate", min=1, metavar="HZ", help="Rate the sounds are stored at, mono.")
+        int, typer.Option("--rate", min=1, metavar="HZ", help="Sample rate to store the sounds at, mono.")
     ] = 32_000,
-    labels: Annotated[
-        Path | None,
-        typer.Option(metavar="CSV", help="A class_labels_indices.csv; if not given, AudioSet's 527 classes."),
-    ] = None,
+    labels: LabelsFile = None,
     id_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="Column that names the clips of Parquet files.")
     ] = None,
@@ -89,136 +49,40 @@ def write(
         str | None, typer.Option(metavar="NAME", help="Column of the labels of Parquet files.")
     ] = None,
     retry_left_out: Annotated[
-        bool, typer.Option("--retry-left-out", help="Write shards again that lack clips.")
+        bool, typer.Option("--retry-left-out", help="Pack shards again that lack clips.")
     ] = False,
-    workers: Workers = os.cpu_count() or 1,
+    workers: Workers = NUM_THREADS,
     json_: Json = False,
 ) -> None:
     """Write OUT/data/SPLIT-00000-of-00012.parquet and so on, and their index."""
-    import json
+    from audio_dcls_cli.actions import pack as actions
 
-    from audio_dcls.data.packing.packer import pack
-    from audio_dcls.data.packing.plan import PackSettings
-    from audio_dcls.data.stores.codec import Codec
-    from audio_dcls_cli.progress import clip_progress
-
-    loaded = _load(manifest, _label_set(labels), id_column, labels_column)
-    settings = PackSettings(Codec(codec.value), sample_rate_hz=sample_rate_hz, rows_per_shard=rows_per_shard)
-    with clip_progress(f"Packing {manifest}", len(loaded.clips), quiet=json_) as advance:
-        result = pack(loaded, out, settings, num_workers=workers, retry_left_out=retry_left_out, on_progress=advance)
-    if json_:
-        left_out = [clip._asdict() for clip in result.left_out]
-        document = {**_summary(out, result.info), "shards_kept": result.num_shards_kept, "left_out": left_out}
-        typer.echo(json.dumps(document, indent=2))
-    else:
-        _show_result(out, result)
-    if result.left_out:
-        raise typer.Exit(FOUND_SOMETHING)
+    actions.write(
+        manifest=manifest,
+        out=out,
+        codec=codec,
+        rows_per_shard=rows_per_shard,
+        sample_rate_hz=sample_rate_hz,
+        labels=labels,
+        id_column=id_column,
+        labels_column=labels_column,
+        retry_left_out=retry_left_out,
+        workers=workers,
+        json_=json_,
+    )
 
 
-@app.command("verify", help="Read a pack whole and compare every digest; exit code 1 if something is not as packed.")
-def verify(address: Address, workers: Workers = os.cpu_count() or 1, json_: Json = False) -> None:
-    """Name what has changed, by shard and row."""
-    import json
+@app.command("verify", help="Read a whole pack and compare every digest; exit code 1 if something has changed.")
+def verify(address: Address, workers: Workers = NUM_THREADS, json_: Json = False) -> None:
+    """Report what has changed, by shard and row."""
+    from audio_dcls_cli.actions import pack as actions
 
-    from audio_dcls.data.packing.verify import verify_pack
-    from audio_dcls.data.stores.pack_file import load_pack_info
-    from audio_dcls.data.stores.store import Store
-    from audio_dcls_cli.progress import clip_progress, out, say
-
-    num_rows = load_pack_info(Store(address)).num_rows
-    with clip_progress(f"Reading {address}", num_rows, quiet=json_) as advance:
-        result = verify_pack(address, num_workers=workers, on_progress=advance)
-    if json_:
-        faults = [fault._asdict() for fault in result.faults]
-        typer.echo(json.dumps({**_summary(address, result.info), "faults": faults}, indent=2))
-    elif not result.faults:
-        say(f"{num_rows} clips in {len(result.info.shards)} shards: everything is as it was packed")
-    for fault in () if json_ else result.faults[:FAULTS_SHOWN]:
-        out.print(fault.message, markup=False, soft_wrap=True)
-    if result.faults:
-        if not json_ and len(result.faults) > FAULTS_SHOWN:
-            say(f"… and {len(result.faults) - FAULTS_SHOWN} more; --json prints all of them")
-        if not json_:
-            say("Delete the files named, and give the same pack command again: it writes those alone.")
-        raise typer.Exit(FOUND_SOMETHING)
+    actions.verify(address=address, workers=workers, json_=json_)
 
 
-@app.command("info", help="Say what a pack holds; no shard is read.")
+@app.command("info", help="Print what a pack holds; no shard is read.")
 def info(address: Address, json_: Json = False) -> None:
     """Print codec, splits and sizes."""
-    import json
+    from audio_dcls_cli.actions import pack as actions
 
-    from audio_dcls.data.stores.pack_file import load_pack_info
-    from audio_dcls.data.stores.store import Store
-
-    found = load_pack_info(Store(address))
-    if json_:
-        typer.echo(json.dumps({**_summary(address, found), "versions": found.plan.versions}, indent=2))
-    else:
-        _show_info(found)
-
-
-def _load(manifest: str, labels: LabelSet, id_column: str | None, labels_column: str | None) -> Manifest:
-    from audio_dcls.data.manifest import Manifest
-    from audio_dcls.data.manifest_reader import load_manifest
-
-    if id_column is None and labels_column is None:
-        return load_manifest(manifest, labels)
-    from audio_dcls.data.stores.foreign_manifest import read_foreign_manifest
-    from audio_dcls.data.stores.store import Store
-
-    clips = read_foreign_manifest(Store(manifest), labels, id_column=id_column, labels_column=labels_column)
-    return Manifest(clips=clips, labels=labels, source=manifest)
-
-
-def _summary(address: str, info: PackInfo) -> dict[str, Any]:
-    return {
-        "pack": address,
-        "codec": info.plan.codec.value,
-        "sample_rate_hz": info.plan.sample_rate_hz,
-        "num_rows": info.num_rows,
-        "num_left_out": info.num_left_out,
-        "num_shards": len(info.shards),
-        "num_bytes": info.num_bytes,
-        "splits": info.splits(),
-    }
-
-
-def _show_result(address: str, result: PackResult) -> None:
-    from audio_dcls_cli.progress import MAX_PROBLEMS_SHOWN, out, say
-
-    _show_info(result.info)
-    if result.num_shards_kept:
-        say(f"{result.num_shards_kept} shards were there already")
-    for clip in result.left_out[:MAX_PROBLEMS_SHOWN]:
-        out.print(f"  left out: {clip.id} ({clip.reason}): {clip.message}", markup=False, soft_wrap=True)
-    if result.left_out:
-        out.print(f"{len(result.left_out)} clips left out, all of them in {address}/left_out.csv", soft_wrap=True)
-    out.print(f"Wrote {address}; next: audio-dcls pack verify {address}", markup=False, soft_wrap=True)
-
-
-def _show_info(info: PackInfo) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from audio_dcls_cli.progress import out, say
-
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("split")
-    for header in ("clips", "left out", "shards", "GB"):
-        table.add_column(header, justify="right")
-    for split, num_rows in info.splits().items():
-        shards = [shard for shard in info.shards if shard.split == split]
-        num_left_out = sum(shard.num_left_out for shard in shards)
-        size = sum(shard.num_bytes for shard in shards) / 1e9
-        table.add_row(Text(split), str(num_rows), str(num_left_out), str(len(shards)), f"{size:.3g}")
-    out.print(table)
-    is_source = info.plan.codec == "source"
-    say("the source files, as they were" if is_source else f"{info.plan.codec}, mono, {info.plan.sample_rate_hz} Hz")
-
-
-def _label_set(path: Path | None) -> LabelSet:
-    from audio_dcls.labels import LabelSet
-
-    return LabelSet.audioset() if path is None else LabelSet.from_csv(path)
+    actions.info(address=address, json_=json_)

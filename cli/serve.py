@@ -75,7 +75,7 @@ def _models(given: list[str]) -> dict[str, str]:
 def _run(settings: ServiceSettings) -> None:
     _check_extra()
     from audio_dcls.service.server import run_server
-    from audio_dcls_cli.progress import err
+    from audio_dcls_cli.screen.progress import err
 
     def listening(address: str) -> None:
         err.print(

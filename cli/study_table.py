@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from audio_dcls_cli.progress import out, say
+from audio_dcls_cli.screen.progress import out, say
 
 if TYPE_CHECKING:
     from audio_dcls.evaluation.study_table import StudyTable

@@ -201,8 +201,8 @@ def _timeline(timeline: Path | None, plot: Path | None, min_gap_s: float, min_du
 
 
 def _choose(checkpoint: str | None, *, yes: bool, quiet: bool) -> Path:
-    from audio_dcls_cli.choose_model import choose_model
-    from audio_dcls_cli.progress import say
+    from audio_dcls_cli.actions.inputs import choose_model
+    from audio_dcls_cli.screen.progress import say
 
     source = choose_model(checkpoint, yes=yes, quiet=quiet)
     if not quiet:

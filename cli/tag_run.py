@@ -72,7 +72,7 @@ def run_tagging(
     """
     from audio_dcls.inference import TagFailure
     from audio_dcls.inference.event_files import write_events
-    from audio_dcls_cli.progress import clip_progress, say, warn
+    from audio_dcls_cli.screen.progress import clip_progress, say, warn
 
     if outputs.plot is not None and len(sounds) == 1:
         from audio_dcls.inspection.tag_figure import check_figure_path

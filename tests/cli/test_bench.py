@@ -25,7 +25,7 @@ def test_prints_one_json_object(command_line: Any, tmp_path: Path) -> None:
 
 def test_without_bf16_instructions_fp32_alone_is_measured(command_line: Any, tmp_path: Path, monkeypatch: Any) -> None:
     for has_it, measured in ((True, ["fp32", "bf16"]), (False, ["fp32"])):
-        monkeypatch.setattr("audio_dcls.inference.backends.has_bf16", lambda _device, found=has_it: found)
+        monkeypatch.setattr("audio_dcls_cli.actions.bench.has_bf16", lambda _device, found=has_it: found)
         arguments = ["construction", "--model", "convnext_atto", "--peer", "7x7", "--rounds", 1, "--threads", 1]
         text = command_line("bench", *arguments, "--json", "--out", tmp_path).stdout
         assert list(json.loads(text)["peaks_gflops"]) == measured

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from audio_dcls_cli.progress import clip_progress
+from audio_dcls_cli.screen.progress import clip_progress
 
 
 def test_without_a_terminal_every_tenth_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:

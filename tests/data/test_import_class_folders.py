@@ -147,7 +147,7 @@ def test_many_clips_are_not_to_be_kept_in_memory(
     make_sounds(tmp_path / "mine", *NAMES)
     arguments = ("folders", "mine", "--out", "m.csv")
     assert "data.cache" not in manifest_command(*arguments, cwd=tmp_path)
-    monkeypatch.setattr("audio_dcls_cli.manifest_import.NUM_CACHED_CLIPS", 19)
+    monkeypatch.setattr("audio_dcls_cli.actions.manifest_import.NUM_CACHED_CLIPS", 19)
     assert manifest_command(*arguments, cwd=tmp_path).endswith(" --set data.cache=none\n")
 
 

@@ -21,7 +21,7 @@ from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
 from audio_dcls.models.weights import published, zenodo
 from audio_dcls.models.weights.published import DEFAULT_NAME, PUBLISHED, find_published, resolve
 from audio_dcls.runs.find_run import find_model
-from audio_dcls_cli.fetch_weights import fetch_weights
+from audio_dcls_cli.actions.inputs import fetch_weights
 from audio_dcls_cli.models import app
 
 if TYPE_CHECKING:

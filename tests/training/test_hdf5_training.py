@@ -17,7 +17,7 @@ from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.studies.study import train_study
-from audio_dcls_cli.progress import show_coverage
+from audio_dcls_cli.screen.progress import show_coverage
 
 RATE_HZ = 32_000
 NUM_SAMPLES = 41_600

@@ -32,7 +32,7 @@ from audio_dcls.training.reporting import (
     TrainEvent,
 )
 from audio_dcls.training.studies.study import train_study
-from audio_dcls_cli.progress import show_events
+from audio_dcls_cli.screen.progress import show_events
 
 
 def start(values: dict[str, Any], folder: Path, **changes: Any) -> tuple[TrainConfig, StudyDir, TrainingClips]:

@@ -14,7 +14,7 @@ from audio_dcls.settings import build, merge
 from audio_dcls.training.normalisation import examine_normalisation
 from audio_dcls.training.reporting import NormalisationFarOff, RunFinished, RunStarted, TrainEvent
 from audio_dcls.training.studies.study import train_study
-from audio_dcls_cli.progress import show_events
+from audio_dcls_cli.screen.progress import show_events
 
 
 def begin(values: dict[str, Any], folder: Path, **frontend: float) -> tuple[TrainConfig, StudyDir, TrainingClips]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from audio_dcls_cli.progress import out, say
+from audio_dcls_cli.screen.progress import out, say
 
 if TYPE_CHECKING:
     import numpy as np
