@@ -15,7 +15,7 @@ CACHE_VARIABLE = "AUDIO_DCLS_CACHE"
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, temporary: Path | None = None) -> Iterator[Path]:
     """A temporary file in the same folder that becomes `path` when the body ends.
 
     A reader, or a machine that loses power, sees the old content or the new content, never a mixture: the temporary
@@ -23,6 +23,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Args:
         path: the file to write; its folder exists.
+        temporary: another name in the same folder, by default one of this process alone. Where only one process writes
+            at a time, a fixed name lets the next attempt overwrite what a killed one left.
 
     Raises:
         OSError: the file cannot be written; the error names `path`.
@@ -34,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
     >>> target.read_text()
     '1 2 3'
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = temporary or path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with _errors_naming(path, temporary):
             yield temporary
@@ -88,7 +90,8 @@ def _errors_naming(path: Path, temporary: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is not None and str(error.filename) not in (str(temporary), str(path.parent)):
+        is_other = error.filename is not None and str(error.filename) not in (str(temporary), str(path.parent))
+        if is_other or error.errno is None:
             raise
         raise type(error)(error.errno, error.strerror, str(path)) from error
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import csv
 import difflib
 import functools
+import hashlib
 import importlib.resources
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +64,10 @@ class LabelSet:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def sha256(self) -> str:
+        """The SHA-256 of the identifiers and names, in 64 hexadecimal digits."""
+        return hashlib.sha256(json.dumps([self.ids, self.names]).encode()).hexdigest()
 
     @classmethod
     def audioset(cls) -> LabelSet:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from audio_dcls.data.table.csv_file import read_csv
 from audio_dcls.data.table.manifest_rows import Piece
 from audio_dcls.errors import LabelError, ManifestError
 from audio_dcls.labels import LabelSet
+from audio_dcls.near_names import near_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +172,7 @@ def _position(path: Path, header: list[str], name: str, dataset: str) -> int:
     """Where a column stands."""
     if header.count(name) == 1:
         return header.index(name)
-    near = difflib.get_close_matches(name, header, n=1, cutoff=0.7)
+    near = near_names(name, header, min_similarity=0.7)
     hint = f"rename '{near[0]}'?" if near and name not in header else f"take the file {dataset} ships"
     raise ManifestError(
         f"'{path}' must name the column '{name}' once in its first row ({','.join(header)[:80]!r}), "

@@ -19,6 +19,7 @@ from audio_dcls.data.stores.index import LeftOut
 from audio_dcls.data.stores.sources import read_clip_audio, stored_sound
 from audio_dcls.data.table.clip_table import Clip
 from audio_dcls.errors import AudioFileError
+from audio_dcls.files import file_sha256
 
 
 class PackedClip(NamedTuple):
@@ -92,8 +93,7 @@ def _check_content(clip: Clip) -> None:
     if clip.sha256 is None or clip.row is not None or not clip.path.is_file():
         return
     try:
-        with clip.path.open("rb") as stream:
-            _compare(clip, hashlib.file_digest(stream, "sha256").hexdigest())
+        _compare(clip, file_sha256(clip.path))
     except OSError as error:
         raise _unreadable(clip.path, error) from error
 

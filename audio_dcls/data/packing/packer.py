@@ -18,11 +18,12 @@ from audio_dcls.data.packing.plan import PackSettings, Shard, describe_plan, pla
 from audio_dcls.data.packing.shard_writer import Row, write_shard
 from audio_dcls.data.parallel import map_in_batches
 from audio_dcls.data.stores import pack_file
-from audio_dcls.data.stores.index import LeftOut, ShardRecord, file_digest, index_bytes, read_record, record_name
+from audio_dcls.data.stores.index import LeftOut, ShardRecord, index_bytes, read_record, record_name
 from audio_dcls.data.stores.pack_file import PackInfo, PackPlan, ShardInfo, parse_pack_info
 from audio_dcls.data.stores.store import Store
 from audio_dcls.data.table.csv_file import write_csv
 from audio_dcls.errors import ArgumentError, ManifestError
+from audio_dcls.files import file_sha256
 from audio_dcls.labels import LabelSet
 
 LOCK_FILE = ".pack.lock"
@@ -137,7 +138,7 @@ class _Packer:
                 num_rows=len(rows),
                 num_left_out=len(left_out),
                 num_bytes=path.stat().st_size,
-                sha256=file_digest(path),
+                sha256=file_sha256(path),
             )
         record = ShardRecord(info, rows, tuple(left_out), self.plan.digest())
         # After the shard: a record says that its shard is whole.
@@ -198,7 +199,7 @@ def _finish(store: Store, plan: PackPlan, records: list[ShardRecord], labels: La
     shards = tuple(record.info for record in records)
     with store.writing(pack_file.INDEX_FILE) as path:
         path.write_bytes(index_bytes(records))
-        index_sha256 = file_digest(path)
+        index_sha256 = file_sha256(path)
     info = PackInfo(plan=plan, is_complete=True, shards=shards, index_sha256=index_sha256)
     left_out = [clip for record in records for clip in record.left_out]
     with store.writing(pack_file.LABELS_FILE) as path:

@@ -19,7 +19,6 @@ from audio_dcls.data.stores.codec import Codec
 from audio_dcls.data.stores.pack_file import PackPlan
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import ArgumentError, ManifestError
-from audio_dcls.labels import LabelSet
 
 DATA_FOLDER = "data"
 
@@ -103,7 +102,7 @@ def describe_plan(manifest: Manifest, settings: PackSettings) -> PackPlan:
         rows_per_shard=settings.rows_per_shard,
         num_clips=len(manifest.clips),
         manifest_sha256=manifest_digest(manifest.table),
-        labels_sha256=labels_digest(manifest.labels),
+        labels_sha256=manifest.labels.sha256(),
         versions={
             "libsndfile": soundfile.__libsndfile_version__,
             "soxr": importlib.metadata.version("soxr"),
@@ -125,8 +124,3 @@ def manifest_digest(table: ClipTable) -> str:
         digest.update(content.tobytes())
     digest.update(json.dumps(table.split_names).encode())
     return digest.hexdigest()
-
-
-def labels_digest(labels: LabelSet) -> str:
-    """SHA-256 of a label set."""
-    return hashlib.sha256(json.dumps([labels.ids, labels.names]).encode()).hexdigest()

@@ -14,10 +14,11 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from audio_dcls.data.stores.index import LENGTH_BYTES, PackIndex, file_digest
+from audio_dcls.data.stores.index import LENGTH_BYTES, PackIndex
 from audio_dcls.data.stores.pack_file import INDEX_FILE, LABELS_FILE, PackInfo, ShardInfo, load_pack_info
 from audio_dcls.data.stores.store import Store
 from audio_dcls.errors import ArgumentError
+from audio_dcls.files import file_sha256
 
 
 class PackFault(NamedTuple):
@@ -87,7 +88,7 @@ def _checked_index(store: Store, info: PackInfo, folder: Path, faults: list[Pack
         faults.append(_of_file(INDEX_FILE, "is missing; pack again"))
         return None
     path = _local(store, INDEX_FILE, folder)
-    if file_digest(path) != info.index_sha256:
+    if file_sha256(path) != info.index_sha256:
         faults.append(_of_file(INDEX_FILE, "is not the one that was written: its SHA-256 differs; pack again"))
         return None
     return PackIndex.open(path)
@@ -107,7 +108,7 @@ def _check_shard(job: _Job) -> list[PackFault]:
         faults = [] if size == shard.num_bytes else [_of_file(shard.name, f"has {size} bytes, not {shard.num_bytes}")]
         faults += _check_sounds(path, shard, index, first)
         faults += _check_rows(path, shard, index, first)
-        if not faults and file_digest(path) != shard.sha256:
+        if not faults and file_sha256(path) != shard.sha256:
             faults.append(_of_file(shard.name, "differs from what was written, outside of its sounds and their names"))
     return faults
 

@@ -5,7 +5,6 @@ N rows. Every shard has such a file of its own too (`shards/….arrow`), written
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -145,12 +144,6 @@ class PackIndex:
         column = self.batch.column("sha256")
         content = np.frombuffer(column.buffers()[1], dtype=np.uint8)[: DIGEST_BYTES * len(self)]
         return content.reshape(-1, DIGEST_BYTES)
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _to_bytes(table: pa.Table) -> bytes:

@@ -7,7 +7,6 @@ no renaming, and there a file appears when its upload ends.
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import tempfile
 import types
@@ -18,6 +17,7 @@ from typing import IO, Any
 import fsspec.core
 
 from audio_dcls.errors import ManifestError
+from audio_dcls.files import replacing
 
 PART_SUFFIX = ".part"
 _REMOTE_ERRORS = (
@@ -97,12 +97,9 @@ class Store:
             if self.is_local:
                 path = self.folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                # One name for every attempt: what a killed one left is written over.
-                part = path.with_name(f".{path.name}{PART_SUFFIX}")
-                yield part
-                _flush(part)
-                part.replace(path)
-                _flush(path.parent)
+                # One name for every attempt: the next one overwrites what a killed one left.
+                with replacing(path, path.with_name(f".{path.name}{PART_SUFFIX}")) as part:
+                    yield part
                 return
             with tempfile.TemporaryDirectory() as folder:
                 part = Path(folder) / "file"
@@ -211,12 +208,3 @@ def _local_path(address: str) -> Path:
     for protocol in ("file://", "local://"):
         address = address.removeprefix(protocol)
     return Path(address)
-
-
-def _flush(path: Path) -> None:
-    """Have the system write a file, or the names in a folder, to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -12,9 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.data.table.indexed_table import IndexedTable, MappedFile
 from audio_dcls.data.table.string_column import ENCODING, StringColumn
 from audio_dcls.errors import ManifestError
+from audio_dcls.files import replacing
 from audio_dcls.labels import LabelSet
 
 VERSION = 1
@@ -50,7 +48,7 @@ def write_index(table: ClipTable, labels: LabelSet, path: str | Path) -> None:
     header = {
         "version": VERSION,
         "num_clips": len(table),
-        "labels_sha256": _label_digest(labels),
+        "labels_sha256": labels.sha256(),
         "num_labels": len(labels),
         "folder": os.path.relpath(table.folder, path.parent),
         "sha256": _column_digests(table),
@@ -61,7 +59,7 @@ def write_index(table: ClipTable, labels: LabelSet, path: str | Path) -> None:
     batch = pa.record_batch(list(columns.values()), schema=schema)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _replacing(path) as name, pa.OSFile(name, "wb") as stream, pa.ipc.new_file(stream, schema) as writer:
+        with replacing(path) as temporary, pa.ipc.new_file(str(temporary), schema) as writer:
             writer.write_batch(batch)
     except OSError as error:
         raise ManifestError(f"'{path}' cannot be written ({error}); make room, or choose another place") from error
@@ -79,7 +77,7 @@ def read_index(path: str | Path, labels: LabelSet) -> IndexedTable:
     """
     path = Path(path)
     batch, header, digest = _mapped(path)
-    if header["labels_sha256"] != _label_digest(labels):
+    if header["labels_sha256"] != labels.sha256():
         raise ManifestError(
             f"'{path}' was written with {header['num_labels']} other classes than the {len(labels)} given; give the "
             f"label file it was written with, or {REMEDY}"
@@ -189,10 +187,6 @@ def _from_arrow(array: Any) -> StringColumn:
     return StringColumn(np.frombuffer(text or b"", dtype=np.uint8)[:num_bytes], ends)
 
 
-def _label_digest(labels: LabelSet) -> str:
-    return hashlib.sha256(json.dumps([labels.ids, labels.names]).encode()).hexdigest()
-
-
 def _column_digests(table: ClipTable) -> dict[str, str]:
     """SHA-256 of each column's content, in hexadecimal."""
     columns: dict[str, list[np.ndarray]] = {
@@ -212,18 +206,3 @@ def _column_digests(table: ClipTable) -> dict[str, str]:
             digest.update(np.ascontiguousarray(array).view(np.uint8).data)
         digests[name] = digest.hexdigest()
     return digests
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[str]:
-    """A file name whose content becomes `path` in one step at the end."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    try:
-        yield name
-        with open(name, "rb") as stream:
-            os.fsync(stream.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from audio_dcls.errors import ManifestError
+from audio_dcls.files import replacing
 
 CHUNK_ROWS = 200_000
 
@@ -107,24 +105,9 @@ def write_csv_pieces(path: Path, pieces: Iterable[dict[str, Sequence[object]]]) 
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _replacing(path) as stream:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
             for number, columns in enumerate(pieces):
                 frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
                 frame.to_csv(stream, index=False, header=number == 0, lineterminator="\n")
     except OSError as error:
         raise ManifestError(f"'{path}' cannot be written: {error.strerror}; choose another place") from error
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[str]]:
-    """A text stream whose content becomes `path` in one step at the end."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)

@@ -5,7 +5,6 @@ Rows are read in pieces, so memory holds the table and one piece; every rule is 
 
 from __future__ import annotations
 
-import difflib
 import re
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from audio_dcls.data.table.label_column import LabelColumn
 from audio_dcls.data.table.string_column import StringColumn
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import SEPARATOR, LabelSet
+from audio_dcls.near_names import near_names
 
 SEGMENTS_MARK = b"# Segments csv"
 REQUIRED = ("id", "path", "start_s", "end_s", "labels", "split")
@@ -67,7 +67,7 @@ def _check_header(path: Path, header: list[str]) -> list[str]:
             continue
         if column in header:
             raise ManifestError(f"'{path}' has the column '{column}' {header.count(column)} times; keep one")
-        near = difflib.get_close_matches(column, [name for name in header if name not in REQUIRED], n=1, cutoff=0.5)
+        near = near_names(column, [name for name in header if name not in REQUIRED])
         hint = f"rename '{near[0]}'?" if near else "add it"
         raise ManifestError(
             f"'{path}' has no column '{column}' in its first row ({','.join(header)[:80]!r}); {hint} "
