@@ -1,4 +1,4 @@
-"""The `audio-dcls` command: one sub-command a file, imported only when it is used."""
+"""The `audio-dcls` command: one thin file per subcommand, which imports what it runs only when it runs."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _print_error(text: str) -> None:
 
 
 def name_options(text: str, arguments: Sequence[str]) -> str:
-    """A message with the options that the user gave in place of the arguments that the library names.
+    """Replace the names of library arguments in a message by the options that the user gave.
 
     >>> name_options("`hop_s` (=0) must be more", ["tag", "a.wav", "--hop", "0"])
     '--hop (=0) must be more'
@@ -96,7 +96,7 @@ def name_options(text: str, arguments: Sequence[str]) -> str:
 
 
 def run() -> None:
-    """Entry point: a user's mistake is one line on standard error and exit code 2."""
+    """Run the command; a mistake of the user is one line on standard error and exit code 2."""
     try:
         app()
     except AudioDclsError as error:
@@ -108,7 +108,7 @@ def run() -> None:
             sys.exit(1)
         if error.filename is None and error.errno != errno.ENOSPC:
             raise
-        name = error.filename2 or error.filename  # a file that could not be renamed to its own name has both
+        name = error.filename2 or error.filename  # an error of a rename has both names
         place = f"'{name}': " if name is not None else ""
         remedy = "check the path, its permissions and the space left, or name another place"
         _print_error(f"{place}{(error.strerror or 'cannot be used').lower()}; {remedy}")

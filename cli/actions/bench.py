@@ -65,14 +65,14 @@ def bench(
 
 
 def _precisions_of(device: str) -> list[str]:
-    """Those that a device computes by instructions of its own."""
+    """The precisions that a device has instructions for."""
     if device == "cpu" or (device == "cuda" and torch.cuda.is_available()):
         return ["fp32", "bf16"] if has_bf16(torch.device(device)) else ["fp32"]
-    return ["fp32"]  # what is wrong with it is told when it is used
+    return ["fp32"]  # the benchmark itself reports what is wrong with the device
 
 
 def _measure(settings: BenchSettings) -> tuple[BenchReport, bool]:
-    """The report of all cases, or of those that were measured before Ctrl-C; and whether that was pressed."""
+    """The report of the measured cases, and whether Ctrl-C stopped the measurement before the last one."""
     report = None
     try:
         with err.status("starting") as status:
@@ -89,7 +89,7 @@ def _measure(settings: BenchSettings) -> tuple[BenchReport, bool]:
 
 
 def case_table(report: BenchReport, case: Case) -> Table:
-    """Medians, quartiles, the share of the machine's matrix products, and ratios, of one case."""
+    """The table of one case: medians, quartiles, the share of the machine's matrix product rate, and ratios."""
     title = f"{case.suite}: {case.subject}" + ("" if case.suite == "construction" else f", N = {case.batch}")
     table = Table(title=title, title_style="bold", title_justify="left", box=None, pad_edge=False, min_width=len(title))
     shares = [report.share_of_peak(contender) for contender in case.contenders]
@@ -106,5 +106,5 @@ def case_table(report: BenchReport, case: Case) -> Table:
 
 
 def _digits(value: float) -> str:
-    """Four digits, and never an exponent."""
+    """A number with four digits, without an exponent."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"

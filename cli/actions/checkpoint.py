@@ -1,4 +1,4 @@
-"""`audio-dcls checkpoint`: look at a model's file, check it, and make others of it."""
+"""`audio-dcls checkpoint`: show a model's file, check it, and make other files from it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FOUND_SOMETHING = 1
 
 
 def show(*, checkpoint: str, json_: bool) -> None:
-    """Print architecture, classes, frontend, scores and where it comes from."""
+    """Print architecture, classes, frontend, scores and origin."""
     path = find_model(checkpoint)
     info = load_info(path)
     if json_:
@@ -42,7 +42,7 @@ def show(*, checkpoint: str, json_: bool) -> None:
 
 
 def _rows(info: dict[str, Any], path: Path) -> dict[str, str]:
-    """What `show` says, line by line."""
+    """The lines of `show`: title and text."""
     rows = {"file": f"{path.stat().st_size / 1e6:.1f} MB, format {info['format_version']}, {info.get('kind')}"}
     if info.get("kind") != "tagger":
         return rows
@@ -75,7 +75,7 @@ def _rows(info: dict[str, Any], path: Path) -> dict[str, str]:
 
 
 def verify(*, checkpoints: list[str], labels: str | None, json_: bool) -> None:
-    """Say what is wrong with each."""
+    """Print what is wrong with each checkpoint."""
     wanted = None if labels is None else _labels(labels)
     found: dict[str, list[str]] = {}
     for checkpoint in checkpoints:
@@ -110,7 +110,7 @@ def average(*, checkpoints: list[str], out: Path, replace: bool) -> None:
 
 
 def strip(*, checkpoint: str, out: Path, replace: bool) -> None:
-    """Keep what using the model needs."""
+    """Keep only what using the model needs."""
     _refuse_existing(out, replace)
     strip_checkpoint(find_model(checkpoint), out)
     _say_written(out, "stripped")
@@ -133,7 +133,7 @@ def convert(
     converted = convert_checkpoint(
         weights, out, info={"licence": licence}, name=model, labels=_labels(labels), dcls=dcls
     )
-    _say_written(out, f"{converted.model_config.name}, {converted.num_entries} entries, none left over")
+    _say_written(out, f"{converted.model_config.name}, {converted.num_entries} entries, all of them used")
 
 
 def push(*, checkpoint: str, repo: str, licence: str | None, private: bool, replace_card: bool, message: str) -> None:
@@ -144,7 +144,7 @@ def push(*, checkpoint: str, repo: str, licence: str | None, private: bool, repl
 
 
 def _dcls(kernel_size: int | None, interpolation: str | None) -> DclsConfig | None:
-    """Kernels that are not those of the published weights; None where nothing is said of them."""
+    """The kernels that the options describe; None, for those of the published weights, without such options."""
     if kernel_size is None and interpolation is None:
         return None
     given: dict[str, Any] = {"kernel_size": None if kernel_size is None else [kernel_size, kernel_size]}
@@ -161,9 +161,9 @@ def _labels(name: str) -> LabelSet:
 def _refuse_existing(path: Path, replace: bool) -> None:
 
     if path.suffix != ".safetensors":
-        raise ArgumentError(f"--out (='{path}') must end in .safetensors")
+        raise ArgumentError(f"--out (='{path}') must end in .safetensors; rename it")
     if path.exists() and not replace:
-        raise ArgumentError(f"'{path}' exists; name another file, or write over it by --replace")
+        raise ArgumentError(f"'{path}' exists; name another file, or overwrite it with --replace")
 
 
 def _say_written(path: Path, what: str) -> None:

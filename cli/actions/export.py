@@ -1,4 +1,4 @@
-"""`audio-dcls export`."""
+"""`audio-dcls export`: write a model for other programs, and check it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def export(
     yes: bool,
     json_: bool,
 ) -> None:
-    """Export a checkpoint, and write a model card beside it."""
+    """Export a checkpoint, and write a model card next to it."""
     if opset is not None and format_ != "onnx":
         raise ArgumentError(f"`--opset` (={opset}) is for `--format onnx`, not for '{format_}'; leave it out")
     if split and measure is None:
@@ -42,7 +42,7 @@ def export(
     loaded = load_checkpoint(choose_model(checkpoint, yes=yes, quiet=json_))
     path = out if out is not None else Path(_name(loaded, int8) + SUFFIXES[format_])
     if path.exists() and (not replace or path.resolve() == loaded.path.resolve()):
-        raise ArgumentError(f"'{path}' exists; name another file by --out, or write over an exported one by --replace")
+        raise ArgumentError(f"'{path}' exists; name another file with --out, or overwrite it with --replace")
     sounds = read_sounds(check, loaded.frontend.sample_rate_hz) if check else None
     with clip_progress(f"Measuring on {measure}", None, quiet=json_ or measure is None) as advance:
         exported = export_checkpoint(
@@ -63,7 +63,7 @@ def export(
 def _measurer(
     loaded: LoadedCheckpoint, manifest: str, splits: tuple[str, ...], advance: Callable[[int], None]
 ) -> Callable[[Backend], float]:
-    """mAP of a backend on a manifest."""
+    """A function that measures the mAP of a backend on a manifest."""
 
     def mean_average_precision(backend: Backend) -> float:
         return measure_backend(
@@ -96,4 +96,4 @@ def _say(exported: Exported, int8: bool) -> None:
         before, after = exported.scores["checkpoint"], exported.scores["exported"]
         say(f"mAP {after:.4f}, the checkpoint's {before:.4f} ({after - before:+.4f})")
     elif int8:
-        say("[yellow]What eight bits cost is not known:[/] measure it by --measure MANIFEST")
+        say("[yellow]The loss of accuracy by eight bits is not known:[/] measure it with --measure MANIFEST")

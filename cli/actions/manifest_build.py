@@ -1,4 +1,4 @@
-"""`audio-dcls manifest`: build manifests, check their clips, count their classes."""
+"""`audio-dcls manifest audioset`, `index`, `hdf5` and `frontend-stats`."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def audioset(
     if result.num_recordings:
         say(f"{result.num_recordings} are parts of longer recordings and keep their times")
     if result.repeated:
-        say(f"{len(result.repeated)} have several files, such as {result.repeated[0]}; the first by name is taken")
+        say(f"{len(result.repeated)} have several files, such as {result.repeated[0]}; the first by name is used")
     if result.num_unlisted:
         say(f"{result.num_unlisted} audio files belong to no segment")
     say(f"Wrote {out}; next: audio-dcls manifest check {out}")

@@ -1,4 +1,4 @@
-"""`audio-dcls manifest check` and `manifest stats`: what there is, what of it can be used, and why not the rest."""
+"""`audio-dcls manifest check` and `manifest stats`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check(
     workers: int,
     json_: bool,
 ) -> None:
-    """Decode every clip: how much of each split can be used, and why not the rest."""
+    """Decode every clip; report how much of each split can be used, and why the rest cannot."""
     manifest = load_manifest(source, label_set(labels))
     rules = AuditRules(
         clip_s=clip_s,
@@ -69,7 +69,7 @@ def check(
 
 
 def stats(*, source: str, top_k: int, labels: Path | None, json_: bool) -> None:
-    """Count clips and classes of each split, and classes that go together; no sound file is opened."""
+    """Count the clips and classes of each split, and the classes that occur together."""
     manifest = load_manifest(source, label_set(labels))
     counts = manifest.class_counts()
     together = co_occurrence(manifest.table, len(manifest.labels))

@@ -24,12 +24,12 @@ SINGLE_LABEL = "loss.name=cross_entropy"
 TRAIN_SPLIT = re.compile("train|training", re.IGNORECASE)
 NAMES_SHOWN = 5
 NUM_CACHED_CLIPS = 3000
-"""small_data.yaml keeps all clips in memory, up to 1.3 MB each; more than this are read anew each epoch."""
+"""small_data.yaml keeps all clips in memory, up to 1.3 MB each; with more clips, the printed settings turn that off."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where an import is written, and how it is shown."""
+    """Where an import is written, and in which form it is printed."""
 
     out: Path
     labels_out: Path | None
@@ -78,13 +78,13 @@ def folders(
     labels_out: Path | None,
     json_: bool,
 ) -> None:
-    """Build a manifest of a folder for each class: DIR/CLASS/x.wav, or DIR/SPLIT/CLASS/x.wav."""
+    """Build a manifest from one folder per class: DIR/CLASS/x.wav, or DIR/SPLIT/CLASS/x.wav."""
     result = import_class_folders(folder, layout=layout, held_out=held_out, seed=seed)
     _write(result, Target(out, labels_out, json_), [*_split_settings(list(result.manifest.splits())), SINGLE_LABEL])
 
 
 def _split_settings(splits: list[str]) -> list[str]:
-    """Config keys that name the splits of folders; nothing where they are the defaults."""
+    """Config keys that name the splits of folders; empty if they are the defaults."""
     numbers = fold_numbers(splits)
     if len(numbers) > 1:
         return [f"data.fold={numbers[0]}"]
@@ -96,7 +96,7 @@ def _split_settings(splits: list[str]) -> list[str]:
 
 
 def _write(result: DatasetImport, target: Target, training: list[str]) -> None:
-    """Write the manifest and its classes; say what was found and how to train on it."""
+    """Write the manifest and its classes; print what was found and how to train on it."""
     manifest = result.manifest
     manifest.save(target.out)
     manifest.labels.to_csv(target.labels)
@@ -131,7 +131,7 @@ def _show(result: DatasetImport, target: Target, counts: dict[str, int], setting
     if result.left_out:
         more = len(result.left_out) - NAMES_SHOWN
         shown = ", ".join(result.left_out[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
-        lines.append(f"Folders left out, as they are no class: {shown}")
+        lines.append(f"Folders left out, because they are not classes: {shown}")
     lines += [
         f"Wrote {target.out} and {target.labels}; next: "
         + shlex.join(["audio-dcls", "manifest", "check", str(target.out), "--labels", str(target.labels)]),
@@ -143,6 +143,6 @@ def _show(result: DatasetImport, target: Target, counts: dict[str, int], setting
 
 
 def _yaml(path: Path) -> str:
-    """A path as YAML reads it in an override, quoted only if it must be."""
+    """A path in the form that YAML reads in an override, quoted only if necessary."""
     text = str(path)
     return text if re.fullmatch(r"[\w./][\w./ -]*\.[A-Za-z]+", text) else json.dumps(text)

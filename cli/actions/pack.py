@@ -1,4 +1,4 @@
-"""`audio-dcls pack`: clips in Parquet shards. `pack verify`: are they whole. `pack info`: what is in them."""
+"""`audio-dcls pack` stores clips in Parquet shards; `pack verify` checks them; `pack info` describes them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def write(
 
 
 def verify(*, address: str, workers: int, json_: bool) -> None:
-    """Name what has changed, by shard and row."""
+    """Report what has changed, by shard and row."""
     num_rows = load_pack_info(Store(address)).num_rows
     with clip_progress(f"Reading {address}", num_rows, quiet=json_) as advance:
         result = verify_pack(address, num_workers=workers, on_progress=advance)
@@ -65,14 +65,14 @@ def verify(*, address: str, workers: int, json_: bool) -> None:
         faults = [fault._asdict() for fault in result.faults]
         typer.echo(json.dumps({**_summary(address, result.info), "faults": faults}, indent=2))
     elif not result.faults:
-        say(f"{num_rows} clips in {len(result.info.shards)} shards: everything is as it was packed")
+        say(f"{num_rows} clips in {len(result.info.shards)} shards: everything is as it was when packed")
     for fault in () if json_ else result.faults[:FAULTS_SHOWN]:
         out.print(fault.message, markup=False, soft_wrap=True)
     if result.faults:
         if not json_ and len(result.faults) > FAULTS_SHOWN:
             say(f"… and {len(result.faults) - FAULTS_SHOWN} more; --json prints all of them")
         if not json_:
-            say("Delete the files named, and give the same pack command again: it writes those alone.")
+            say("Delete these files, and give the same pack command again: it writes only those.")
         raise typer.Exit(FOUND_SOMETHING)
 
 
@@ -111,7 +111,7 @@ def _show_result(address: str, result: PackResult) -> None:
 
     _show_info(result.info)
     if result.num_shards_kept:
-        say(f"{result.num_shards_kept} shards were there already")
+        say(f"{result.num_shards_kept} shards were already packed")
     for clip in result.left_out[:MAX_PROBLEMS_SHOWN]:
         out.print(f"  left out: {clip.id} ({clip.reason}): {clip.message}", markup=False, soft_wrap=True)
     if result.left_out:

@@ -47,7 +47,7 @@ def run(
             typer.echo(f"case={case},seed={seed}")
         return
     if study.exists() and all(study.state(*pair) == "done" for pair in runs):
-        say(f"Every run asked for is already trained ([bold]{study.path}[/]).")
+        say(f"Every requested run is already trained ([bold]{study.path}[/]).")
         return
     _confirm(plan, study, yes=yes)
     if not _train(plan, study, runs):
@@ -57,7 +57,7 @@ def run(
 def _plan(
     config: str | None, out: Path | None, overrides: list[str], resume: Path | None
 ) -> tuple[StudyPlan, CaseStudyDir]:
-    """The plan that the arguments mean, and the folder it is trained in."""
+    """The plan that the arguments describe, and the folder of its study."""
     if resume is not None:
         given = [name for name, value in (("CONFIG", config), ("--out", out)) if value]
         if given:
@@ -65,7 +65,7 @@ def _plan(
         study = CaseStudyDir(resume)
         return study.plan().with_circumstances(overrides), study
     if config is None:
-        raise ConfigError("name a study file, such as configs/paper/study.yaml, or a study folder by --resume")
+        raise ConfigError("name a study file, such as configs/paper/study.yaml, or a study folder with --resume")
     plan = load_study(config, overrides)
     for case in plan.cases.values():
         check_buildable(case.config)
@@ -76,17 +76,17 @@ def _plan(
 
 
 def _confirm(plan: StudyPlan, study: CaseStudyDir, *, yes: bool) -> None:
-    """In a terminal, ask before going on with a study that holds runs."""
+    """In a terminal, ask before resuming a study that has runs."""
     states = [study.state(*pair) for pair in plan.runs()] if study.exists() else []
-    is_asked = sys.stdin.isatty() and os.environ.get("LOCAL_RANK", "0") == "0"  # not by each process of one training
+    is_asked = sys.stdin.isatty() and os.environ.get("LOCAL_RANK", "0") == "0"  # only rank 0 asks
     if yes or not is_asked or not any(state != "to do" for state in states):
         return
     done = f"{states.count('done')} of {len(states)} runs done"
-    typer.confirm(f"Go on with the study {study.path} ({done})?", default=True, abort=True)
+    typer.confirm(f"Resume the study {study.path} ({done})?", default=True, abort=True)
 
 
 def _train(plan: StudyPlan, study: CaseStudyDir, runs: list[tuple[str, int]]) -> bool:
-    """Train what is left of the runs, on every process; False if a signal stopped it."""
+    """Train the unfinished runs, on every process; return False if a signal stopped it."""
     fabric = build_fabric(plan.shared.loop)
     fabric.launch()
     study = CaseStudyDir(fabric.broadcast(study.path))
@@ -97,7 +97,6 @@ def _train(plan: StudyPlan, study: CaseStudyDir, runs: list[tuple[str, int]]) ->
 
 
 def _train_here(plan: StudyPlan, study: CaseStudyDir, runs: list[tuple[str, int]], fabric: Any) -> bool:
-
     with one_after_the_first(fabric):
         if fabric.is_global_zero:
             study.create(plan)
@@ -115,18 +114,18 @@ def _train_here(plan: StudyPlan, study: CaseStudyDir, runs: list[tuple[str, int]
         show_table(study_table(study))
     say(f"next: audio-dcls study table {study.path}")
     if failed:
-        raise RunError(f"{len(failed)} of the runs failed: {', '.join(failed)}; why is said above, run by run")
+        raise RunError(f"{len(failed)} of the runs failed: {', '.join(failed)}; the reason of each is printed above")
     return True
 
 
 def _headed(events: Iterable[StudyEvent], failed: list[str]) -> Iterator[TrainEvent]:
-    """Print what a study says between its runs, and pass on what the runs say."""
+    """Print the events between runs, and pass on those of the runs."""
     for event in events:
         match event:
             case case_study.CaseRunBegins():
                 say(f"\n[bold]{event.case}, seed {event.seed}[/] (run {event.number} of {event.num_runs})")
             case case_study.CaseRunBusy():
-                say(f"\n{event.case}, seed {event.seed}: another process is at work on it; left to that one")
+                say(f"\n{event.case}, seed {event.seed}: another process is training it; skipped here")
             case case_study.CaseRunFailed():
                 failed.append(f"case={event.case},seed={event.seed}")
                 warn(event.message)
@@ -137,7 +136,7 @@ def _headed(events: Iterable[StudyEvent], failed: list[str]) -> Iterator[TrainEv
 def _prepare(plan: StudyPlan, study: CaseStudyDir) -> TrainingClips:
     """Read the manifests and check their clips, once for all cases; one process at a time."""
     data = plan.shared.data
-    with wait_for_lock(study.lock_path, lambda: say("Waiting for another process, which is preparing the clips.")):
+    with wait_for_lock(study.lock_path, lambda: say("Waiting for another process that is preparing the clips.")):
         total = data.demo_train_clips + data.demo_eval_clips if data.demo_folder is not None else None
         with clip_progress("Synthesising the demo corpus", total, quiet=total is None) as advance:
             manifest = load_manifests(data, on_progress=advance)

@@ -1,4 +1,4 @@
-"""`audio-dcls train`."""
+"""`audio-dcls train`: train a config over its seeds, or print its plan."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def train(
         settings = with_circumstances(study.config(), set_ or [])
         if dry_run:
             return _show_plan(settings)
-        say(f"Going on with [bold]{study.path}[/].")
+        say(f"Resuming [bold]{study.path}[/].")
     else:
         if config is None:
             say(f"No config given: training the demo ([bold]{DEMO_CONFIG}[/]) on a synthesised corpus.")
@@ -61,35 +61,34 @@ def train(
 
 
 def _choose_study(settings: TrainConfig, out: Path | None, *, yes: bool) -> StudyDir:
-    """A new study, or the one this command began before, if the user wants it."""
+    """A new study, or the unfinished one that this command started before, if the user wants it."""
     begun = begun_study(settings, out)
     if begun is None:
         if out is not None and (out / "config.yaml").is_file():
-            if StudyDir(out).is_untrained():  # it takes this config when it is locked
+            if StudyDir(out).is_untrained():  # it gets this config when it is locked
                 return StudyDir(out)
             changed = changed_keys(StudyDir(out).config(), settings)
             named = ", ".join(changed[:MAX_KEYS_NAMED]) + (", ..." if len(changed) > MAX_KEYS_NAMED else "")
             raise ConfigError(
-                f"'{out}' holds a study of another config, which differs in {named}; go on with that one by "
+                f"'{out}' holds a study of another config, which differs in {named}; resume that one with "
                 f"--resume {out}, or give another --out"
             )
         return StudyDir(out or default_study_folder(settings.name))
     if begun.is_untrained():  # it failed at its start
         return begun
     is_asked = sys.stdin.isatty() and not yes
-    if yes or (is_asked and typer.confirm(f"Go on with the unfinished study {begun.path}?", default=True)):
-        say(f"Going on with [bold]{begun.path}[/].")
+    if yes or (is_asked and typer.confirm(f"Resume the unfinished study {begun.path}?", default=True)):
+        say(f"Resuming [bold]{begun.path}[/].")
         return begun
     if out is not None:
         raise ConfigError(
-            f"'{out}' already holds this study; go on with it by --yes or --resume {out}, or give another --out"
+            f"'{out}' already holds this study; resume it with --yes or --resume {out}, or give another --out"
         )
-    say(f"Starting anew; [bold]{begun.path}[/] is unfinished (--yes goes on with it).")
+    say(f"Starting a new study; [bold]{begun.path}[/] is unfinished (--yes resumes it).")
     return StudyDir(default_study_folder(settings.name))
 
 
 def _settings(config: str, overrides: list[str], seeds: list[int]) -> TrainConfig:
-
     values: dict[str, Any] = load_yaml(config)
     source = f"config '{config}'"
     if overrides:
@@ -101,7 +100,7 @@ def _settings(config: str, overrides: list[str], seeds: list[int]) -> TrainConfi
 
 
 def _run(settings: TrainConfig, study: StudyDir) -> bool:
-    """Train what is left of a study, on every process; whether it was finished."""
+    """Train the unfinished seeds of a study, on every process; return False if a signal stopped it."""
     fabric = build_fabric(settings.loop)
     fabric.launch()
     study = StudyDir(fabric.broadcast(study.path))
@@ -118,7 +117,6 @@ def _run(settings: TrainConfig, study: StudyDir) -> bool:
 
 
 def _train(settings: TrainConfig, study: StudyDir, fabric: Any) -> bool:
-
     with ExitStack() as held:
         with one_after_the_first(fabric), study.dropped_if_unused() if fabric.is_global_zero else nullcontext():
             if fabric.is_global_zero:
@@ -151,7 +149,7 @@ def _prepare(settings: TrainConfig, study: StudyDir) -> TrainingClips:
         manifest = load_manifests(data)
     else:
         total = data.demo_train_clips + data.demo_eval_clips
-        if not err.is_terminal and not Path(data.demo_folder).exists():  # who reads a log sees no progress bar
+        if not err.is_terminal and not Path(data.demo_folder).exists():  # a log shows no progress bar
             say(f"Synthesising the demo corpus, {total} clips, in {data.demo_folder}")
         with clip_progress("Synthesising the demo corpus", total, is_logged=True) as advance:
             manifest = load_manifests(data, on_progress=advance)

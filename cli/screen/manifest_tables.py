@@ -1,4 +1,4 @@
-"""Tables of what is in a manifest, and of what can be used of it."""
+"""Tables of the clips and classes of a manifest, and of the clips that can be used."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROBLEMS_SHOWN = 10
 
 
 def coverage_table(summary: AuditSummary) -> None:
-    """A row a split: clips listed, clips that can be used, and the hash of their ids."""
+    """Print one row per split: listed clips, usable clips, and the hash of their ids."""
     table = _table("split")
     for header in ("clips", "usable", "coverage", "clip ids"):
         table.add_column(header, justify="right")
@@ -39,13 +39,13 @@ def coverage_table(summary: AuditSummary) -> None:
 
 
 def problem_table(report: ClipReport, summary: AuditSummary) -> None:
-    """A row a kind of fault, and the first clips that cannot be used; nothing where all can."""
+    """Print one row per kind of fault, and the first clips that cannot be used, if there are any."""
     counts = {name: split.faults for name, split in summary.splits.items()}
     _kind_table("left out", summary.faults(), counts, report.problems)
 
 
 def warning_table(report: ClipReport, summary: AuditSummary) -> None:
-    """A row a kind of warning, and the first clips that have one; nothing where none has."""
+    """Print one row per kind of warning, and the first clips that have one, if there are any."""
     counts = {name: split.warnings for name, split in summary.splits.items()}
     _kind_table("used, with a warning", summary.warnings(), counts, report.warnings)
 
@@ -70,7 +70,7 @@ def _kind_table(
 
 
 def pair_table(labels: LabelSet, pairs: Sequence[ClassPair]) -> None:
-    """A row a pair of classes that clips have at once; nothing where every clip has one."""
+    """Print one row per pair of classes that occur in the same clips, if there are any."""
     if not pairs:
         return
     table = _table("classes together")
@@ -84,9 +84,9 @@ def pair_table(labels: LabelSet, pairs: Sequence[ClassPair]) -> None:
 
 
 def class_table(manifest: Manifest, counts: dict[str, np.ndarray], top_k: int) -> None:
-    """Clips and labels of each split, then a row a class, the most frequent first."""
+    """Print the clips and labels of each split, then one row per class, the most frequent first."""
     table = _table("split")
-    for header in ("clips", "labels a clip", "classes"):
+    for header in ("clips", "labels per clip", "classes"):
         table.add_column(header, justify="right")
     for split, num_clips in manifest.splits().items():
         count = counts[split]
@@ -115,5 +115,5 @@ def _table(first: str) -> Table:
 
 
 def _percent(fraction: float) -> str:
-    """One decimal, never rounded up to 100."""
+    """A percentage with one decimal, never rounded up to 100."""
     return f"{min(fraction, 0.999) if fraction < 1 else 1:.1%}"

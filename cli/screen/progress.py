@@ -1,4 +1,4 @@
-"""What a person sees while something runs: bars in a terminal, plain lines in a log file."""
+"""What a user sees while a command runs: progress bars in a terminal, plain lines in a log file."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_PROBLEMS_SHOWN = 10
 
 
 def quieten() -> None:
-    """Let processes other than the first show nothing but errors."""
+    """Print nothing but errors from now on; for the processes of a training other than rank 0."""
     out.quiet = err.quiet = True
 
 
@@ -35,7 +35,7 @@ def say(text: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Print one line on standard error, as it stands."""
+    """Print an error on standard error, on one line, without markup."""
     err.print("[red bold]error:[/] ", end="")
     err.print(" ".join(text.split()), markup=False, soft_wrap=True)
 
@@ -44,13 +44,13 @@ def warn(text: str) -> None:
 def clip_progress(
     title: str, total: int | None, *, quiet: bool = False, is_logged: bool = False
 ) -> Iterator[Callable[[int], None]]:
-    """A bar counting clips, gone when done; the returned function takes the number done since its last call.
+    """A progress bar that counts clips; the function it gives takes the number done since its last call.
 
     Args:
-        title: what is done.
-        total: clips.
-        quiet: no bar.
-        is_logged: where there is no terminal, a line every tenth of the clips: what takes minutes.
+        title: what is being done.
+        total: number of clips.
+        quiet: show no bar.
+        is_logged: without a terminal, print a line after every tenth of the clips; for work that takes minutes.
     """
     if is_logged and not err.is_terminal and total:
         yield _logged(title, total)
@@ -74,7 +74,7 @@ def _logged(title: str, total: int) -> Callable[[int], None]:
 
 
 def show_coverage(report: ClipReport, path: Path) -> None:
-    """How much of each split can be used, and the first clips that cannot, by name and reason."""
+    """Print how much of each split can be used, and the first clips that cannot, with their reasons."""
     for split, coverage in report.coverage().items():
         line = f"Clips, {split}: {coverage.num_usable} of {coverage.num_listed} usable"
         say(line if coverage.num_usable == coverage.num_listed else f"[yellow]{line}[/] ({coverage.fraction:.1%})")
@@ -89,37 +89,37 @@ def show_coverage(report: ClipReport, path: Path) -> None:
         say(f"  all of them: {path}")
 
 
-def show_events(events: Iterable[TrainEvent], study: StudyDir, go_on: str | None = None) -> tuple[int, bool]:
-    """Render a training until it ends.
+def show_events(events: Iterable[TrainEvent], study: StudyDir, resume_command: str | None = None) -> tuple[int, bool]:
+    """Show the events of a training until it ends.
 
     Args:
-        events: what happens.
-        study: the study that is trained.
-        go_on: the command that goes on with it, where it is not `train --resume`.
+        events: the events of the training.
+        study: the study that is being trained.
+        resume_command: the command that resumes it, if it is not `train --resume`.
 
     Returns:
-        Number of runs finished, and whether a signal stopped it.
+        The number of finished runs, and whether a signal stopped the training.
 
-    If it is interrupted in the middle of a step, says how to go on.
+    If it is interrupted in the middle of a step, it prints how to resume.
     """
     view = _TrainingView()
-    go_on = go_on or f"audio-dcls train --resume {study.path}"
+    resume_command = resume_command or f"audio-dcls train --resume {study.path}"
     try:
         for event in events:
             view.show(event)
     except KeyboardInterrupt:
         view.close()
-        say(f"\nStopped. Go on from the last checkpoint: {go_on}")
+        say(f"\nStopped. Resume from the last checkpoint with: {resume_command}")
         raise
     finally:
         view.close()
     if view.is_stopped:
-        say(f"Go on with: {go_on}")
+        say(f"Resume with: {resume_command}")
     return view.num_finished, view.is_stopped
 
 
 class _TrainingView:
-    """One bar a run; one line an evaluation."""
+    """One bar per run, one line per evaluation."""
 
     def __init__(self) -> None:
         self.progress: Progress | None = None
@@ -138,8 +138,10 @@ class _TrainingView:
             case events.RunStarted():
                 self._open(event)
             case events.NormalisationFarOff():
-                say(f"[yellow]  {event}.[/] Measure them by `audio-dcls manifest frontend-stats` and include the file")
-                say("  it writes in the config; keep them where the starting weights were trained with them.")
+                say(
+                    f"[yellow]  {event}.[/] Measure them with `audio-dcls manifest frontend-stats` and include the file"
+                )
+                say("  the file it writes in the config; keep them if the starting weights were trained with them.")
             case events.StepDone():
                 self._advance(event)
             case events.StepSkipped():
@@ -164,10 +166,10 @@ class _TrainingView:
                 if event.num_failed_clips:
                     named = event.folder / "metrics.jsonl"
                     clips = _counted("training clip", event.num_failed_clips)
-                    say(f"[yellow]  {clips} could not be read, and {named} says at which steps[/]")
+                    say(f"[yellow]  {clips} could not be read; {named} lists the steps[/]")
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.progress is not None:
             self.progress.stop()
             self.progress = None
@@ -179,15 +181,15 @@ class _TrainingView:
         say(
             f"Seed {event.seed}: {event.num_train_clips} clips, {epochs} of {steps}, "
             f"{event.num_parameters / 1e6:.2f} M parameters"
-            + (f", going on from step {event.first_step}" if event.first_step else "")
+            + (f", resumed from step {event.first_step}" if event.first_step else "")
         )
         say(f"  {event.layout}")
         if event.pretrained is not None:
             say(f"  weights: {event.pretrained} (all of them: {event.folder / 'pretrained.json'})")
         if event.emulates_bf16:
             say(
-                "  note: this device has no bfloat16 instructions, so that `loop.precision` (=bf16) is many times "
-                "slower here than fp32; to change it, begin anew with --set loop.precision=fp32"
+                "  note: this device has no bfloat16 instructions, so `loop.precision` (=bf16) is many times "
+                "slower here than fp32; to change it, start a new study with --set loop.precision=fp32"
             )
         if event.teacher_coverage is not None:
             say(f"  teacher: logits of {event.teacher_coverage:.1%} of the training clips")
@@ -232,7 +234,7 @@ class _TrainingView:
 
 
 def _scores(metrics: TaggingMetrics, *, bold: bool = False) -> str:
-    """mAP, and accuracy where there is one."""
+    """The mAP, and the accuracy if there is one."""
     mark = "[bold]{:.3f}[/]" if bold else "{:.3f}"
     text = f"mAP {mark.format(metrics.mean_average_precision)}"
     return text if metrics.accuracy is None else f"{text}  accuracy {mark.format(metrics.accuracy)}"

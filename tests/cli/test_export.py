@@ -53,7 +53,7 @@ def test_weights_are_written_and_not_over_another_file(command_line: Any, model_
     arguments = ("export", model_path, "--format", "safetensors", "--out", out)
     printed = command_line(*arguments).stdout
     assert "weights.safetensors" in printed and "from it in float64" in " ".join(printed.split())
-    assert "exists; name another file by --out" in command_line.refuse(*arguments)
+    assert "exists; name another file with --out" in command_line.refuse(*arguments)
     command_line(*arguments, "--replace")
     onto_itself = ("--format", "safetensors", "--out", model_path, "--replace")
     assert "exists" in command_line.refuse("export", model_path, *onto_itself)

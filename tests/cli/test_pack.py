@@ -47,7 +47,7 @@ def packed(tiny_corpus: Path, tmp_path: Path, run: Run) -> Path:
 
 
 def test_pack_verify_and_info(packed, run):
-    assert "36 clips in 5 shards: everything is as it was packed" in run("pack", "verify", packed)
+    assert "36 clips in 5 shards: everything is as it was when packed" in run("pack", "verify", packed)
     info = json.loads(run("pack", "info", packed, "--json"))
     assert (info["codec"], info["sample_rate_hz"], info["splits"]) == ("flac", 16_000, {"train": 24, "eval": 12})
     assert "train" in run("pack", "info", packed)
@@ -57,7 +57,7 @@ def test_pack_verify_and_info(packed, run):
 
 def test_a_second_run_says_what_was_there(packed, tiny_corpus, run):
     arguments = ["--labels", tiny_corpus / "labels.csv", "--rows-per-shard", 10, "--rate", 16_000]
-    assert "5 shards were there already" in run("pack", "write", tiny_corpus / "manifest.csv", packed, *arguments)
+    assert "5 shards were already packed" in run("pack", "write", tiny_corpus / "manifest.csv", packed, *arguments)
     error = run("pack", tiny_corpus / "manifest.csv", packed, "--codec", "opus", *arguments, code=2)
     assert "codec flac, asked for opus" in error and len(error.strip().splitlines()) == 1
 
@@ -74,7 +74,7 @@ def test_a_flipped_byte_is_named_and_mended(packed, run, tiny_corpus):
     assert len(json.loads(run("pack", "verify", packed, "--json", code=1))["faults"]) == 1
     shard.unlink()
     arguments = ("--labels", tiny_corpus / "labels.csv", "--rows-per-shard", 10, "--rate", 16_000)
-    assert "4 shards were there already" in run("pack", tiny_corpus / "manifest.csv", packed, *arguments)
+    assert "4 shards were already packed" in run("pack", tiny_corpus / "manifest.csv", packed, *arguments)
     assert shard.read_bytes() == whole
 
 

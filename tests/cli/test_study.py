@@ -175,5 +175,5 @@ def test_a_signal_stops_the_study_and_the_same_command_goes_on(tiny_values: dict
     process.send_signal(signal.SIGTERM)
     text, _ = process.communicate(timeout=120)
     assert process.returncode == 75, text
-    assert "Go on with: audio-dcls study --resume runs/duel" in text
+    assert "Resume with: audio-dcls study --resume runs/duel" in text
     assert json.loads(status.read_text())["state"] == "stopped"

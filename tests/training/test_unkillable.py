@@ -165,7 +165,7 @@ def test_a_signal_saves_and_exits_with_its_own_code(
     if number == signal.SIGTERM:
         again = start_process([str(config_file), "--out", str(folder), "--yes"])
         output, _ = again.communicate(timeout=120)
-        assert again.returncode == 0 and "Going on with" in output, output
+        assert again.returncode == 0 and "Resuming" in output, output
     else:  # a process more would show nothing more
         list(begin(values, folder))
     list(begin(values, tmp_path / "whole"))

@@ -93,7 +93,7 @@ def test_through_the_command_line(dataset: Path, tmp_path: Path, manifest_comman
     arguments = ["speech-commands", "speech_commands", "--out", "sc.csv"]
     printed = manifest_command(*arguments, "--words", "commands", cwd=tmp_path)
     assert "14 clips of 11 classes: 14 with a file, 0 missing" in printed
-    assert "Folders left out, as they are no class: _background_noise_\n" in printed
+    assert "Folders left out, because they are not classes: _background_noise_\n" in printed
     assert "--set 'data.eval_splits=[val]' --set loss.name=cross_entropy --set frontend.clip_s=1" in printed
     (dataset / "testing_list.txt").unlink()
     assert "testing_list.txt' does not exist" in manifest_command(*arguments, cwd=tmp_path, code=2)

@@ -73,7 +73,7 @@ def test_a_run_stopped_and_killed_ends_with_the_weights_of_one_left_alone(
     wait_until(lambda: service.get(stopped.id).has_per_class, STARTING_S)
     assert [c.name for c in service.per_class(stopped.id).classes] == ["Low", "High", "Noise"]
     assert service.metrics(stopped.id).series[0].eval.step == [60, 120]
-    assert "Going on with" in service.log_text(stopped.id)
+    assert "Resuming" in service.log_text(stopped.id)
     with pytest.raises(ServiceError) as caught:
         service.make_model(alone.id, "half-way")
     assert (caught.value.status, caught.value.code) == (409, "name_taken")
