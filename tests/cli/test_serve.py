@@ -1,4 +1,4 @@
-"""`audio-dcls serve`: what it is told is checked before it listens."""
+"""`audio-dcls serve` checks its options before it listens."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
     ("option", "said"),
     [
         (["--model", "mine=none/here"], "--model (='mine=none/here') does not exist"),
-        (["--data-root", "nowhere"], "--data-root (='nowhere') is no folder"),
+        (["--data-root", "nowhere"], "--data-root (='nowhere') is not a folder"),
         (["--set", "keys=required"], "`keys` (='required') asks for API keys, and there are none in"),
         (["--host", "0.0.0.0"], "--host (='0.0.0.0') can be reached by others"),
     ],
 )
-def test_what_is_not_there_is_refused(
+def test_an_option_that_names_nothing_is_refused(
     option: list[str], said: str, command_line: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
