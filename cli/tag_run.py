@@ -187,7 +187,7 @@ class _Writer:
     def _show(self, result: TagResult) -> None:
         import json
 
-        from audio_dcls_cli.tables import tag_table
+        from audio_dcls_cli.screen.tag_table import tag_table
 
         true = None
         if self.true_labels is not None:

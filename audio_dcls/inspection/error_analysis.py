@@ -35,10 +35,10 @@ def class_rows(measured: Evaluated) -> list[dict[str, Any]]:
             "class": measured.labels.names[c],
             "train_clips": None if measured.train_counts is None else int(measured.train_counts[c]),
             "eval_clips": int(measured.targets[:, c].sum()),
-            "average_precision": float(metrics.average_precision[c]),
+            "average_precision": float(metrics.per_class["average_precision"][c]),
         }
         for c in range(len(measured.labels))
-        if not np.isnan(metrics.average_precision[c])
+        if not np.isnan(metrics.per_class["average_precision"][c])
     ]
     return sorted(rows, key=lambda row: row["average_precision"])
 

@@ -67,8 +67,8 @@ class StudyScores:
 
     def summary(self) -> dict[str, SeedSummary]:
         """Mean and standard deviation over seeds of each score."""
-        names = self.runs[0].metrics.scores()
-        return {name: summarise([run.metrics.scores()[name] for run in self.runs]) for name in names}
+        names = self.runs[0].metrics.scores
+        return {name: summarise([run.metrics.scores[name] for run in self.runs]) for name in names}
 
     def to_json_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -89,7 +89,7 @@ class StudyScores:
                     "checkpoint": str(run.checkpoint),
                     "per_class_csv": str(run.per_class_path),
                     "clip_id_hash": run.metrics.clip_id_hash,
-                    **run.metrics.scores(),
+                    **run.metrics.scores,
                     **({} if run.thresholds is None else {"thresholds": run.thresholds.to_json_dict()}),
                 }
                 for run in self.runs
@@ -140,14 +140,11 @@ def over_folds(studies: Sequence[StudyScores]) -> dict[str, SeedSummary] | None:
 
 
 def write_per_class(path: Path, metrics: TaggingMetrics, labels: LabelSet) -> None:
-    """Write a CSV row per class: index, mid, name, positives, average precision, AUC, d'; empty cells if left out."""
+    """Write a CSV row per class: index, mid, name, positives, then a column per metric; empty cells if left out."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines: list[tuple[str, ...]] = [
-        ("index", "mid", "display_name", "num_positives", "average_precision", "auc", "d_prime")
-    ]
+    lines: list[tuple[str, ...]] = [("index", "mid", "display_name", "num_positives", *metrics.per_class)]
     for c, (mid, name) in enumerate(zip(labels.ids, labels.names, strict=True)):
-        values = (metrics.average_precision[c], metrics.auc[c], metrics.d_prime[c])
-        texts = ["" if math.isnan(value) else f"{value:.6f}" for value in values]
+        texts = ["" if math.isnan(values[c]) else f"{values[c]:.6f}" for values in metrics.per_class.values()]
         lines.append((str(c), mid, name, str(metrics.num_positives[c]), *texts))
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(lines)

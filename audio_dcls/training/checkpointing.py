@@ -128,7 +128,7 @@ def _save_model(
 ) -> None:
     info = {
         **place,
-        "metrics": None if metrics is None else metrics.scores() | metrics.clip_set(),
+        "metrics": None if metrics is None else {**metrics.scores, **metrics.clip_set()},
         "activation": config.loss.activation,
         "eval_id_hash": id_hash(clip.id for clip in clips.eval),
         "config": config.model_dump(mode="json"),

@@ -61,7 +61,7 @@ class Logbook:
 
     def record_scores(self, metrics: TaggingMetrics, step: int, epoch: float) -> None:
         """Log an evaluation."""
-        scores, clips = metrics.scores(), metrics.clip_set()
+        scores, clips = metrics.scores, metrics.clip_set()
         self.record("eval", scores, step, epoch, clips)
         self.status(last_evaluation={"step": step, **scores, **clips})
 

@@ -13,7 +13,7 @@ from audio_dcls.runs.measure import MeasureOptions
 from audio_dcls.runs.measure import evaluate as measure
 from audio_dcls.runs.scores import StudyScores
 from audio_dcls_cli.screen.progress import clip_progress, say
-from audio_dcls_cli.tables import fold_table, score_table
+from audio_dcls_cli.screen.tables import fold_table, score_table
 
 
 def evaluate(

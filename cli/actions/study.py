@@ -26,7 +26,7 @@ from audio_dcls.training.studies.costs import SpeedSettings
 from audio_dcls.training.studies.results import study_table, write_table
 from audio_dcls.training.studies.study_config import StudyPlan, load_study
 from audio_dcls_cli.screen.progress import clip_progress, err, quieten, say, show_coverage, show_events, warn
-from audio_dcls_cli.study_table import show_table
+from audio_dcls_cli.screen.study_table import show_table
 
 
 def run(

@@ -22,7 +22,7 @@ from audio_dcls.training.initial_model import check_buildable
 from audio_dcls.training.interruption import STOPPED_EXIT_CODE, StopRequest
 from audio_dcls.training.studies.study import begun_study, default_study_folder, train_study
 from audio_dcls_cli.screen.progress import clip_progress, err, quieten, say, show_coverage, show_events
-from audio_dcls_cli.tables import plan_table
+from audio_dcls_cli.screen.tables import plan_table
 
 DEMO_CONFIG = "configs/demo.yaml"
 MAX_KEYS_NAMED = 4

@@ -234,10 +234,9 @@ class _TrainingView:
 
 
 def _scores(metrics: TaggingMetrics, *, bold: bool = False) -> str:
-    """The mAP, and the accuracy if there is one."""
+    """The scores that training prints: the mAP, and the accuracy if there is one."""
     mark = "[bold]{:.3f}[/]" if bold else "{:.3f}"
-    text = f"mAP {mark.format(metrics.mean_average_precision)}"
-    return text if metrics.accuracy is None else f"{text}  accuracy {mark.format(metrics.accuracy)}"
+    return "  ".join(f"{title} {mark.format(value)}" for title, value in metrics.shown_in_training().items())
 
 
 def _counted(noun: str, number: int) -> str:

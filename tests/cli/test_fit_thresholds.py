@@ -52,7 +52,7 @@ def test_thresholds_are_stored_with_what_they_were_fitted_on(study: StudyDir) ->
     assert new.info["thresholds"]["clip_id_hash"] == run.metrics.clip_id_hash != before.runs[0].metrics.clip_id_hash
     for name, tensor in old.model.state_dict().items():
         assert torch.equal(tensor, new.model.state_dict()[name]), name
-    assert measure_study(study, [study.run(0)]).runs[0].metrics.scores() == before.runs[0].metrics.scores()
+    assert measure_study(study, [study.run(0)]).runs[0].metrics.scores == before.runs[0].metrics.scores
 
 
 def test_a_split_that_was_trained_on_is_refused(study: StudyDir) -> None:

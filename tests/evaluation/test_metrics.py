@@ -18,8 +18,8 @@ def test_average_precision_worked_by_hand() -> None:
     scores = np.array([[0.9], [0.8], [0.7], [0.1]])
     metrics = tagging_metrics(targets, scores)
     assert metrics.mean_average_precision == pytest.approx((1 + 2 / 3) / 2, abs=1e-12)
-    assert metrics.mean_auc == pytest.approx(0.75, abs=1e-12)
-    assert metrics.mean_d_prime == pytest.approx(np.sqrt(2) * norm.ppf(0.75), abs=1e-12)
+    assert metrics.scores["AUC"] == pytest.approx(0.75, abs=1e-12)
+    assert metrics.scores["mean_d_prime"] == pytest.approx(np.sqrt(2) * norm.ppf(0.75), abs=1e-12)
 
 
 def test_means_agree_with_scikit_learns_macro_average() -> None:
@@ -28,9 +28,9 @@ def test_means_agree_with_scikit_learns_macro_average() -> None:
     scores = rng.random((200, 17)) + 0.3 * targets
     metrics = tagging_metrics(targets, scores)
     assert metrics.mean_average_precision == pytest.approx(average_precision_score(targets, scores, average="macro"))
-    assert metrics.mean_auc == pytest.approx(roc_auc_score(targets, scores, average="macro"))
-    assert metrics.d_prime_of_mean_auc == pytest.approx(np.sqrt(2) * norm.ppf(metrics.mean_auc))
-    assert metrics.mean_d_prime == pytest.approx(np.mean(np.sqrt(2) * norm.ppf(metrics.auc)))
+    assert metrics.scores["AUC"] == pytest.approx(roc_auc_score(targets, scores, average="macro"))
+    assert metrics.scores["d_prime_of_mean_AUC"] == pytest.approx(np.sqrt(2) * norm.ppf(metrics.scores["AUC"]))
+    assert metrics.scores["mean_d_prime"] == pytest.approx(np.mean(np.sqrt(2) * norm.ppf(metrics.per_class["auc"])))
 
 
 def test_accuracy_is_scikit_learns_where_every_clip_has_one_label() -> None:
@@ -38,12 +38,10 @@ def test_accuracy_is_scikit_learns_where_every_clip_has_one_label() -> None:
     classes = rng.integers(0, 4, 90)
     targets, scores = np.eye(4)[classes], rng.random((90, 4))
     metrics = tagging_metrics(targets, scores)
-    assert metrics.accuracy == accuracy_score(classes, scores.argmax(1))
-    assert metrics.scores()["accuracy"] == metrics.accuracy
+    assert metrics.scores["accuracy"] == accuracy_score(classes, scores.argmax(1))
     targets[7, (classes[7] + 1) % 4] = 1
     metrics = tagging_metrics(targets, scores)
-    assert metrics.accuracy is None
-    assert "accuracy" not in metrics.scores()
+    assert "accuracy" not in metrics.scores
 
 
 def test_classes_without_both_kinds_are_left_out_and_named() -> None:
@@ -52,7 +50,7 @@ def test_classes_without_both_kinds_are_left_out_and_named() -> None:
     metrics = tagging_metrics(targets, scores)
     assert metrics.left_out == (1, 2)
     assert metrics.mean_average_precision == 1.0
-    assert np.isnan(metrics.average_precision[1:]).all()
+    assert np.isnan(metrics.per_class["average_precision"][1:]).all()
 
 
 def test_d_prime_of_a_perfect_auc_is_finite_and_grows_with_the_clips() -> None:

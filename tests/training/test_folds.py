@@ -84,7 +84,7 @@ def test_a_fold_that_is_not_there_is_named(folded: Callable[..., TrainConfig], t
 
 def scores_on(fold: int | None, *values: float) -> StudyScores:
     """Scores of a study with a seed for each mAP."""
-    metrics = (SimpleNamespace(scores=lambda value=value: {"mAP": value}) for value in values)
+    metrics = (SimpleNamespace(scores={"mAP": value}) for value in values)
     runs = tuple(RunScores(seed, Path(), Path(), cast(Any, each)) for seed, each in enumerate(metrics))
     return StudyScores(Path(), LabelSet(("a",), ("A",)), runs, 12, 12, "", fold)
 

@@ -1,44 +1,29 @@
-"""Tables and bars of results."""
+"""Tables of scores, and of what a config would train."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rich.table import Table
-from rich.text import Text
 
+from audio_dcls.evaluation import SeedSummary
+from audio_dcls.evaluation.metrics import METRICS
+from audio_dcls.runs.config import TrainConfig
+from audio_dcls.runs.scores import StudyScores
+from audio_dcls.training.dry_run import RunPlan
 from audio_dcls_cli.screen.progress import out, say
 
-if TYPE_CHECKING:
-    from audio_dcls.evaluation import SeedSummary
-    from audio_dcls.inference import TagResult
-    from audio_dcls.runs.config import TrainConfig
-    from audio_dcls.runs.scores import StudyScores
-    from audio_dcls.training.dry_run import RunPlan
-
-BAR_CELLS = 20
-HEADERS = {
-    "mAP": "mAP",
-    "AUC": "AUC",
-    "d_prime_of_mean_AUC": "d' of mean AUC",
-    "mean_d_prime": "mean d'",
-    "accuracy": "accuracy",
-}
-MAX_CLASSES_NAMED = 8
+_MAX_CLASSES_NAMED = 8
 
 
 def score_table(scores: StudyScores) -> None:
-    """Print a study's scores: a row a seed, and mean ± std."""
+    """Print a study's scores: a row per seed, and mean ± std."""
     summary = scores.summary()
     table = Table(title=str(scores.study), title_style="bold", title_justify="left", box=None, pad_edge=False)
     table.add_column("seed")
     for name in summary:
-        table.add_column(HEADERS[name], justify="right")
+        table.add_column(METRICS[name].title, justify="right")
     for run in scores.runs:
-        table.add_row(str(run.seed), *(f"{score:.4f}" for score in run.metrics.scores().values()))
-    table.add_row(
-        "mean ± std" if len(scores.runs) > 1 else "mean", *(s.format(digits=4) for s in summary.values()), style="bold"
-    )
+        table.add_row(str(run.seed), *(METRICS[name].format(score) for name, score in run.metrics.scores.items()))
+    table.add_row("mean ± std" if len(scores.runs) > 1 else "mean", *_formatted(summary), style="bold")
     out.print(table)
     say(
         f"clips {scores.num_evaluated} of {scores.num_listed} (coverage {scores.coverage:.1%}), "
@@ -47,10 +32,9 @@ def score_table(scores: StudyScores) -> None:
     for note in scores.notes:
         out.print(f"note: {note}", style="yellow", markup=False, soft_wrap=True)
     if scores.left_out:
-        named = ", ".join(scores.left_out[:MAX_CLASSES_NAMED])
-        more = (
-            f" and {len(scores.left_out) - MAX_CLASSES_NAMED} more" if len(scores.left_out) > MAX_CLASSES_NAMED else ""
-        )
+        named = ", ".join(scores.left_out[:_MAX_CLASSES_NAMED])
+        num_more = len(scores.left_out) - _MAX_CLASSES_NAMED
+        more = f" and {num_more} more" if num_more > 0 else ""
         out.print(f"left out (no positive, or no negative, clip): {named}{more}", markup=False, soft_wrap=True)
     for run in scores.runs:
         say(f"per class, seed {run.seed}: {run.per_class_path}")
@@ -61,9 +45,13 @@ def fold_table(folds: dict[str, SeedSummary], num_folds: int) -> None:
     table = Table(title=f"Mean ± std over {num_folds} folds", title_style="bold", box=None, pad_edge=False)
     table.title_justify = "left"
     for name in folds:
-        table.add_column(HEADERS[name], justify="right", no_wrap=True)
-    table.add_row(*(summary.format(digits=4) for summary in folds.values()), style="bold")
+        table.add_column(METRICS[name].title, justify="right", no_wrap=True)
+    table.add_row(*_formatted(folds), style="bold")
     out.print(table)
+
+
+def _formatted(summaries: dict[str, SeedSummary]) -> list[str]:
+    return [summary.format(digits=METRICS[name].digits) for name, summary in summaries.items()]
 
 
 def plan_table(plan: RunPlan, config: TrainConfig) -> None:
@@ -90,17 +78,3 @@ def plan_table(plan: RunPlan, config: TrainConfig) -> None:
     out.print(table)
     if plan.num_first_read < plan.num_first_clips:
         say("[yellow]Sound files are missing: training would begin by leaving such clips out.[/]")
-
-
-def tag_table(result: TagResult, true_labels: tuple[str, ...] | None = None) -> None:
-    """Print a sound's tags, best first, with bars; a tag among the true labels, where they are known, has a ✓."""
-    out.print(Text(result.path, style="bold"), Text(f"{result.duration_s:.1f} s", style="dim"))
-    if true_labels is not None:
-        out.print(f"  labelled: {', '.join(true_labels)}", markup=False, soft_wrap=True)
-    if not result.tags:
-        say("  no tag reaches the threshold")
-    for tag in result.tags:
-        filled = round(tag.score * BAR_CELLS)
-        bar = (("█" * filled, "green"), ("░" * (BAR_CELLS - filled), "dim"))
-        mark = " ✓" if true_labels and tag.name in true_labels else ""
-        out.print(Text.assemble(f"  {tag.score:5.3f} ", *bar, f" {tag.name}", (mark, "bold green")))
