@@ -29,7 +29,7 @@ from audio_dcls.runs.usable_clips import TrainingClips, load_manifests, prepare_
 from audio_dcls.settings import build, load_yaml, merge, parse_overrides
 from audio_dcls.training.distributed.processes import build_fabric
 from audio_dcls.training.loop import Trainer
-from audio_dcls.training.reporting import Evaluated, RunFinished, StepDone
+from audio_dcls.training.train_events import Evaluated, RunFinished, StepDone
 
 ARMS: dict[str, dict[str, Any] | None] = {"plain": None, "random": {"transfer": "random"}, "fit": {"transfer": "fit"}}
 

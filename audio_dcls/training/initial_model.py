@@ -16,7 +16,7 @@ from audio_dcls.training.learning.class_prior import set_prior_bias
 from audio_dcls.training.learning.frozen_backbone import check_freezable
 
 
-def build_start(config: TrainConfig, seed: int, clips: TrainingClips, *, is_begun: bool) -> AudioTagger:
+def build_initial_model(config: TrainConfig, seed: int, clips: TrainingClips, *, is_begun: bool) -> AudioTagger:
     """The tagger of a run before its first step.
 
     Args:

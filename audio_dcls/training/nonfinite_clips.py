@@ -1,4 +1,4 @@
-"""Which clips made a loss or gradient that is not finite.
+"""Find the clips that made a loss or gradient infinite or NaN.
 
 Axes: B clips, C classes, T samples.
 """
@@ -12,43 +12,81 @@ from typing import Any
 import torch
 
 from audio_dcls.data.loading.samples import ClipDataset
+from audio_dcls.errors import RunError
+from audio_dcls.runs.run_dir import RunDir
+from audio_dcls.training.distributed.gather import gather_items
 from audio_dcls.training.learning.losses import Loss
 
 
-@torch.no_grad()
-def examine_clips(
-    model: Any, dataset: ClipDataset, places: Sequence[tuple[int, int]], device: torch.device, loss: Loss
+def report_nonfinite_step(
+    run_dir: RunDir,
+    fabric: Any,
+    model: Any,
+    dataset: ClipDataset,
+    own_clips: Sequence[tuple[int, int]],
+    loss: Loss,
+    *,
+    step: int,
+    epoch: int,
 ) -> list[dict[str, Any]]:
-    """Look at each clip of a step alone, as it was drawn, without mixup, the model in evaluation mode.
+    """Examine the clips of a step, on all processes, and write the report into the run.
 
     Args:
-        model: waveforms (B, T) -> logits (B, C), with the weights from before the step.
+        run_dir: the run.
+        fabric: launched.
+        model: with the weights from before the step.
         dataset: the training clips.
-        places: (epoch, clip index) of each.
-        device: where the model is.
+        own_clips: (epoch, clip index) of the clips that this process examines.
         loss: logits (B, C) and targets (B, C) to the mean over clips.
+        step: number of the step, from 1.
+        epoch: whole epochs done before the step.
 
     Returns:
-        One mapping a clip: `id`, `path`, `epoch`, `loss` (None where it is not finite) and `finding`, None where the
-        clip alone is harmless.
+        The clips with a finding, as `_examine_clip` describes them.
     """
+    clips = gather_items(fabric, _examine_clips(model, dataset, own_clips, fabric.device, loss))
+    found = [clip for clip in clips if clip["finding"] is not None]
+    if fabric.is_global_zero:
+        name = str(run_dir.nonfinite_path(step).relative_to(run_dir.path))
+        run_dir.write_json(name, {"step": step, "epoch": epoch, "found": found, "clips": clips})
+    return found
+
+
+def nonfinite_error(run_dir: RunDir, step: int, found: Sequence[dict[str, Any]]) -> RunError:
+    """The error that stops a run after a step that was not finite.
+
+    Args:
+        run_dir: the run.
+        step: number of the step, from 1.
+        found: from `report_nonfinite_step`.
+    """
+    named = "; ".join(f"clip '{clip['id']}' ('{clip['path']}'): {clip['finding']}" for clip in found[:3])
+    cause = named or "no clip alone makes it so: the learning rate may be too high"
+    last = "the last checkpoint is intact" if run_dir.checkpoints() else "no checkpoint was written yet"
+    return RunError(
+        f"loss or gradient of step {step} of run '{run_dir.path}' is not finite; {cause}; the step's clips are in "
+        f"'{run_dir.nonfinite_path(step)}'. Fix or leave out the clip, lower `optimizer.peak_rate`, or set "
+        f"loop.nonfinite=skip; {last}"
+    )
+
+
+@torch.no_grad()
+def _examine_clips(
+    model: Any, dataset: ClipDataset, clips: Sequence[tuple[int, int]], device: torch.device, loss: Loss
+) -> list[dict[str, Any]]:
+    """Run each clip of a step alone, augmented as in the step, without mixup, with the model in evaluation mode."""
     was_training = model.training
     model.eval()
     try:
-        return [_examine(model, dataset, epoch, index, device, loss) for epoch, index in places]
+        return [_examine_clip(model, dataset, epoch, index, device, loss) for epoch, index in clips]
     finally:
         model.train(was_training)
 
 
-def cause_of(found: Sequence[dict[str, Any]]) -> str:
-    """In words, from what `examine_clips` found."""
-    named = "; ".join(f"clip '{clip['id']}' ('{clip['path']}'): {clip['finding']}" for clip in found[:3])
-    return named or "no clip alone makes it so: the learning rate may be too high"
-
-
-def _examine(
+def _examine_clip(
     model: Any, dataset: ClipDataset, epoch: int, index: int, device: torch.device, loss: Loss
 ) -> dict[str, Any]:
+    """`id`, `path`, `epoch`, `loss` (None if it is not finite) and `finding` (None if the clip alone is harmless)."""
     clip = dataset.clips[index]
     report: dict[str, Any] = {"id": clip.id, "path": str(clip.path), "epoch": epoch, "loss": None, "finding": None}
     sample = dataset[(epoch, index)]

@@ -9,7 +9,7 @@ from audio_dcls.errors import ManifestError
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.usable_clips import TrainingClips
-from audio_dcls.training.reporting import NormalisationFarOff
+from audio_dcls.training.train_events import NormalisationMismatch
 
 NUM_CLIPS = 200
 """Drawn and measured before the first step: a few seconds, and the mean is known to a decibel or so."""
@@ -19,9 +19,9 @@ MAX_FACTOR = 1.5
 """The standard deviation may be this many times the configured one, or one over it."""
 
 
-def examine_normalisation(
+def check_normalisation(
     config: TrainConfig, clips: TrainingClips, device: torch.device | str = "cpu"
-) -> NormalisationFarOff | None:
+) -> NormalisationMismatch | None:
     """Measure some training clips, without augmentation; None where the config's numbers fit.
 
     Args:
@@ -37,7 +37,7 @@ def examine_normalisation(
     return judge(stats, config.frontend)
 
 
-def judge(stats: SpectrogramStats, frontend: FrontendConfig) -> NormalisationFarOff | None:
+def judge(stats: SpectrogramStats, frontend: FrontendConfig) -> NormalisationMismatch | None:
     """What is far off, if something is.
 
     Args:
@@ -53,7 +53,7 @@ def judge(stats: SpectrogramStats, frontend: FrontendConfig) -> NormalisationFar
     factor = stats.std_db / frontend.std_db
     if abs(shift) <= MAX_SHIFT and 1 / MAX_FACTOR <= factor <= MAX_FACTOR:
         return None
-    return NormalisationFarOff(
+    return NormalisationMismatch(
         num_clips=stats.num_clips,
         mean_db=stats.mean_db,
         std_db=stats.std_db,

@@ -19,12 +19,12 @@ from audio_dcls.training.distributed.failure import failing_together
 from audio_dcls.training.distributed.processes import build_fabric, one_after_the_first
 from audio_dcls.training.initial_model import check_buildable
 from audio_dcls.training.interruption import STOPPED_EXIT_CODE, StopRequest
-from audio_dcls.training.reporting import TrainEvent
 from audio_dcls.training.studies import case_study
 from audio_dcls.training.studies.case_study import CaseStudyDir, StudyEvent, train_cases
 from audio_dcls.training.studies.costs import SpeedSettings
 from audio_dcls.training.studies.results import study_table, write_table
 from audio_dcls.training.studies.study_config import StudyPlan, load_study
+from audio_dcls.training.train_events import TrainEvent
 from audio_dcls_cli.screen.progress import clip_progress, err, quieten, say, show_coverage, show_events, warn
 from audio_dcls_cli.screen.study_table import show_table
 

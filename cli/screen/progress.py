@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from audio_dcls.data.audit.check import ClipReport
     from audio_dcls.evaluation import TaggingMetrics
     from audio_dcls.runs.run_dir import StudyDir
-    from audio_dcls.training.reporting import ClipFailed, RunStarted, StepDone, TrainEvent
+    from audio_dcls.training.train_events import ClipFailed, RunStarted, StepDone, TrainEvent
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -132,15 +132,13 @@ class _TrainingView:
 
     def show(self, event: TrainEvent) -> None:
         """Draw one event."""
-        from audio_dcls.training import reporting as events
+        from audio_dcls.training import train_events as events
 
         match event:
             case events.RunStarted():
                 self._open(event)
-            case events.NormalisationFarOff():
-                say(
-                    f"[yellow]  {event}.[/] Measure them with `audio-dcls manifest frontend-stats` and include the file"
-                )
+            case events.NormalisationMismatch():
+                say(f"[yellow]  {event}.[/] Measure them with `audio-dcls manifest frontend-stats` and include")
                 say("  the file it writes in the config; keep them if the starting weights were trained with them.")
             case events.StepDone():
                 self._advance(event)

@@ -16,8 +16,8 @@ from audio_dcls.runs.measure import MeasureOptions, measure_study
 from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.reporting import Evaluated, RunFinished, TrainEvent
 from audio_dcls.training.studies.study import train_study
+from audio_dcls.training.train_events import Evaluated, RunFinished, TrainEvent
 
 
 def train(values: dict[str, Any], folder: Path) -> tuple[StudyDir, list[TrainEvent]]:

@@ -23,8 +23,8 @@ from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.learning.distillation import Distillation
 from audio_dcls.training.learning.losses import binary_cross_entropy, cross_entropy
-from audio_dcls.training.reporting import RunStarted, StepDone, TrainEvent
 from audio_dcls.training.studies.study import train_study
+from audio_dcls.training.train_events import RunStarted, StepDone, TrainEvent
 from audio_dcls_cli.main import app
 
 B, C, T, W = 5, 4, 2.5, 0.3

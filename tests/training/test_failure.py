@@ -23,14 +23,14 @@ import os, signal, sys
 from audio_dcls.errors import AudioFileError
 from audio_dcls.training.loop import Trainer
 from audio_dcls_cli.main import run
-step = Trainer._step
+step = Trainer._train_step
 def fail(trainer, number, *rest):
     if number == 2 and trainer.fabric.global_rank == int(os.environ["FAILING_RANK"]):
         if os.environ["FAILURE"] == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
         raise AudioFileError("the disk of this machine is gone", reason="unreadable")
     return step(trainer, number, *rest)
-Trainer._step = fail
+Trainer._train_step = fail
 run()
 """
 

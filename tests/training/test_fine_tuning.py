@@ -18,11 +18,11 @@ from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.run_dir import MODEL_FILE, StudyDir
 from audio_dcls.runs.usable_clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.initial_model import build_start
+from audio_dcls.training.initial_model import build_initial_model
 from audio_dcls.training.learning.class_prior import class_log_odds
 from audio_dcls.training.learning.frozen_backbone import build_freeze
-from audio_dcls.training.reporting import CheckpointWritten, RunStarted, TrainEvent
 from audio_dcls.training.studies.study import train_study
+from audio_dcls.training.train_events import CheckpointWritten, RunStarted, TrainEvent
 
 FOREIGN_LABELS = "index,mid,display_name\n0,/t/noise,Noise\n1,/t/low,Low\n2,/t/high,High\n3,/t/siren,Siren\n"
 
@@ -80,7 +80,7 @@ def test_a_study_or_run_folder_gives_its_newest_weights_and_other_labels_are_mat
     assert isinstance(started, RunStarted) and started.pretrained is not None
     assert started.pretrained.kept_classes == ("/t/noise", "/t/low", "/t/high")
     assert started.pretrained.new_classes == ("/t/siren",)
-    model = build_start(config, 0, clips, is_begun=False)
+    model = build_initial_model(config, 0, clips, is_begun=False)
     old, bias = weights(source)["backbone.head.fc.bias"], model.backbone.state_dict()["head.fc.bias"]
     assert torch.equal(bias[:3], old[[2, 0, 1]])
     prior = class_log_odds([clip.labels for clip in clips.train], 4)
@@ -138,4 +138,4 @@ def test_what_cannot_be_frozen_or_found_is_refused(values: dict[str, Any], sourc
     model = {"name": "convnext_atto", "overrides": {}, "pretrained": True, "pretrained_file": str(file)}
     config, _, clips = begin({**values, "model": model}, tmp_path / "s", **frozen)
     with pytest.raises(ModelError, match=r"at their random start, such as 'stem\.0\.weight'"):
-        build_start(config, 0, clips, is_begun=False)
+        build_initial_model(config, 0, clips, is_begun=False)

@@ -22,7 +22,8 @@ from audio_dcls.runs.measure import measure_study
 from audio_dcls.runs.run_dir import MODEL_FILE, STATE_FILE, StudyDir
 from audio_dcls.runs.usable_clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.reporting import (
+from audio_dcls.training.studies.study import train_study
+from audio_dcls.training.train_events import (
     CheckpointWritten,
     ClipFailed,
     Evaluated,
@@ -31,7 +32,6 @@ from audio_dcls.training.reporting import (
     StepDone,
     TrainEvent,
 )
-from audio_dcls.training.studies.study import train_study
 from audio_dcls_cli.screen.progress import show_events
 
 

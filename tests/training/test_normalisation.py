@@ -11,8 +11,7 @@ from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.runs.usable_clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.normalisation import examine_normalisation
-from audio_dcls.training.reporting import NormalisationFarOff, RunFinished, RunStarted, TrainEvent
+from audio_dcls.training.normalisation import check_normalisation
 from audio_dcls.training.studies.study import train_study
 from audio_dcls_cli.screen.progress import show_events
 
@@ -34,18 +33,18 @@ def train(values: dict[str, Any], folder: Path, **frontend: float) -> list[Train
 
 def test_is_said_once_and_stops_nothing(tiny_values: dict[str, Any], tmp_path: Path) -> None:
     events = train({**tiny_values, "seeds": [0, 1]}, tmp_path / "off", mean_db=40.0)
-    found = [event for event in events if isinstance(event, NormalisationFarOff)]
+    found = [event for event in events if isinstance(event, NormalisationMismatch)]
     assert len(found) == 1 and isinstance(events[0], RunStarted) and events[1] is found[0]
     assert sum(isinstance(event, RunFinished) for event in events) == 2
     assert found[0].num_clips == 24 and found[0].shift < -0.5
     values = {"mean_db": found[0].mean_db, "std_db": found[0].std_db}
     events = train(tiny_values, tmp_path / "measured", **values)
-    assert not any(isinstance(event, NormalisationFarOff) for event in events)
+    assert not any(isinstance(event, NormalisationMismatch) for event in events)
 
 
 def test_small_differences_are_not_worth_a_word(tiny_values: dict[str, Any], tmp_path: Path) -> None:
     config, _, clips = begin(tiny_values, tmp_path / "off", mean_db=1000.0)
-    far_off = examine_normalisation(config, clips)
+    far_off = check_normalisation(config, clips)
     assert far_off is not None
     mean_db, std_db = far_off.mean_db, far_off.std_db
     for mean_step, factor, is_far in (
@@ -60,14 +59,14 @@ def test_small_differences_are_not_worth_a_word(tiny_values: dict[str, Any], tmp
     ):
         changed = {"std_db": std_db / factor, "mean_db": mean_db - mean_step * std_db / factor}
         changed_config = config.model_copy(update={"frontend": config.frontend.model_copy(update=changed)})
-        assert (examine_normalisation(changed_config, clips) is not None) is is_far, (mean_step, factor)
+        assert (check_normalisation(changed_config, clips) is not None) is is_far, (mean_step, factor)
 
 
 def test_the_command_line_says_what_to_do(
     tiny_values: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, study, clips = begin(tiny_values, tmp_path / "off", mean_db=40.0)
-    show_events((event for event in [examine_normalisation(config, clips)] if event is not None), study)
+    show_events((event for event in [check_normalisation(config, clips)] if event is not None), study)
     text = " ".join(capsys.readouterr().out.split())
     for words in ("24 training clips", "(=40)", "beyond ±0.5", "a factor of 1.5", "manifest frontend-stats"):
         assert words in text

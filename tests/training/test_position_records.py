@@ -14,8 +14,8 @@ from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.reporting import StepDone
 from audio_dcls.training.studies.study import train_study
+from audio_dcls.training.train_events import StepDone
 
 
 def train(values: dict[str, Any], folder: Path, stop_after: int | None = None) -> StudyDir:

@@ -22,8 +22,8 @@ from audio_dcls.runs.run_dir import MODEL_FILE, StudyDir
 from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.clip_order import build_order
-from audio_dcls.training.reporting import CheckpointWritten
 from audio_dcls.training.studies.study import train_study
+from audio_dcls.training.train_events import CheckpointWritten
 
 
 @pytest.fixture

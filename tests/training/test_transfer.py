@@ -18,7 +18,7 @@ from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.distributed.processes import build_fabric
 from audio_dcls.training.loop import Trainer
-from audio_dcls.training.reporting import RunStarted
+from audio_dcls.training.train_events import RunStarted
 
 
 def trainer(values: dict[str, Any], folder: Path, **changes: Any) -> Trainer:

@@ -25,8 +25,8 @@ from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training import checkpointing
 from audio_dcls.training.interruption import STOPPED_EXIT_CODE, StopRequest
-from audio_dcls.training.reporting import CheckpointDamaged, RunFinished, RunStopped
 from audio_dcls.training.studies.study import train_study
+from audio_dcls.training.train_events import CheckpointDamaged, RunFinished, RunStopped
 
 CHECKPOINTS = {"epochs": 8, "checkpoint_every_steps": 2, "evaluate_every_epochs": 0, "keep_checkpoints": 3}
 NUM_STEPS = 48

@@ -29,9 +29,9 @@ from audio_dcls.runs.run_dir import RunDir, StudyDir
 from audio_dcls.runs.usable_clips import TrainingClips
 from audio_dcls.settings import build, dump_yaml, load_yaml
 from audio_dcls.training.interruption import StopRequest
-from audio_dcls.training.reporting import RunStopped, TrainEvent
 from audio_dcls.training.studies.study import train_study
 from audio_dcls.training.studies.study_config import TABLE_FOLDER, StudyPlan
+from audio_dcls.training.train_events import RunStopped, TrainEvent
 
 LOCKS_FOLDER = ".locks"
 MAX_KEYS_NAMED = 4

@@ -14,7 +14,7 @@ from audio_dcls.runs.usable_clips import TrainingClips
 from audio_dcls.training.distributed.processes import build_fabric
 from audio_dcls.training.interruption import StopRequest
 from audio_dcls.training.loop import Trainer
-from audio_dcls.training.reporting import RunStopped, TrainEvent
+from audio_dcls.training.train_events import RunStopped, TrainEvent
 
 
 def default_study_folder(name: str, root: str | Path = "runs") -> Path:

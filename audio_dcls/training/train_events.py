@@ -35,7 +35,7 @@ class RunStarted:
 
 
 @dataclass(frozen=True)
-class NormalisationFarOff:
+class NormalisationMismatch:
     """The mean or standard deviation of the config does not fit the training clips; training goes on."""
 
     num_clips: int
@@ -153,7 +153,7 @@ class RunFinished:
 
 TrainEvent = (
     RunStarted
-    | NormalisationFarOff
+    | NormalisationMismatch
     | StepDone
     | StepSkipped
     | ClipFailed
