@@ -13,6 +13,7 @@ from audio_dcls.runs.usable_clips import TrainingClips, load_manifests, prepare_
 from audio_dcls.settings import build, merge
 from audio_dcls.training.normalisation import check_normalisation
 from audio_dcls.training.studies.study import train_study
+from audio_dcls.training.train_events import NormalisationMismatch, RunFinished, RunStarted, TrainEvent
 from audio_dcls_cli.screen.progress import show_events
 
 
