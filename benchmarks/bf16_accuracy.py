@@ -49,11 +49,6 @@ def predict_run(run: RunDir, study: StudyDir) -> dict[str, Predictions]:
             num_classes=len(loaded.labels),
             sample_rate_hz=frontend.sample_rate_hz,
             clip_samples=frontend.clip_samples,
-            augment=None,
-            erase=None,
-            num_bins=frontend.num_bins,
-            num_frames=frontend.num_frames,
-            seed=run.seed,
         )
         predictions[name] = predict(tagger, eval_loader(dataset, BATCH, num_workers=0), "cpu")
     return predictions

@@ -149,11 +149,6 @@ def dataset_of(manifest: Manifest) -> ClipDataset:
         num_classes=len(demo_labels()),
         sample_rate_hz=FRONTEND.sample_rate_hz,
         clip_samples=FRONTEND.clip_samples,
-        augment=None,
-        erase=None,
-        num_bins=FRONTEND.num_bins,
-        num_frames=FRONTEND.num_frames,
-        seed=0,
     )
 
 

@@ -60,11 +60,6 @@ def measure_backend(
         num_classes=len(labels),
         sample_rate_hz=sample_rate_hz,
         clip_samples=clip_samples,
-        augment=None,
-        erase=None,
-        num_bins=1,
-        num_frames=1,
-        seed=0,
     )
     ids, scores, targets = [], [], []
     for batch in eval_loader(dataset, CLIPS_PER_BATCH, num_workers):
@@ -75,5 +70,7 @@ def measure_backend(
         if on_progress is not None:
             on_progress(len(batch.indices) + len(batch.failures))
     if not ids:
-        raise EvaluationError(f"none of the {len(clips)} clips of '{manifest}' can be read; see `manifest audit`")
+        raise EvaluationError(
+            f"not one of the {len(clips)} clips of '{manifest}' can be read; `audio-dcls manifest check` says why"
+        )
     return tagging_metrics(np.concatenate(targets), np.concatenate(scores), ids)

@@ -12,7 +12,7 @@ import numpy as np
 from audio_dcls.data.audit.audit import audit_clips
 from audio_dcls.data.audit.report import ClipReport
 from audio_dcls.data.audit.rules import AuditRules
-from audio_dcls.data.augment import build_waveform_augment
+from audio_dcls.data.augment import build_augmentation
 from audio_dcls.data.config import DataConfig
 from audio_dcls.data.demo import write_demo_corpus
 from audio_dcls.data.loading.samples import ClipDataset
@@ -156,20 +156,15 @@ def build_dataset(
         num_classes: length of the targets.
         augment_seed: seed of their augmentation; None leaves them as they are, for measuring.
     """
-    frontend, augment = config.frontend, config.augment
-    augmented = augment_seed is not None
+    frontend, augmentation = config.frontend, None
+    if augment_seed is not None:
+        augmentation = build_augmentation(config.augment, frontend, augment_seed)
     return ClipDataset(
         clips,
         num_classes=num_classes,
         sample_rate_hz=frontend.sample_rate_hz,
         clip_samples=frontend.clip_samples,
-        augment=build_waveform_augment(augment) if augmented else None,
-        erase=augment.erase_keywords() if augmented else None,
-        num_bins=frontend.num_bins,
-        num_frames=frontend.num_frames,
-        seed=augment_seed or 0,
+        augmentation=augmentation,
         cache=config.data.cache,
-        mask=augment.mask_keywords() if augmented else None,
-        num_mels=frontend.num_mels,
         resample_quality=config.data.resample_quality,
     )

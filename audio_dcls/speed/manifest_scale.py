@@ -128,13 +128,8 @@ def measure_workers(path: Path, start_method: Literal["fork", "spawn"], num_work
     dataset = ClipDataset(
         table,
         num_classes=NUM_CLASSES,
-        augment=None,
-        erase=None,
         sample_rate_hz=32_000,
         clip_samples=32,
-        num_bins=1,
-        num_frames=1,
-        seed=0,
     )
     batch = min(WORKER_BATCH_CLIPS, len(dataset))
     num_steps = min(WORKER_STEPS, len(dataset) // batch)

@@ -5,10 +5,9 @@ Axis legend: B clips of a micro-batch, C classes, T samples, N frequency bins, F
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,9 +15,8 @@ from torch import Tensor, nn
 
 from audio_dcls.counted_random import counted_rng
 from audio_dcls.data.audit.check import ClipProblem
-from audio_dcls.data.augment import AugmentConfig
-from audio_dcls.data.augment.mixup import draw_mixup, micro_batch_partners, mix, smooth_labels
-from audio_dcls.data.augment.spectrogram import erase_boxes, mask_mel
+from audio_dcls.data.augment.augmentation import Augmentation
+from audio_dcls.data.augment.mixup import MixupConfig, draw_mixup, micro_batch_partners, mix, smooth_labels
 from audio_dcls.data.loading.sampler import StepBatchSampler
 from audio_dcls.data.loading.samples import Batch
 from audio_dcls.models.drop_path import set_drop_path_draws, use_counted_drop_path
@@ -60,9 +58,10 @@ class StepRunner:
         model: the tagger, set up by the fabric.
         optimizer: set up by the fabric.
         sampler: how the global batch is cut and dealt.
-        augment: spectrogram augmentation, mixup and label smoothing.
+        mixup: mixup and label smoothing.
         clip_gradient_norm: largest global gradient norm, or None.
         seed: seed of the run.
+        augmentation: of the training clips; applies what was drawn for their spectrograms.
         loss: logits (B, C) and targets (B, C) to the mean over clips.
         freeze: holds the backbone for the first steps, or None.
         distillation: takes the place of `loss` where there is a teacher.
@@ -75,9 +74,10 @@ class StepRunner:
         optimizer: Any,
         *,
         sampler: StepBatchSampler,
-        augment: AugmentConfig,
+        mixup: MixupConfig,
         clip_gradient_norm: float | None,
         seed: int,
+        augmentation: Augmentation | None = None,
         loss: Loss = binary_cross_entropy,
         freeze: BackboneFreeze | None = None,
         distillation: Distillation | None = None,
@@ -86,7 +86,8 @@ class StepRunner:
         self.model = model
         self.optimizer = optimizer
         self.sampler = sampler
-        self.augment = augment
+        self.mixup = mixup
+        self.augmentation = augmentation or Augmentation(seed)
         self.clip_gradient_norm = clip_gradient_norm
         self.seed = seed
         self.loss = loss
@@ -155,28 +156,29 @@ class StepRunner:
     def _loss(self, step: int, micro: int, batch: Batch) -> Tensor:
         start, slots, indices = self.sampler.micro_batch_start(micro), batch.slots, batch.indices
         batch = batch.to(self.fabric.device)
-        targets = smooth_labels(batch.targets, self.augment.label_smoothing, batch.targets.shape[1])
+        targets = smooth_labels(batch.targets, self.mixup.label_smoothing, batch.targets.shape[1])
         lam, partners = draw_mixup(
             self.sampler.batch_size,
-            alpha=self.augment.mixup_alpha,
+            alpha=self.mixup.mixup_alpha,
             seed=self.seed,
             step=step,
-            group_clips=self.augment.mixup_group_clips,
+            group_clips=self.mixup.mixup_group_clips,
         )
         partners = micro_batch_partners(partners, start, slots)
-        mixes = self.augment.mixup_alpha > 0
-        mixes_mel = mixes and self.augment.mixup_on == "spectrogram"
+        mixes = self.mixup.mixup_alpha > 0
+        mixes_mel = mixes and self.mixup.mixup_on == "spectrogram"
         waveforms = batch.waveforms
         if mixes:
             targets = mix(targets, lam, partners)
             waveforms = waveforms if mixes_mel else mix(waveforms, lam, partners)
 
-        def on_mel(mel: Tensor) -> Tensor:
-            masked = mask_mel(mel, batch.mask_boxes) if self.augment.mask_keywords() else mel
-            return mix(masked, lam, partners) if mixes_mel else masked
+        on_power = self.augmentation.at_stage("power", batch.draws)
+        change_mel = self.augmentation.at_stage("mel", batch.draws)
 
-        erases = self.augment.erase_probability > 0
-        on_power = functools.partial(erase_boxes, boxes=batch.erase_boxes) if erases else None
+        def on_mel(mel: Tensor) -> Tensor:
+            changed = mel if change_mel is None else change_mel(mel)
+            return mix(changed, lam, partners) if mixes_mel else changed
+
         self._draw(step, start, slots)
         logits = self.model(waveforms, on_power=on_power, on_mel=on_mel)
         if self.distillation is not None:
@@ -194,6 +196,5 @@ class StepRunner:
 
 
 def _one_silence(batch: Batch) -> Batch:
-    """A batch of one silent clip in place of none."""
-    tensors = {name: value for name, value in vars(batch).items() if isinstance(value, Tensor)}
-    return replace(batch, **{name: value.new_zeros((1, *value.shape[1:])) for name, value in tensors.items()})
+    """A batch of one silent clip in place of an empty batch."""
+    return batch.map_tensors(lambda tensor: tensor.new_zeros((1, *tensor.shape[1:])))

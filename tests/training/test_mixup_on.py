@@ -9,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from audio_dcls.data.augment import AugmentConfig, draw_mixup
+from audio_dcls.data.augment import MixupConfig, draw_mixup
 from audio_dcls.data.loading.sampler import StepBatchSampler
 from audio_dcls.data.loading.samples import Batch
 from audio_dcls.training.step import StepRunner
@@ -38,22 +38,20 @@ def loss_of(mixup_on: Literal["spectrogram", "waveform"], power: int) -> tuple[f
     toy = Toy(power)
     model, optimizer = fabric.setup(toy, torch.optim.SGD(toy.parameters(), lr=0.1))
     sampler = StepBatchSampler(B, batch_size=B, micro_batch_size=B, seed=0, first_step=0, num_steps=1)
-    augment = AugmentConfig(mixup_on=mixup_on, mixup_group_clips=B, label_smoothing=0, erase_probability=0)
-    runner = StepRunner(fabric, model, optimizer, sampler=sampler, augment=augment, clip_gradient_norm=None, seed=3)
+    mixup = MixupConfig(mixup_on=mixup_on, mixup_group_clips=B, label_smoothing=0)
+    runner = StepRunner(fabric, model, optimizer, sampler=sampler, mixup=mixup, clip_gradient_norm=None, seed=3)
     result = runner.run(5, iter([batch()]))
     return result.loss, toy.heard[0]
 
 
 def batch() -> Batch:
     generator = torch.Generator().manual_seed(1)
-    zeros = torch.zeros(B, 4, dtype=torch.int64)
     return Batch(
         waveforms=torch.randn(B, T, generator=generator),
         targets=torch.eye(C)[torch.tensor([0, 1, 2, 0])],
         indices=torch.arange(B),
         slots=torch.arange(B),
-        erase_boxes=zeros,
-        mask_boxes=zeros[:, None].expand(B, 2, 4),
+        draws={},
         failures=(),
     )
 

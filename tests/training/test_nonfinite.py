@@ -35,7 +35,7 @@ def poisoned(values: dict[str, Any], folder: Path, monkeypatch: pytest.MonkeyPat
 
     def load_poisoned(dataset: ClipDataset, key: tuple[int, int]) -> Any:
         sample: Any = load(dataset, key)
-        if dataset.is_augmented and key == (epoch, index):
+        if dataset.augmentation is not None and key == (epoch, index):
             sample["waveform"] = torch.full_like(sample["waveform"], torch.nan)
         return sample
 

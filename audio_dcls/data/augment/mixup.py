@@ -9,12 +9,34 @@ dealt to ranks.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from audio_dcls.counted_random import counted_rng
 from audio_dcls.errors import ArgumentError
+from audio_dcls.settings import Settings
+
+
+class MixupConfig(Settings):
+    """Settings of mixup and label smoothing."""
+
+    mixup_alpha: float = Field(default=0.8, ge=0, allow_inf_nan=False)
+    """α of the mixing weight λ ~ Beta(α, α), one per step; 0 is off."""
+
+    mixup_on: Literal["spectrogram", "waveform"] = "spectrogram"
+    """What is mixed: the normalised log-mel spectrograms, as in the paper, or the waveforms before the frontend; by the
+    same λ and partners."""
+
+    mixup_group_clips: int = Field(default=32, ge=1)
+    """Clips are mixed inside consecutive groups of this size, which no micro-batch or process splits: it must divide
+    the per-device batch. It changes the result, so keep it when the number of devices changes."""
+
+    label_smoothing: float = Field(default=0.1, ge=0, le=1)
+    """s in (1 − s) · y + s / num_classes, applied before mixing; 0 is off."""
 
 
 def draw_mixup(batch_size: int, *, alpha: float, seed: int, step: int, group_clips: int) -> tuple[float, Tensor]:

@@ -78,10 +78,8 @@ def eval_loader(
     Raises:
         ArgumentError: a number is out of range, or the dataset is augmented.
     """
-    if dataset.is_augmented:
-        raise ArgumentError(
-            "`dataset` must not be augmented for evaluation; build it with augment, erase and mask None"
-        )
+    if dataset.augmentation is not None:
+        raise ArgumentError("`dataset` must not be augmented for evaluation; build it without `augmentation`")
     if batch_size < 1:
         raise ArgumentError(f"`batch_size` (={batch_size}) must be at least 1")
     if not 0 <= rank < num_ranks:

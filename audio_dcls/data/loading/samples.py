@@ -9,19 +9,17 @@ leaves it out and lists it.
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypedDict
 
 import numpy as np
 import torch
 import torch.utils.data
 from torch import Tensor
 
-from audio_dcls.counted_random import counted_rng
 from audio_dcls.data.audit.check import ClipProblem
-from audio_dcls.data.augment.spectrogram import draw_erase_box, draw_mask_boxes
-from audio_dcls.data.augment.waveform import WaveformAugment
+from audio_dcls.data.augment.augmentation import Augmentation
 from audio_dcls.data.loading.cache import WaveformCache
 from audio_dcls.data.sound.decode import ResampleQuality, check_resample_quality, fit_length
 from audio_dcls.data.stores.sources import read_clip_audio
@@ -38,10 +36,8 @@ class Sample(TypedDict):
     """(T,) float32."""
     target: Tensor
     """(C,) float32, 0 or 1."""
-    erase_box: Tensor
-    """(4,) int64, top, left, height, width on the linear spectrogram; zeros for none."""
-    mask_boxes: Tensor
-    """(2, 4) int64, boxes on the mel spectrogram; zeros for none."""
+    draws: dict[str, Tensor]
+    """Draws of the spectrogram augmentations, by their names."""
 
 
 class FailedSample(TypedDict):
@@ -62,11 +58,9 @@ class Batch:
     indices: Tensor
     """(b,) int64, places of the clips in the dataset."""
     slots: Tensor
-    """(b,) int64, ascending: places of the clips in the micro-batch as it was asked for, 0 .. b + failures - 1."""
-    erase_boxes: Tensor
-    """(b, 4) int64, for `erase_boxes`."""
-    mask_boxes: Tensor
-    """(b, 2, 4) int64, for `mask_mel`."""
+    """(b,) int64, ascending: places of the clips in the complete micro-batch, 0 .. b + failures - 1."""
+    draws: dict[str, Tensor]
+    """Draws (b, ...) of the spectrogram augmentations, by their names; empty if b is 0."""
     failures: tuple[ClipProblem, ...]
     """Clips that could not be read."""
 
@@ -74,16 +68,17 @@ class Batch:
         return len(self.indices)
 
     def pin_memory(self) -> Batch:
-        """The same batch in page-locked memory; the data loader calls this when asked to pin."""
-        return self._map(Tensor.pin_memory)
+        """The same batch in page-locked memory; the data loader calls this if it is to pin batches."""
+        return self.map_tensors(Tensor.pin_memory)
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device, copied in the background where memory is pinned."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+        return self.map_tensors(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def _map(self, change: Any) -> Batch:
-        fields = {name: change(value) if isinstance(value, Tensor) else value for name, value in vars(self).items()}
-        return Batch(**fields)
+    def map_tensors(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same batch with every tensor changed by a function."""
+        fields = {name: change(value) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **fields, draws={name: change(value) for name, value in self.draws.items()})
 
 
 class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
@@ -97,14 +92,8 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
         num_classes: C, at least 1; every label index is below it.
         sample_rate_hz: rate the clips are resampled to.
         clip_samples: T, length of every waveform, at least 1.
-        augment: changes the waveforms; None leaves them alone.
-        erase: keywords of `draw_erase_box`, or None.
-        num_bins: rows of the linear spectrogram.
-        num_frames: columns of both spectrograms.
-        seed: the run's seed.
+        augmentation: random changes of the clips, or None.
         cache: `memory` keeps the fitted waveforms, before augmentation, in memory shared by all workers.
-        mask: keywords of `draw_mask_boxes`, or None.
-        num_mels: rows of the mel spectrogram; needed with `mask`.
         resample_quality: of soxr.
 
     Raises:
@@ -118,27 +107,15 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
         num_classes: int,
         sample_rate_hz: int,
         clip_samples: int,
-        augment: WaveformAugment | None,
-        erase: Mapping[str, Any] | None,
-        num_bins: int,
-        num_frames: int,
-        seed: int,
+        augmentation: Augmentation | None = None,
         cache: Literal["none", "memory"] = "none",
-        mask: Mapping[str, Any] | None = None,
-        num_mels: int = 0,
         resample_quality: ResampleQuality = "HQ",
     ) -> None:
         self.clips = clips if isinstance(clips, ClipTable) else ClipTable.from_clips(clips)
         self.num_classes = num_classes
         self.sample_rate_hz = sample_rate_hz
         self.clip_samples = clip_samples
-        self.augment = augment
-        self.erase = None if erase is None else dict(erase)
-        self.mask = None if mask is None else dict(mask)
-        self.num_bins = num_bins
-        self.num_mels = num_mels
-        self.num_frames = num_frames
-        self.seed = seed
+        self.augmentation = augmentation
         self.resample_quality: ResampleQuality = resample_quality
         self.before_item: Callable[[int, int], None] | None = None
         """Called with epoch and index before a clip is read; fetches remote shards ahead."""
@@ -147,11 +124,6 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
 
     def __len__(self) -> int:
         return len(self.clips)
-
-    @property
-    def is_augmented(self) -> bool:
-        """Whether anything random happens to the clips."""
-        return not (self.augment is None and self.erase is None and self.mask is None)
 
     def __getitem__(self, item: tuple[int, int]) -> Sample | FailedSample:
         """The clip `item` = (epoch, index), or its failure."""
@@ -167,23 +139,20 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
                     id=clip.id, path=clip.path, split=clip.split, reason=error.reason, message=str(error)
                 )
                 return FailedSample(index=index, failure=problem)
-            if self.augment is None:
-                waveform = waveform.copy()
-            else:
-                waveform = self.augment(waveform, counted_rng(self.seed, epoch, index, stream="waveform"))
-            return Sample(
-                index=index,
-                waveform=torch.from_numpy(np.ascontiguousarray(waveform)),
-                target=self._target(clip),
-                erase_box=torch.from_numpy(self._erase_box(counted_rng(self.seed, epoch, index, stream="erase"))),
-                mask_boxes=torch.from_numpy(self._mask_boxes(counted_rng(self.seed, epoch, index, stream="mask"))),
-            )
+            changed, draws = waveform, {}
+            if self.augmentation is not None:
+                changed = self.augmentation.change_waveform(waveform, epoch, index)
+                draws = self.augmentation.draw(epoch, index)
+            if np.may_share_memory(changed, waveform):
+                changed = changed.copy()  # the array may be the cache's
+            waveform = torch.from_numpy(np.ascontiguousarray(changed))
+            return Sample(index=index, waveform=waveform, target=self._target(clip), draws=draws)
 
     def collate(self, samples: Sequence[Sample | FailedSample]) -> Batch:
         """Put samples together; failures are left out of the tensors and listed.
 
         Shape:
-            a batch of no clips has tensors of length 0, of the usual shapes otherwise.
+            the tensors of a batch without clips have length 0 and the usual shapes otherwise; it has no draws.
         """
         slots = [slot for slot, sample in enumerate(samples) if "failure" not in sample]
         failures = tuple(sample["failure"] for sample in samples if "failure" in sample)
@@ -198,8 +167,7 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
             targets=stack([sample["target"] for sample in kept], (self.num_classes,), torch.float32),
             indices=torch.tensor([sample["index"] for sample in kept], dtype=torch.int64),
             slots=torch.tensor(slots, dtype=torch.int64),
-            erase_boxes=stack([sample["erase_box"] for sample in kept], (4,), torch.int64),
-            mask_boxes=stack([sample["mask_boxes"] for sample in kept], (2, 4), torch.int64),
+            draws=torch.utils.data.default_collate([sample["draws"] for sample in kept]) if kept else {},
             failures=failures,
         )
 
@@ -221,19 +189,9 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
         target[list(clip.labels)] = 1.0
         return target
 
-    def _erase_box(self, rng: np.random.Generator) -> np.ndarray:
-        if self.erase is None:
-            return np.zeros(4, dtype=np.int64)
-        return draw_erase_box(self.num_bins, self.num_frames, rng, **self.erase)
-
-    def _mask_boxes(self, rng: np.random.Generator) -> np.ndarray:
-        if self.mask is None:
-            return np.zeros((2, 4), dtype=np.int64)
-        return draw_mask_boxes(self.num_mels, self.num_frames, rng, **self.mask)
-
     def _check(self, cache: str) -> None:
         """Refuse here, in the calling process, what would otherwise fail in a worker."""
-        for name in ("num_classes", "sample_rate_hz", "clip_samples", "num_bins", "num_frames"):
+        for name in ("num_classes", "sample_rate_hz", "clip_samples"):
             if getattr(self, name) < 1:
                 raise ArgumentError(f"`{name}` (={getattr(self, name)}) must be at least 1")
         if cache not in ("none", "memory"):
@@ -246,8 +204,6 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
                 f"`num_classes` (={self.num_classes}) must be above every label index, and a clip has index {bad}; "
                 "load the manifest with the label set of the model"
             )
-        self._erase_box(np.random.default_rng(0))
-        self._mask_boxes(np.random.default_rng(0))
 
 
 class _Naming:

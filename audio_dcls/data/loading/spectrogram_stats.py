@@ -165,9 +165,4 @@ def _dataset(clips: ClipTable, frontend: FrontendConfig) -> ClipDataset:
         num_classes=int(clips.label_indices.max(initial=0)) + 1,
         sample_rate_hz=frontend.sample_rate_hz,
         clip_samples=frontend.clip_samples,
-        augment=None,
-        erase=None,
-        num_bins=frontend.num_bins,
-        num_frames=frontend.num_frames,
-        seed=0,
     )

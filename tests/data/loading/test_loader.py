@@ -12,7 +12,9 @@ import pytest
 import soundfile
 import torch
 
-from audio_dcls.data.augment.waveform import WaveformAugment
+from audio_dcls.data.augment.augmentation import Augmentation, SpectrogramSize
+from audio_dcls.data.augment.random_erasing import RandomErasing, RandomErasingConfig
+from audio_dcls.data.augment.shift_speed_gain import ShiftSpeedGain, ShiftSpeedGainConfig
 from audio_dcls.data.loading.loader import eval_loader, train_loader
 from audio_dcls.data.loading.sampler import StepBatchSampler
 from audio_dcls.data.loading.samples import Batch, ClipDataset
@@ -22,6 +24,8 @@ from audio_dcls.errors import ArgumentError
 RATE_HZ = 8000
 NUM_CLIPS = 11
 MISSING = 7
+WAVEFORM = ShiftSpeedGain(ShiftSpeedGainConfig())
+ERASING = RandomErasing(RandomErasingConfig(erase_probability=0.5), SpectrogramSize(33, 16, 51))
 
 
 @pytest.fixture(scope="module")
@@ -44,11 +48,7 @@ def dataset(
         "num_classes": 3,
         "sample_rate_hz": RATE_HZ,
         "clip_samples": 2000,
-        "augment": WaveformAugment() if augmented else None,
-        "erase": {"probability": 0.5} if augmented else None,
-        "num_bins": 33,
-        "num_frames": 51,
-        "seed": 1,
+        "augmentation": Augmentation(1, [WAVEFORM], [ERASING]) if augmented else None,
     }
     return kind(clips, **{**keywords, **changes})
 
@@ -62,7 +62,7 @@ def assert_same(ours: list[Batch], theirs: list[Batch]) -> None:
     for one, other in zip(ours, theirs, strict=True):
         assert one.failures == other.failures
         for name, value in vars(one).items():
-            if isinstance(value, torch.Tensor):
+            if isinstance(value, torch.Tensor | dict):
                 torch.testing.assert_close(value, getattr(other, name), rtol=0, atol=0)
 
 
@@ -151,7 +151,7 @@ def test_workers_use_one_thread_ignore_interrupts_and_live_on_between_steps(clip
     assert torch.get_num_threads() == 2 and signal.getsignal(signal.SIGINT) == here
 
 
-class BrokenAugment(WaveformAugment):
+class BrokenAugmentation(ShiftSpeedGain):
     """A mistake in the program, not in a file."""
 
     def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -159,7 +159,7 @@ class BrokenAugment(WaveformAugment):
         raise KeyError("boom")
 
 
-class DyingAugment(WaveformAugment):
+class DyingAugmentation(ShiftSpeedGain):
     """A worker the system kills."""
 
     def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -172,14 +172,24 @@ class DyingAugment(WaveformAugment):
 def test_an_error_in_a_worker_arrives_with_its_message_and_the_clip(clips, num_workers):
     index = StepBatchSampler(NUM_CLIPS, 4, 2, 1, 0, 1).__iter__().__next__()[0][1]
     with pytest.raises(KeyError, match="boom") as caught:
-        list(train_loader(dataset(clips, augment=BrokenAugment()), sampler(), num_workers))
+        list(
+            train_loader(
+                dataset(clips, augmentation=Augmentation(0, [BrokenAugmentation(ShiftSpeedGainConfig())])),
+                sampler(),
+                num_workers,
+            )
+        )
     told = f"{caught.value} {getattr(caught.value, '__notes__', '')}"
     assert f"while loading clip '{clips[index].id}'" in told
 
 
 def test_a_killed_worker_is_an_error_and_not_a_hang(clips):
     with pytest.raises(RuntimeError, match=r"DataLoader worker .* (killed by signal|exited unexpectedly)"):
-        list(train_loader(dataset(clips, augment=DyingAugment()), sampler(), 1))
+        list(
+            train_loader(
+                dataset(clips, augmentation=Augmentation(0, [DyingAugmentation(ShiftSpeedGainConfig())])), sampler(), 1
+            )
+        )
 
 
 def test_bad_arguments_are_refused_by_name(clips):

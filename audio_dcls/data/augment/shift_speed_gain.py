@@ -6,12 +6,14 @@ Axes: T samples.
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import soxr
 
+from audio_dcls.data.augment.ranges import Decibels, Positive, Probability, Range
 from audio_dcls.errors import ArgumentError
+from audio_dcls.settings import Settings
 
 SpeedMethod = Literal["nearest", "resample"]
 
@@ -19,7 +21,7 @@ _BLOCK_SAMPLES = 16384  # the block's float64 and int64 places fit in a level-2 
 
 
 def circular_shift(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Rotate a clip by a uniform number of samples: what leaves at the end comes in at the start.
+    """Rotate a clip by a uniform number of samples: samples that leave at the end enter at the start.
 
     Args:
         waveform: (T,).
@@ -102,63 +104,60 @@ def _resize(waveform: np.ndarray, num_samples: int, offset: int) -> np.ndarray:
     return resized
 
 
-class WaveformAugment:
-    """Shift, change the speed of, and scale a clip; the length stays.
+class ShiftSpeedGainConfig(Settings):
+    """Settings of the changes of a waveform."""
+
+    shift_probability: Probability = 1.0
+    """Share of clips rotated by a random number of samples over their whole length."""
+
+    speed_probability: Probability = 0.5
+    """Share of clips played faster or slower, then padded or cropped back at a random place."""
+
+    stretch_range: Range[Positive] = (0.5, 1.5)
+    """Lowest and highest ratio of new to old length, drawn uniformly: 0.5 plays twice as fast. The published code
+    applies its range (0.5, 1.5) to the length too, so its speeds are from 0.67 to 2."""
+
+    speed_method: SpeedMethod = "nearest"
+    """`nearest`: nearest sample, as published (pitch moves, aliases); `resample`: band-limited (pitch moves, clean)."""
+
+    gain_db: Range[Decibels] = (0.0, 0.0)
+    """Lowest and highest random gain in dB; (0, 0) is off, as in the paper."""
+
+
+class ShiftSpeedGain:
+    """Shift, change the speed of, and scale a clip; its length stays.
 
     The order is that of the published recipe: the clip, already truncated or zero-padded to its fixed length, is
     shifted (padding included), then its speed is changed, then it is padded or cropped back at a random place. Gain
-    comes last.
+    comes last. All three draw from one stream, in this order.
 
-    The published recipe draws the ratio of new to old *length* uniformly from 0.5 to 1.5, so the speed lies between
-    1 / 1.5 and 2, and slow clips are as likely as fast ones by length: `stretch_range` is that range.
+    The published recipe draws the ratio of new to old *length* uniformly from 0.5 to 1.5, so the speed is from 1 / 1.5
+    to 2, and slow clips are as likely as fast ones by length: `stretch_range` is that range.
 
-    Args:
-        shift_probability: share of clips that are shifted, 0 to 1.
-        speed_probability: share of clips whose speed changes, 0 to 1.
-        stretch_range: lowest and highest ratio of new to old length, above 0.
-        speed_method: as in `change_speed`.
-        gain_db: lowest and highest gain in dB, drawn uniformly; (0, 0) is off.
-
-    Raises:
-        ArgumentError: a probability is outside 0 to 1, or a range is reversed or out of bounds.
-
-    >>> augment = WaveformAugment(speed_probability=1.0)
-    >>> augment(np.ones(100, dtype=np.float32), np.random.default_rng(0)).shape
+    >>> change = ShiftSpeedGain(ShiftSpeedGainConfig(speed_probability=1.0))
+    >>> change(np.ones(100, dtype=np.float32), np.random.default_rng(0)).shape
     (100,)
     """
 
-    def __init__(
-        self,
-        *,
-        shift_probability: float = 1.0,
-        speed_probability: float = 0.5,
-        stretch_range: tuple[float, float] = (0.5, 1.5),
-        speed_method: SpeedMethod = "nearest",
-        gain_db: tuple[float, float] = (0.0, 0.0),
-    ) -> None:
-        for name, value in (("shift_probability", shift_probability), ("speed_probability", speed_probability)):
-            if not 0 <= value <= 1:
-                raise ArgumentError(f"`{name}` (={value}) must be from 0 to 1; 0 turns it off")
-        if not 0 < stretch_range[0] <= stretch_range[1] < math.inf:
-            raise ArgumentError(f"`stretch_range` (={stretch_range}) must be (low, high) with 0 < low <= high")
-        if not -math.inf < gain_db[0] <= gain_db[1] < math.inf:
-            raise ArgumentError(f"`gain_db` (={gain_db}) must be (low, high) with low <= high; (0, 0) turns it off")
-        if speed_method not in ("nearest", "resample"):
-            raise ArgumentError(f"`speed_method` (={speed_method!r}) must be 'nearest' or 'resample'")
-        self.shift_probability = shift_probability
-        self.speed_probability = speed_probability
-        self.stretch_range = stretch_range
-        self.speed_method: SpeedMethod = speed_method
-        self.gain_db = gain_db
+    name: ClassVar[str] = "waveform"
+
+    def __init__(self, config: ShiftSpeedGainConfig) -> None:
+        self.config = config
+
+    @property
+    def is_on(self) -> bool:
+        """True if any clip may change."""
+        config = self.config
+        return config.shift_probability > 0 or config.speed_probability > 0 or config.gain_db != (0.0, 0.0)
 
     def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Augment one clip (T,) with draws from `rng`; returns (T,), never the array given."""
-        changed = waveform
-        if rng.random() < self.shift_probability:
+        """Augment one clip (T,) with draws from `rng`; returns (T,), never the array passed in."""
+        config, changed = self.config, waveform
+        if rng.random() < config.shift_probability:
             changed = circular_shift(changed, rng)
-        if rng.random() < self.speed_probability:
-            changed = change_speed(changed, 1.0 / rng.uniform(*self.stretch_range), method=self.speed_method)
+        if rng.random() < config.speed_probability:
+            changed = change_speed(changed, 1.0 / rng.uniform(*config.stretch_range), method=config.speed_method)
             changed = random_pad_or_crop(changed, len(waveform), rng)
-        if self.gain_db != (0.0, 0.0):
-            changed = changed * waveform.dtype.type(10.0 ** (rng.uniform(*self.gain_db) / 20.0))
+        if config.gain_db != (0.0, 0.0):
+            changed = changed * waveform.dtype.type(10.0 ** (rng.uniform(*config.gain_db) / 20.0))
         return waveform.copy() if np.may_share_memory(changed, waveform) else changed

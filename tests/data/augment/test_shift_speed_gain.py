@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.signal
 import scipy.stats
 import torch
 
-from audio_dcls.data.augment.waveform import WaveformAugment, change_speed, circular_shift, random_pad_or_crop
-from audio_dcls.errors import ArgumentError
+from audio_dcls import settings
+from audio_dcls.data.augment.shift_speed_gain import (
+    ShiftSpeedGain,
+    ShiftSpeedGainConfig,
+    change_speed,
+    circular_shift,
+    random_pad_or_crop,
+)
+from audio_dcls.errors import ArgumentError, ConfigError
 
 SMALLEST_P_VALUE = 1e-4
 SAMPLE_RATE_HZ = 32000
@@ -17,6 +26,10 @@ SAMPLE_RATE_HZ = 32000
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
+
+
+def augmentation(**values: Any) -> ShiftSpeedGain:
+    return ShiftSpeedGain(ShiftSpeedGainConfig(**values))
 
 
 def tone(hz: float, num_samples: int = 32000) -> np.ndarray:
@@ -85,7 +98,7 @@ def test_pad_and_crop_reach_every_alignment_alike():
 
 def test_augment_with_everything_off_gives_back_a_copy():
     waveform = rng().standard_normal(100).astype(np.float32)
-    same = WaveformAugment(shift_probability=0, speed_probability=0)(waveform, rng())
+    same = augmentation(shift_probability=0, speed_probability=0)(waveform, rng())
     np.testing.assert_array_equal(same, waveform)
     assert not np.shares_memory(same, waveform)
 
@@ -94,14 +107,14 @@ def test_augment_keeps_length_type_and_its_input():
     waveform = rng().standard_normal(1000).astype(np.float32)
     before = waveform.copy()
     for seed in range(40):
-        changed = WaveformAugment(speed_method="resample", gain_db=(-6, 6))(waveform, rng(seed))
+        changed = augmentation(speed_method="resample", gain_db=(-6, 6))(waveform, rng(seed))
         assert changed.shape == (1000,) and changed.dtype == np.float32
         assert not np.shares_memory(changed, waveform)
     np.testing.assert_array_equal(waveform, before)
 
 
 def test_half_of_the_clips_change_speed_and_the_new_length_is_uniform():
-    augment = WaveformAugment(shift_probability=0)
+    augment = augmentation(shift_probability=0)
     waveform = np.arange(1.0, 2001.0)
     changed = [augment(waveform, rng(seed)) for seed in range(1500)]
     unchanged = sum(np.array_equal(one, waveform) for one in changed)
@@ -112,7 +125,7 @@ def test_half_of_the_clips_change_speed_and_the_new_length_is_uniform():
 
 
 def test_gain_is_uniform_in_decibels():
-    augment = WaveformAugment(shift_probability=0, speed_probability=0, gain_db=(-10.0, 5.0))
+    augment = augmentation(shift_probability=0, speed_probability=0, gain_db=(-10.0, 5.0))
     gains_db = [20 * np.log10(augment(np.ones(1), rng(seed))[0]) for seed in range(1500)]
     assert scipy.stats.kstest(gains_db, scipy.stats.uniform(-10, 15).cdf).pvalue > SMALLEST_P_VALUE
 
@@ -129,5 +142,5 @@ def test_gain_is_uniform_in_decibels():
     ],
 )
 def test_bad_settings_are_refused_by_name(keywords):
-    with pytest.raises(ArgumentError, match=f"`{next(iter(keywords))}`"):
-        WaveformAugment(**keywords)
+    with pytest.raises(ConfigError, match=f"'{next(iter(keywords))}"):
+        settings.build(ShiftSpeedGainConfig, keywords, "test")

@@ -11,8 +11,10 @@ import soundfile
 import torch
 
 from audio_dcls.counted_random import counted_rng
-from audio_dcls.data.augment.spectrogram import draw_erase_box, draw_mask_boxes
-from audio_dcls.data.augment.waveform import WaveformAugment
+from audio_dcls.data.augment.augmentation import Augmentation, SpectrogramSize
+from audio_dcls.data.augment.mel_masks import MelMasks, MelMasksConfig
+from audio_dcls.data.augment.random_erasing import RandomErasing, RandomErasingConfig
+from audio_dcls.data.augment.shift_speed_gain import ShiftSpeedGain, ShiftSpeedGainConfig
 from audio_dcls.data.loading.samples import Batch, ClipDataset
 from audio_dcls.data.sound.decode import fit_length, read_clip
 from audio_dcls.data.table.clip_table import Clip
@@ -21,7 +23,10 @@ from audio_dcls.errors import ArgumentError
 RATE_HZ = 8000
 CLIP_SAMPLES = 4000
 NUM_CLASSES = 3
-MASK = {"freq_mask_mels": 5, "time_mask_frames": 7}
+SIZE = SpectrogramSize(num_bins=33, num_mels=16, num_frames=51)
+WAVEFORM = ShiftSpeedGain(ShiftSpeedGainConfig())
+ERASING = RandomErasing(RandomErasingConfig(erase_probability=0.5), SIZE)
+MASKS = MelMasks(MelMasksConfig(freq_mask_mels=5, time_mask_frames=7), SIZE)
 
 
 @pytest.fixture
@@ -52,13 +57,7 @@ def dataset(clips: list[Clip], **changes: Any) -> ClipDataset:
         "num_classes": NUM_CLASSES,
         "sample_rate_hz": RATE_HZ,
         "clip_samples": CLIP_SAMPLES,
-        "augment": WaveformAugment(),
-        "erase": {"probability": 0.5},
-        "num_bins": 33,
-        "num_frames": 51,
-        "seed": 4,
-        "mask": MASK,
-        "num_mels": 16,
+        "augmentation": Augmentation(4, [WAVEFORM], [ERASING, MASKS]),
     }
     return ClipDataset(clips, **{**keywords, **changes})
 
@@ -68,39 +67,39 @@ def sample_of(data: ClipDataset, epoch: int, index: int) -> Any:
 
 
 def test_without_augmentation_a_sample_is_the_clip_cut_or_padded(clips):
-    data = dataset(clips, augment=None, erase=None, mask=None)
-    assert not data.is_augmented and len(data) == 6
+    data = dataset(clips, augmentation=None)
+    assert len(data) == 6
     for index, clip in enumerate(clips):
         sample = sample_of(data, 0, index)
         whole = read_clip(clip.path, sample_rate_hz=RATE_HZ, start_s=clip.start_s, end_s=clip.end_s)
         np.testing.assert_array_equal(sample["waveform"].numpy(), fit_length(whole, CLIP_SAMPLES))
         assert sample["waveform"].dtype == torch.float32
         assert sample["target"].tolist() == [float(label in clip.labels) for label in range(NUM_CLASSES)]
-        assert not sample["erase_box"].any() and not sample["mask_boxes"].any()
+        assert sample["draws"] == {}
     assert not sample_of(data, 0, 2)["waveform"][2800:].any()  # 0.25 to 0.6 s of its file
 
 
 def test_draws_depend_on_seed_epoch_and_index_alone(clips):
     data = dataset(clips)
-    assert data.is_augmented
     for epoch, index in [(1, 5), (0, 0), (1, 5), (7, 2)]:
         sample = sample_of(data, epoch, index)
         clip = clips[index]
         whole = read_clip(clip.path, sample_rate_hz=RATE_HZ, start_s=clip.start_s, end_s=clip.end_s)
-        expected = WaveformAugment()(fit_length(whole, CLIP_SAMPLES), counted_rng(4, epoch, index, stream="waveform"))
+        expected = WAVEFORM(fit_length(whole, CLIP_SAMPLES), counted_rng(4, epoch, index, stream="waveform"))
         np.testing.assert_array_equal(sample["waveform"].numpy(), expected)
-        box = draw_erase_box(33, 51, counted_rng(4, epoch, index, stream="erase"), probability=0.5)
-        assert sample["erase_box"].tolist() == box.tolist()
-        masks = draw_mask_boxes(16, 51, counted_rng(4, epoch, index, stream="mask"), **MASK)
-        assert sample["mask_boxes"].tolist() == masks.tolist()
+        box = ERASING.draw(counted_rng(4, epoch, index, stream="erase"))
+        assert sample["draws"]["erase"].tolist() == box.tolist()
+        masks = MASKS.draw(counted_rng(4, epoch, index, stream="mask"))
+        assert sample["draws"]["mask"].tolist() == masks.tolist()
     assert not torch.equal(sample_of(data, 0, 0)["waveform"], sample_of(data, 1, 0)["waveform"])
-    assert not torch.equal(sample_of(data, 0, 0)["waveform"], sample_of(dataset(clips, seed=5), 0, 0)["waveform"])
+    other = dataset(clips, augmentation=Augmentation(5, [WAVEFORM]))
+    assert not torch.equal(sample_of(data, 0, 0)["waveform"], sample_of(other, 0, 0)["waveform"])
 
 
 def test_a_long_file_is_resampled_and_cut_as_its_first_seconds_are(tmp_path):
     path = tmp_path / "long.wav"
     soundfile.write(path, 0.1 * np.sin(0.05 * np.arange(16000 * 5)), 16000)
-    data = dataset([Clip("long", path, None, None, (), "train")], augment=None, erase=None, mask=None)
+    data = dataset([Clip("long", path, None, None, (), "train")], augmentation=None)
     whole = read_clip(path, sample_rate_hz=RATE_HZ)[:CLIP_SAMPLES]
     difference = np.abs(sample_of(data, 0, 0)["waveform"].numpy() - whole)
     assert difference[:-100].max() < 1e-5  # the resampler's window is cut at the end of what is read, not before
@@ -122,7 +121,7 @@ def test_failures_are_listed_with_their_reason_and_leave_their_slots_out(clips, 
     for problem in batch.failures:
         assert problem.id in problem.message and problem.split == "train" and Path(problem.path).name == problem.id
     assert batch.waveforms.shape == (2, CLIP_SAMPLES) and batch.targets.shape == (2, NUM_CLASSES)
-    assert batch.erase_boxes.shape == (2, 4) and batch.mask_boxes.shape == (2, 2, 4)
+    assert batch.draws["erase"].shape == (2, 4) and batch.draws["mask"].shape == (2, 2, 4)
     assert batch.waveforms.abs().amax(dim=1).min() > 0
     torch.testing.assert_close(batch.waveforms[1], sample_of(data, 0, 4)["waveform"], rtol=0, atol=0)
 
@@ -132,8 +131,8 @@ def test_a_batch_of_failures_alone_keeps_its_shapes(tmp_path):
     batch = data.collate([data[0, index] for index in range(5)])
     assert len(batch) == 0 and len(batch.failures) == 5
     shapes = [tuple(tensor.shape) for tensor in vars(batch).values() if isinstance(tensor, torch.Tensor)]
-    assert shapes == [(0, CLIP_SAMPLES), (0, NUM_CLASSES), (0,), (0,), (0, 4), (0, 2, 4)]
-    assert batch.waveforms.dtype == torch.float32 and batch.mask_boxes.dtype == torch.int64
+    assert shapes == [(0, CLIP_SAMPLES), (0, NUM_CLASSES), (0,), (0,)]
+    assert batch.waveforms.dtype == torch.float32 and batch.draws == {}
 
 
 def test_cached_samples_are_bit_for_bit_the_uncached_ones(clips, tmp_path):
@@ -149,8 +148,9 @@ def test_cached_samples_are_bit_for_bit_the_uncached_ones(clips, tmp_path):
     assert "waveform" in sample_of(cached, 3, 1) and "failure" in sample_of(plain, 3, 1)
 
 
-def test_changing_a_sample_does_not_change_the_cache(clips):
-    data = dataset(clips, augment=None, erase=None, mask=None, cache="memory")
+@pytest.mark.parametrize("augmentation", [None, Augmentation(0, spectrogram=[MASKS])])
+def test_changing_a_sample_does_not_change_the_cache(clips, augmentation):
+    data = dataset(clips, augmentation=augmentation, cache="memory")
     for _ in range(2):
         waveform = sample_of(data, 0, 1)["waveform"]
         kept = waveform.clone()
@@ -158,7 +158,7 @@ def test_changing_a_sample_does_not_change_the_cache(clips):
         torch.testing.assert_close(sample_of(data, 0, 1)["waveform"], kept, rtol=0, atol=0)
 
 
-class BrokenAugment(WaveformAugment):
+class BrokenAugmentation(ShiftSpeedGain):
     """A mistake in the program, not in a file."""
 
     def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -168,7 +168,7 @@ class BrokenAugment(WaveformAugment):
 
 def test_an_unexpected_error_names_the_clip(clips):
     with pytest.raises(KeyError) as caught:
-        dataset(clips, augment=BrokenAugment())[0, 3]
+        dataset(clips, augmentation=Augmentation(0, [BrokenAugmentation(ShiftSpeedGainConfig())]))[0, 3]
     assert caught.value.__notes__ == [f"while loading clip 'clip3' from '{clips[3].path}'"]
 
 
@@ -178,6 +178,7 @@ def test_a_batch_moves_to_another_device_whole(clips):
     moved = batch.to("meta")
     assert isinstance(moved, Batch)
     assert all(tensor.is_meta for tensor in vars(moved).values() if isinstance(tensor, torch.Tensor))
+    assert len(moved.draws) == 2 and all(tensor.is_meta for tensor in moved.draws.values())
     assert moved.failures == () and len(moved) == 3
 
 
@@ -187,8 +188,6 @@ def test_a_batch_moves_to_another_device_whole(clips):
         ({"num_classes": 2}, r"`num_classes` \(=2\) must be above every label index, and a clip has index 2"),
         ({"clip_samples": 0}, r"`clip_samples` \(=0\)"),
         ({"cache": "disk"}, r"`cache` \(='disk'\)"),
-        ({"erase": {"probability": 2}}, r"`probability` \(=2\)"),
-        ({"num_mels": 0}, r"`freq_mask_mels` \(=5\) must be from 0 \(off\) to the 0 mels"),
     ],
 )
 def test_bad_settings_are_refused_when_the_dataset_is_made(clips, changes, message):

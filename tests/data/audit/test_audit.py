@@ -27,7 +27,7 @@ from audio_dcls.data.table.clip_table import Clip
 from audio_dcls.errors import ArgumentError, ManifestError
 
 RATE_HZ = 8000
-GUIDE = Path(__file__).parents[2] / "docs" / "audit.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "audit.md"
 
 
 def write(folder: Path, name: str, seed: int, duration_s: float = 0.25) -> Path:

@@ -76,11 +76,6 @@ def dataset(manifest: Manifest, **changes: str) -> ClipDataset:
         num_classes=2,
         sample_rate_hz=RATE_HZ,
         clip_samples=6400,
-        augment=None,
-        erase=None,
-        num_bins=33,
-        num_frames=21,
-        seed=0,
         **changes,  # type: ignore[arg-type]
     )
 
