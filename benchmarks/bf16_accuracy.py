@@ -24,7 +24,7 @@ from audio_dcls.evaluation.metrics import tagging_metrics
 from audio_dcls.evaluation.predict import Predictions, predict
 from audio_dcls.models import prepare_for_inference
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
-from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE
+from audio_dcls.models.checkpoint.folders import MODEL_FILE
 from audio_dcls.runs.find_run import find_runs, latest_study
 from audio_dcls.runs.run_dir import RunDir, StudyDir
 from audio_dcls.runs.usable_clips import load_manifests, prepare_clips

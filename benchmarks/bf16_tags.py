@@ -24,7 +24,7 @@ from audio_dcls.data.sound.sound_stream import Sound
 from audio_dcls.data.stores.clip_sound import ClipSound
 from audio_dcls.inference import Tagger, TagResult
 from audio_dcls.inference.backends import BackendName, Precision
-from audio_dcls.runs.find_run import find_model
+from audio_dcls.models.find_model import find_model
 from audio_dcls.speed.machine import describe_machine
 
 RESULTS = Path(__file__).parent / "results"

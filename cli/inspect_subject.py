@@ -13,7 +13,9 @@ from audio_dcls.errors import AudioDclsError, NothingToShowError, RunError
 from audio_dcls.inspection.evaluated import Against, Evaluated
 from audio_dcls.inspection.report.subject import Subject, build_subject
 from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint, load_checkpoint
-from audio_dcls.runs.find_run import PLAN_FILE, expand_cases, find_model, find_runs
+from audio_dcls.models.checkpoint.folders import PLAN_FILE
+from audio_dcls.models.find_model import find_model
+from audio_dcls.runs.find_run import expand_cases, find_runs
 from audio_dcls.runs.run_dir import RunDir, StudyDir
 
 if TYPE_CHECKING:

@@ -14,15 +14,14 @@ import numpy as np
 import torch
 
 from audio_dcls.data.sound.sound_stream import ArraySound, FileSound, Sound
-from audio_dcls.errors import ArgumentError, AudioFileError, CheckpointError
+from audio_dcls.errors import ArgumentError, AudioFileError
 from audio_dcls.inference.backends import Backend, BackendName, Precision, build_backend, is_exported
 from audio_dcls.inference.options import Plan, TagOptions
 from audio_dcls.inference.results import TagFailure, TagResult
 from audio_dcls.inference.tag_stream import WINDOWS_PER_BATCH, tag_sounds
 from audio_dcls.labels import LabelSet
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
-from audio_dcls.models.checkpoint.find import model_file
-from audio_dcls.models.weights.published import is_published_name, nearest_name, resolve_tagger
+from audio_dcls.models.find_model import find_model
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -55,10 +54,10 @@ class Tagger:
         clip_samples: length of the clips it was trained on; its windows are this long, or are filled up to it.
         thresholds: (C,) probabilities fitted on some split; None where there are none.
 
-    >>> Tagger.load("missing.safetensors")
+    >>> Tagger.load("missing.safetensors")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    audio_dcls.errors.CheckpointError: checkpoint 'missing.safetensors' does not exist; check the path
+    audio_dcls.errors.CheckpointError: checkpoint 'missing.safetensors' does not exist; check the path...
     """
 
     def __init__(
@@ -99,7 +98,7 @@ class Tagger:
             CheckpointError: it is missing, damaged, or of another kind.
             ArgumentError: the device, the backend or the precision cannot be had.
         """
-        path = find_source(source)
+        path = find_model(source)
         if is_exported(path):
             own = "openvino" if path.suffix == ".xml" else "onnx"
             if backend not in ("torch", own):
@@ -245,24 +244,3 @@ def as_sound(sound: AnySound, sample_rate_hz: int | None) -> Sound:
     if sample_rate_hz is None:
         raise ArgumentError("`sample_rate_hz` (=None) must be given with samples: the rate they were taken at")
     return ArraySound(sound, sample_rate_hz)
-
-
-def find_source(source: str | Path) -> Path:
-    """The checkpoint file of a path, or of the name of published weights, which are fetched where they are not here.
-
-    Raises:
-        ArgumentError: it is neither.
-        CheckpointError: a folder holds no model.
-        PretrainedError: published weights are neither here nor to be had, or are no tagger.
-    """
-    if not isinstance(source, str | Path):
-        raise ArgumentError(f"`source` (={source!r}) must be a path, or a name of published weights")
-    path = Path(source)
-    if path.is_dir():
-        return model_file(path)
-    if path.exists() or not is_published_name(source):
-        near = None if path.exists() else nearest_name(str(source))
-        if near is not None:
-            raise CheckpointError(f"checkpoint '{source}' does not exist; did you mean the published weights '{near}'?")
-        return path
-    return resolve_tagger(str(source))

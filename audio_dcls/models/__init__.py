@@ -4,12 +4,12 @@ from audio_dcls.models.backbones import build_backbone, stage_maps
 from audio_dcls.models.config import DclsConfig, ModelConfig
 from audio_dcls.models.families import FAMILIES, PAPER_NAMES, find_family, member_names
 from audio_dcls.models.fusing import prepare_for_inference
+from audio_dcls.models.pretrained.loading import load_pretrained
+from audio_dcls.models.pretrained.sources import Weights, read_weights
+from audio_dcls.models.pretrained.start import start_tagger
+from audio_dcls.models.pretrained_report import PretrainedReport
 from audio_dcls.models.stem import PatchStem
 from audio_dcls.models.tagger import AudioTagger, build_tagger, swap_backbone
-from audio_dcls.models.weights.pretrained import load_pretrained
-from audio_dcls.models.weights.report import PretrainedReport
-from audio_dcls.models.weights.sources import Weights, read_weights
-from audio_dcls.models.weights.start import start_tagger
 
 __all__ = [
     "FAMILIES",

@@ -14,11 +14,11 @@ from audio_dcls.errors import CheckpointError
 from audio_dcls.files import file_sha256
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.labels import LabelSet
+from audio_dcls.models.authors_weights import AuthorsWeights, read_authors_weights, to_timm_state
 from audio_dcls.models.backbones import build_backbone
 from audio_dcls.models.checkpoint.checkpoint import save_checkpoint
 from audio_dcls.models.config import DclsConfig, ModelConfig
 from audio_dcls.models.tagger import AudioTagger, build_tagger
-from audio_dcls.models.weights.authors_weights import AuthorsWeights, read_authors_weights, to_timm_state
 
 _PACKAGES = ("audio-dcls", "torch", "timm")
 

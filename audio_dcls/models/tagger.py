@@ -22,8 +22,8 @@ from audio_dcls.models.backbones import build_backbone
 from audio_dcls.models.config import DclsConfig, ModelConfig
 from audio_dcls.models.families import find_family
 from audio_dcls.models.fusing import make_fusable
+from audio_dcls.models.pretrained_report import PretrainedReport
 from audio_dcls.models.stem import PATCH_SIZE
-from audio_dcls.models.weights.report import PretrainedReport
 
 MIN_FAST_TAPS = 7
 TensorMap = Callable[[Tensor], Tensor]
@@ -97,7 +97,7 @@ class AudioTagger(nn.Module):
 def build_tagger(model: ModelConfig, frontend: FrontendConfig, num_classes: int) -> AudioTagger:
     """The tagger that two configs describe, with random weights from torch's global generator.
 
-    It only builds: `model.pretrained` is not read here; `audio_dcls.models.weights.start.start_tagger` loads weights.
+    It only builds: `model.pretrained` is not read here; `start_tagger` (in `models/pretrained/start.py`) loads weights.
 
     Args:
         model: the backbone and its swap.

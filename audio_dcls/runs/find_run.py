@@ -5,12 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from audio_dcls.errors import RunError
-from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE
-from audio_dcls.models.weights.published import is_published_name, nearest_name, resolve_tagger
+from audio_dcls.models.checkpoint.folders import CONFIG_FILE, PLAN_FILE
 from audio_dcls.runs.run_dir import RunDir, StudyDir
 from audio_dcls.settings import load_yaml
-
-PLAN_FILE = "study.yaml"
 
 
 def expand_cases(path: str | Path) -> list[Path]:
@@ -41,12 +38,12 @@ def find_runs(path: str | Path) -> tuple[StudyDir, list[RunDir]]:
         raise RunError(f"'{path}' is a study of several cases; name one of them: {cases}")
     if not path.is_dir():
         raise RunError(f"'{path}' is not a folder; give a study folder, or one of its seed-N folders")
-    if (path / "config.yaml").is_file():
+    if (path / CONFIG_FILE).is_file():
         study = StudyDir(path)
         if not study.runs():
             raise RunError(f"study '{path}' has no run yet; start it with: audio-dcls train --resume {path}")
         return study, study.runs()
-    if path.name.startswith("seed-") and (path.parent / "config.yaml").is_file():
+    if path.name.startswith("seed-") and (path.parent / CONFIG_FILE).is_file():
         return StudyDir(path.parent), [RunDir(path)]
     raise RunError(f"'{path}' is neither a study folder (no config.yaml) nor one of its seed-N folders; check the path")
 
@@ -57,39 +54,9 @@ def latest_study(root: str | Path = "runs") -> StudyDir:
     Raises:
         RunError: there is none.
     """
-    configs = [*Path(root).glob("*/config.yaml"), *(p.parent / "config.yaml" for p in Path(root).glob("*/*/seed-*"))]
+    configs = [*Path(root).glob("*/config.yaml"), *(p.parent / CONFIG_FILE for p in Path(root).glob("*/*/seed-*"))]
     studies = [StudyDir(config.parent) for config in dict.fromkeys(configs) if config.is_file()]
     studies = [study for study in studies if any(run.checkpoints() for run in study.runs())]
     if not studies:
         raise RunError(f"no trained study under '{root}/'; train one with: audio-dcls train, or name a folder")
     return max(studies, key=lambda study: max(r.status_path.stat().st_mtime for r in study.runs()))
-
-
-def find_model(path: str | Path) -> Path:
-    """The model file meant by a study, run or checkpoint folder, by the file itself, or by a name.
-
-    A study stands for its first seed, a run for its newest checkpoint. A name is one of published weights, which are
-    fetched where they are not here; what exists as a path is taken as one.
-
-    Raises:
-        RunError: no model is there.
-        PretrainedError: published weights are neither here nor to be had.
-    """
-    name, path = str(path), Path(path)
-    if not name.strip():
-        raise RunError("the model is an empty name, perhaps an unset variable; give a study, run or checkpoint folder")
-    if path.is_file() or (path / MODEL_FILE).is_file():
-        return path if path.is_file() else path / MODEL_FILE
-    if not path.exists():
-        if is_published_name(name):
-            return resolve_tagger(name)
-        near = nearest_name(name)
-        if near is not None:
-            raise RunError(f"'{path}' does not exist; did you mean the published weights '{near}'?")
-        raise RunError(
-            f"'{path}' does not exist; give a study, run or checkpoint folder, a {MODEL_FILE}, or a name of "
-            "`audio-dcls models list`"
-        )
-    _, runs = find_runs(path)
-    trained = [run for run in runs if run.checkpoints()] or runs
-    return trained[0].newest_checkpoint() / MODEL_FILE

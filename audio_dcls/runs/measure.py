@@ -29,7 +29,7 @@ from audio_dcls.evaluation.thresholds import FittedThresholds, fit_thresholds
 from audio_dcls.labels import LabelSet
 from audio_dcls.models.checkpoint import checkpoint as checkpoints
 from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint, load_checkpoint
-from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE
+from audio_dcls.models.checkpoint.folders import MODEL_FILE
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.find_run import expand_cases, find_runs, latest_study
 from audio_dcls.runs.run_dir import RunDir, StudyDir

@@ -24,7 +24,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -34,16 +33,19 @@ from typing import Any
 from audio_dcls.errors import AudioDclsError, RunError
 from audio_dcls.files import file_sha256, flush_folder, write_atomically
 from audio_dcls.models.checkpoint.checkpoint import CHECKSUM_FILE
-from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE
+from audio_dcls.models.checkpoint.folders import (
+    BEST_FOLDER,
+    CHECKPOINTS_FOLDER,
+    CONFIG_FILE,
+    MODEL_FILE,
+    checkpoint_folder,
+    checkpoint_folders,
+    seed_folders,
+)
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.locks import try_lock
 from audio_dcls.runs.resumable_keys import changed_keys
 from audio_dcls.settings import build, dump_yaml, load_yaml
-
-CHECKPOINT_PATTERN = re.compile(r"step-(\d+)")
-STATE_FILE = "state.safetensors"
-LAST_FILE = "last.safetensors"
-"""The weights that training goes on from, where the checkpoint's model is an average."""
 
 
 class RunDir:
@@ -79,7 +81,7 @@ class RunDir:
     @property
     def best_folder(self) -> Path:
         """Folder of the model that did best on the validation splits, where the config names some."""
-        return self.path / "best"
+        return self.path / BEST_FOLDER
 
     @property
     def positions_folder(self) -> Path:
@@ -98,11 +100,7 @@ class RunDir:
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoint folders, oldest first."""
-        folder = self.path / "checkpoints"
-        found = [
-            p for p in folder.glob("step-*") if CHECKPOINT_PATTERN.fullmatch(p.name) and (p / STATE_FILE).is_file()
-        ]
-        return sorted(found, key=lambda p: int(p.name.removeprefix("step-")))
+        return checkpoint_folders(self.path)
 
     def newest_checkpoint(self) -> Path:
         """The newest complete checkpoint folder.
@@ -142,7 +140,7 @@ class RunDir:
 
     def checkpoint_path(self, step: int) -> Path:
         """Folder of the checkpoint after so many steps."""
-        return self.path / "checkpoints" / f"step-{step:08d}"
+        return checkpoint_folder(self.path, step)
 
     def nonfinite_path(self, step: int) -> Path:
         """Report of a step whose loss or gradient was not finite."""
@@ -155,14 +153,15 @@ class RunDir:
 
     def begin_checkpoint(self, step: int) -> Path:
         """A fresh temporary folder to write a checkpoint into; `finish_checkpoint` makes it count."""
-        temporary = self.path / "checkpoints" / f".step-{step:08d}.tmp"
+        final = checkpoint_folder(self.path, step)
+        temporary = final.with_name(f".{final.name}.tmp")
         self.drop_unfinished()
         temporary.mkdir(parents=True)
         return temporary
 
     def drop_unfinished(self) -> None:
         """Remove what a killed or failed writing of a checkpoint left."""
-        for path in (self.path / "checkpoints").glob(".step-*.tmp"):
+        for path in (self.path / CHECKPOINTS_FOLDER).glob(".step-*.tmp"):
             shutil.rmtree(path, ignore_errors=True)
 
     def finish_checkpoint(self, temporary: Path, keep: int) -> Path:
@@ -253,7 +252,7 @@ class StudyDir:
                 "or give another --out"
             )
         self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path / "config.yaml", dump_yaml(config).encode())
+        write_atomically(self.path / CONFIG_FILE, dump_yaml(config).encode())
 
     def config(self) -> TrainConfig:
         """The study's config.
@@ -261,7 +260,7 @@ class StudyDir:
         Raises:
             RunError: the folder is not a study.
         """
-        path = self.path / "config.yaml"
+        path = self.path / CONFIG_FILE
         if not path.is_file():
             raise RunError(f"'{self.path}' is not a study folder (it has no config.yaml); check the path")
         return build(TrainConfig, load_yaml(path), str(path))
@@ -284,7 +283,7 @@ class StudyDir:
         Raises:
             RunError: the folder holds other files, or another process is training the study.
         """
-        path = self.path / "config.yaml"
+        path = self.path / CONFIG_FILE
         if not path.is_file():
             self.create(config)
         with try_lock(self.path / ".lock") as is_ours:
@@ -319,5 +318,4 @@ class StudyDir:
 
     def runs(self) -> list[RunDir]:
         """Runs begun, by seed."""
-        found = [RunDir(p) for p in self.path.glob("seed-*") if p.name.removeprefix("seed-").isdigit()]
-        return sorted(found, key=lambda run: run.seed)
+        return [RunDir(folder) for folder in seed_folders(self.path)]

@@ -15,9 +15,10 @@ from audio_dcls.data.table.clip_set import id_hash
 from audio_dcls.errors import CheckpointError, RunError
 from audio_dcls.evaluation.metrics import TaggingMetrics
 from audio_dcls.models.checkpoint.checkpoint import save_checkpoint
-from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE, load_tensors, save_tensors
+from audio_dcls.models.checkpoint.folders import LAST_FILE, MODEL_FILE, STATE_FILE
+from audio_dcls.models.checkpoint.tensor_file import load_tensors, save_tensors
 from audio_dcls.runs.config import LoopConfig, TrainConfig
-from audio_dcls.runs.run_dir import LAST_FILE, STATE_FILE, RunDir
+from audio_dcls.runs.run_dir import RunDir
 from audio_dcls.runs.usable_clips import TrainingClips
 from audio_dcls.training.learning.averaging import WeightAverage
 from audio_dcls.training.training_state import load_training_state, save_training_state

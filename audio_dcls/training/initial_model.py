@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 
 from audio_dcls.errors import ManifestError
-from audio_dcls.models import AudioTagger, ModelConfig, build_tagger, start_tagger
+from audio_dcls.models import AudioTagger, build_tagger, start_tagger
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.find_run import find_model
 from audio_dcls.runs.usable_clips import TrainingClips
 from audio_dcls.training.learning.class_prior import set_prior_bias
 from audio_dcls.training.learning.frozen_backbone import check_freezable
@@ -28,11 +25,10 @@ def build_initial_model(config: TrainConfig, seed: int, clips: TrainingClips, *,
     Raises:
         ManifestError: a training clip has not exactly one label, and the loss asks for it.
         ModelError: the model cannot be built as asked, its weights cannot be had, or it cannot be frozen.
-        RunError: `model.pretrained_file` is a folder without a model.
     """
     if config.loss.activation == "softmax":
         check_one_label(clips)
-    model_config = config.model.model_copy(update={"pretrained": False}) if is_begun else _with_model_file(config.model)
+    model_config = config.model.model_copy(update={"pretrained": False}) if is_begun else config.model
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = start_tagger(model_config, config.frontend, len(clips.labels), clips.labels)
@@ -53,13 +49,6 @@ def check_buildable(config: TrainConfig) -> None:
     """
     with torch.device("meta"):
         build_tagger(config.model, config.frontend, num_classes=1)
-
-
-def _with_model_file(config: ModelConfig) -> ModelConfig:
-    """The config with the newest checkpoint in place of a run or study folder."""
-    if not config.pretrained or config.pretrained_file is None or not Path(config.pretrained_file).is_dir():
-        return config
-    return config.model_copy(update={"pretrained_file": str(find_model(config.pretrained_file))})
 
 
 def check_one_label(clips: TrainingClips) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 import typer
 from rich.table import Table
 
-from audio_dcls.errors import ArgumentError, RunError
+from audio_dcls.errors import ArgumentError, CheckpointError
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig
 from audio_dcls.models.checkpoint.edit import average_checkpoints, examine_checkpoint, strip_checkpoint
 from audio_dcls.models.checkpoint.tensor_file import has_digest, load_info
 from audio_dcls.models.conversion import convert_checkpoint
+from audio_dcls.models.find_model import find_model
 from audio_dcls.models.weights.hub import push_checkpoint
-from audio_dcls.runs.find_run import find_model
 from audio_dcls.settings import build
 from audio_dcls_cli.screen.progress import out, say
 
@@ -81,7 +81,7 @@ def verify(*, checkpoints: list[str], labels: str | None, json_: bool) -> None:
     for checkpoint in checkpoints:
         try:
             path = find_model(checkpoint)
-        except RunError as error:
+        except CheckpointError as error:
             found[checkpoint] = [str(error)]
         else:
             found[str(path)] = examine_checkpoint(path, wanted)

@@ -10,8 +10,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from audio_dcls.errors import RunError
 from audio_dcls.labels import LabelSet
-from audio_dcls.models.weights.published import find_published, is_published_name, resolve, resolve_tagger
-from audio_dcls.runs.find_run import find_model, latest_study
+from audio_dcls.models.find_model import find_model
+from audio_dcls.models.weights.published import find_published, is_published_name
+from audio_dcls.models.weights.resolve import resolve, resolve_tagger
+from audio_dcls.runs.find_run import latest_study
 from audio_dcls_cli.screen.progress import err
 
 OFFERED = "convnext_tiny-dcls"

@@ -17,9 +17,9 @@ from audio_dcls.dcls.conv import DclsConv
 from audio_dcls.errors import CheckpointError, ConfigError
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig
+from audio_dcls.models.authors_weights import read_authors_weights, read_state
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
 from audio_dcls.models.conversion import convert_checkpoint, convert_tagger
-from audio_dcls.models.weights.authors_weights import read_authors_weights, read_state
 from audio_dcls_cli.checkpoint import app
 
 TOLERANCE = 1e-4

@@ -16,7 +16,7 @@ from audio_dcls.labels import LabelSet
 from audio_dcls.models import AudioTagger, DclsConfig, ModelConfig, start_tagger
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from audio_dcls.models.checkpoint.tensor_file import save_tensors
-from audio_dcls.models.weights.sources import choose_weights
+from audio_dcls.models.pretrained.sources import choose_weights
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,10 @@ from audio_dcls.errors import CheckpointError, PretrainedError
 from audio_dcls.files import CACHE_VARIABLE
 from audio_dcls.inference import Tagger
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
-from audio_dcls.models.weights import published, zenodo
-from audio_dcls.models.weights.published import DEFAULT_NAME, PUBLISHED, find_published, resolve
-from audio_dcls.runs.find_run import find_model
+from audio_dcls.models.find_model import find_model
+from audio_dcls.models.weights import zenodo
+from audio_dcls.models.weights.published import DEFAULT_NAME, PUBLISHED, find_published
+from audio_dcls.models.weights.resolve import resolve, resolve_tagger
 from audio_dcls_cli.actions.inputs import fetch_weights
 from audio_dcls_cli.models import app
 
@@ -160,7 +161,7 @@ def test_the_command_fetches_and_says_from_where(
     file_server: FileServer, cache: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file_server.add_record(RECORD, FILE, content)
-    for function in (resolve, published.resolve_tagger):
+    for function in (resolve, resolve_tagger):
         monkeypatch.setitem(function.__kwdefaults__, "site", file_server.url)
     result = CliRunner().invoke(app, ["fetch", DEFAULT_NAME], catch_exceptions=False)
     assert result.exit_code == 0

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE, load_tensors
+from audio_dcls.models.checkpoint.folders import LAST_FILE, MODEL_FILE
+from audio_dcls.models.checkpoint.tensor_file import load_tensors
 from audio_dcls.runs.config import AveragingConfig, TrainConfig
-from audio_dcls.runs.run_dir import LAST_FILE, StudyDir
+from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.interruption import StopRequest

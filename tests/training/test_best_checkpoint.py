@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from audio_dcls.errors import ConfigError, RunError
-from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE, load_tensors
+from audio_dcls.models.checkpoint.folders import MODEL_FILE
+from audio_dcls.models.checkpoint.tensor_file import load_tensors
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.measure import MeasureOptions, measure_study
 from audio_dcls.runs.run_dir import StudyDir

@@ -12,10 +12,11 @@ import safetensors.torch
 import timm
 import torch
 
-from audio_dcls.errors import ConfigError, ModelError, RunError
+from audio_dcls.errors import ConfigError, ModelError, PretrainedError
+from audio_dcls.models.checkpoint.folders import MODEL_FILE
 from audio_dcls.models.checkpoint.tensor_file import load_tensors
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.run_dir import MODEL_FILE, StudyDir
+from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.runs.usable_clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.initial_model import build_initial_model
@@ -131,7 +132,7 @@ def test_what_cannot_be_frozen_or_found_is_refused(values: dict[str, Any], sourc
     frozen = {"optimizer": {"freeze_backbone_epochs": 1}}
     with pytest.raises(ConfigError, match=r"must have a trained backbone to freeze"):
         build(TrainConfig, merge(values, frozen), "test")
-    with pytest.raises(RunError, match="neither a study folder"):
+    with pytest.raises(PretrainedError, match=r"holds no model\.safetensors, and no run with a checkpoint"):
         train(merge(values, tuned(tmp_path)), tmp_path / "nowhere")
     file = tmp_path / "imagenet.safetensors"
     safetensors.torch.save_model(timm.create_model("convnext_atto"), str(file))

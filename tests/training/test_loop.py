@@ -16,10 +16,11 @@ import torch
 
 from audio_dcls.errors import CheckpointError, ConfigError, ManifestError
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
+from audio_dcls.models.checkpoint.folders import MODEL_FILE, STATE_FILE
 from audio_dcls.models.checkpoint.tensor_file import load_tensors
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.measure import measure_study
-from audio_dcls.runs.run_dir import MODEL_FILE, STATE_FILE, StudyDir
+from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.runs.usable_clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.studies.study import train_study

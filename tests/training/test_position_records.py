@@ -9,7 +9,7 @@ import torch
 
 from audio_dcls.dcls.history_files import read_history
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
-from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE
+from audio_dcls.models.checkpoint.folders import MODEL_FILE
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.runs.usable_clips import load_manifests, prepare_clips

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from audio_dcls.errors import RunError
+from audio_dcls.errors import CheckpointError, RunError
+from audio_dcls.models.checkpoint.folders import MODEL_FILE, STATE_FILE
+from audio_dcls.models.find_model import find_model
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.find_run import expand_cases, find_model, find_runs, latest_study
-from audio_dcls.runs.run_dir import MODEL_FILE, STATE_FILE, RunDir, StudyDir
+from audio_dcls.runs.find_run import expand_cases, find_runs, latest_study
+from audio_dcls.runs.run_dir import RunDir, StudyDir
 
 
 def write_checkpoint(run: RunDir, step: int, keep: int = 2) -> Path:
@@ -93,9 +95,9 @@ def test_models_are_found_from_study_run_checkpoint_and_file(tmp_path: Path) -> 
     model = checkpoint / MODEL_FILE
     for place in (study.path, study.run(1).path, checkpoint, model):
         assert find_model(place) == model
-    with pytest.raises(RunError, match="no checkpoint yet"):
+    with pytest.raises(CheckpointError, match="no checkpoint yet"):
         find_model(study.run(0).path)
-    with pytest.raises(RunError, match="does not exist"):
+    with pytest.raises(CheckpointError, match="does not exist"):
         find_model(tmp_path / "nothing")
     with pytest.raises(RunError, match="neither"):
         find_runs(tmp_path)
@@ -122,7 +124,7 @@ def test_a_study_of_cases_stands_for_its_trained_cases(tmp_path: Path) -> None:
     assert expand_cases(folder) == [swapped.path, plain.path]
     assert expand_cases(begun.path) == [begun.path]
     assert latest_study(tmp_path).path in (plain.path, swapped.path)
-    with pytest.raises(RunError, match=r"several cases; name one of them: \S*swapped, \S*plain"):
+    with pytest.raises(CheckpointError, match=r"several cases; name one of them: \S*swapped, \S*plain"):
         find_model(folder)
 
 

@@ -11,8 +11,8 @@ import torch
 
 from audio_dcls.errors import ConfigError
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
+from audio_dcls.models.find_model import find_model
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.find_run import find_model
 from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge

@@ -18,9 +18,10 @@ import torch
 import yaml
 
 from audio_dcls.errors import CheckpointError, RunError
-from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE, load_tensors
+from audio_dcls.models.checkpoint.folders import MODEL_FILE, STATE_FILE
+from audio_dcls.models.checkpoint.tensor_file import load_tensors
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.run_dir import STATE_FILE, StudyDir
+from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training import checkpointing

@@ -27,8 +27,6 @@ METADATA_KEY = "audio_dcls"
 DIGEST_KEY = "sha256"
 CHECKSUM_FILE = "checksums.json"
 """Beside the files of a run's checkpoint: the sha256 of each, or a list of those that it may have."""
-MODEL_FILE = "model.safetensors"
-"""Name of a checkpoint's model in its folder."""
 LAST_WITHOUT_DIGEST = 1
 """Formats after this one have a digest."""
 _NO_DIGEST = "0" * 64

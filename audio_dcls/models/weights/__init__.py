@@ -1,1 +1,1 @@
-"""Trained weights: where they come from, and how they are fitted to a model."""
+"""Published weights: the catalogue, the download, and the conversion into checkpoints."""

@@ -19,7 +19,7 @@ from huggingface_hub.utils import (
 
 from audio_dcls.errors import ArgumentError, PretrainedError
 from audio_dcls.models.checkpoint.checkpoint import load_tagger_tensors
-from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE
+from audio_dcls.models.checkpoint.folders import MODEL_FILE
 from audio_dcls.models.weights.model_card import build_card
 from audio_dcls.models.weights.published import HUB_PREFIX
 

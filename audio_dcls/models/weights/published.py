@@ -1,21 +1,15 @@
-"""Weights that the authors published: which there are, and a copy of them on this machine."""
+"""The catalogue of weights that the authors published, and where their files are on this machine."""
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
-
-from audio_dcls.errors import PretrainedError
 from audio_dcls.files import cache_folder
-from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE
+from audio_dcls.models.checkpoint.folders import MODEL_FILE
 from audio_dcls.models.weights import zenodo
-from audio_dcls.models.weights.download import Progress, download
-
-"""Environment variable that names the cache folder."""
+from audio_dcls.near_names import near_names
 
 HUB_PREFIX = "hf:"
 """What begins the name of a checkpoint on the Hugging Face hub: hf:owner/name, or hf:owner/name@revision."""
@@ -154,8 +148,7 @@ def nearest_name(name: str) -> str | None:
     >>> nearest_name("convnext_tiny_dcls"), nearest_name("runs/demo")
     ('convnext_tiny-dcls', None)
     """
-    near = difflib.get_close_matches(name, [weights.name for weights in PUBLISHED], n=1, cutoff=0.8)
-    return near[0] if near else None
+    return next(iter(near_names(name, [weights.name for weights in PUBLISHED], min_similarity=0.8)), None)
 
 
 def is_on_hub(name: str | Path) -> bool:
@@ -172,102 +165,6 @@ def is_published_name(name: str | Path) -> bool:
     return find_published(name) is not None or is_on_hub(name)
 
 
-def resolve(name: str, *, progress: Progress | None = None, site: str = zenodo.SITE) -> Path:
-    """The file of published weights on this machine, fetched and converted where it is not there yet.
-
-    A name such as "hf:owner/name" is that of a checkpoint on the Hugging Face hub.
-
-    Processes that want the same weights at the same time wait for the one that fetches them.
-
-    Args:
-        name: of `PUBLISHED`, or one on the hub.
-        progress: called as bytes come.
-        site: where the records are.
-
-    Returns:
-        A checkpoint for `load_checkpoint`, or, of weights of images, the authors' file for `model.pretrained_file`.
-
-    Raises:
-        PretrainedError: there are none of that name, or they are neither here nor to be had.
-        CheckpointError: the authors' file is damaged, or not what it should be.
-    """
-    if is_on_hub(name):
-        return _fetch_from_hub(name)
-    weights = find_published(name)
-    if weights is None:
-        near = nearest_name(name)
-        hint = f"did you mean '{near}'?" if near else f"there are {', '.join(known.name for known in PUBLISHED)}"
-        raise PretrainedError(f"no weights are published under the name '{name}'; {hint}")
-    if weights.path.is_file():
-        return weights.path
-    weights.path.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(weights.path.parent / ".lock"):
-        if not weights.download_path.is_file() and not weights.path.is_file():
-            _fetch(weights, progress, site)
-        if not weights.path.is_file():
-            _convert(weights)
-    return weights.path
-
-
-def resolve_tagger(name: str, *, progress: Progress | None = None, site: str = zenodo.SITE) -> Path:
-    """As `resolve`, for weights that tag sound.
-
-    Raises:
-        PretrainedError: as `resolve`, or they are of images.
-        CheckpointError: as `resolve`.
-    """
-    weights = find_published(name)
-    if weights is not None and not weights.is_tagger:
-        raise PretrainedError(
-            f"the weights '{name}' are of images, and tag no sound; start a training from them: model.pretrained=true "
-            f"and model.pretrained_file={name}; or take '{DEFAULT_NAME}'"
-        )
-    return resolve(name, progress=progress, site=site)
-
-
 def weights_folder() -> Path:
     """The folder of fetched weights on this machine."""
     return cache_folder() / "weights"
-
-
-def _fetch(weights: PublishedWeights, progress: Progress | None, site: str) -> None:
-    try:
-        found = zenodo.look_up(weights.record, weights.file, site)
-        download(
-            found.url,
-            weights.download_path,
-            num_bytes=found.num_bytes,
-            checksum=found.checksum,
-            progress=progress,
-        )
-    except PretrainedError as error:
-        raise PretrainedError(
-            f"the weights '{weights.name}' are not on this machine and cannot be fetched: {error}. Without a network: "
-            f"download {weights.url} on a machine that has one, and copy the file to '{weights.download_path}'"
-        ) from error
-
-
-def _fetch_from_hub(name: str) -> Path:
-    # The hub's client takes half a second to import.
-    from audio_dcls.models.weights.hub import fetch_checkpoint
-
-    return fetch_checkpoint(name)
-
-
-def _convert(weights: PublishedWeights) -> None:
-    # Imports timm, and so a second that who only looks for a file need not wait.
-    from audio_dcls.models.conversion import convert_checkpoint
-
-    assert weights.mean_average_precision is not None
-    info = {
-        "licence": weights.licence,
-        "source": weights.page,
-        "published": {
-            "name": weights.name,
-            "trained_on": weights.trained_on,
-            "mAP_mean": weights.mean_average_precision,
-            "mAP_std": weights.std,
-            "num_seeds": 3,
-        },
-    }
-    convert_checkpoint(weights.download_path, weights.path, info=info, name=weights.backbone)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from audio_dcls.errors import CheckpointError, ConfigError, RunError, ServiceError
 from audio_dcls.files import flush_folder
-from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE, check_digest, load_info
+from audio_dcls.models.checkpoint.folders import MODEL_FILE
+from audio_dcls.models.checkpoint.tensor_file import check_digest, load_info
 from audio_dcls.runs.run_dir import RunDir
 from audio_dcls.service.runs.queue import ModelOrigin, RunEntry, RunQueue, now_text
 from audio_dcls.service.runs.run_config import NAME_PATTERN

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from audio_dcls.errors import AudioDclsError
-from audio_dcls.models.checkpoint.find import model_file
 from audio_dcls.models.checkpoint.tensor_file import load_info
+from audio_dcls.models.find_model import find_model
 
 
 def read_card(source: str) -> dict[str, Any]:
@@ -20,11 +20,9 @@ def read_card(source: str) -> dict[str, Any]:
         Fields of `ModelResponse`; none where the file is not here or cannot be read, which loading it will tell.
     """
     try:
-        path = Path(source)
-        path = model_file(path) if path.is_dir() else path
-        if not path.is_file():
+        if not Path(source).exists():
             return {}
-        info = load_info(path)
+        info = load_info(find_model(source))
     except (AudioDclsError, OSError):
         return {}
     if info.get("kind") != "tagger":

@@ -14,7 +14,7 @@ from typing import Literal
 
 from audio_dcls.errors import AudioDclsError, ServiceError
 from audio_dcls.inference import Tagger
-from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE
+from audio_dcls.models.checkpoint.folders import MODEL_FILE
 from audio_dcls.service.observability import Metrics
 from audio_dcls.service.settings import NAME_PATTERN, ServiceSettings
 from audio_dcls.service.tagging.batcher import Batcher

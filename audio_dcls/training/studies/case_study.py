@@ -23,7 +23,7 @@ from typing import Any, Literal
 from audio_dcls.errors import RunError
 from audio_dcls.files import write_atomically
 from audio_dcls.labels import LabelSet
-from audio_dcls.runs.find_run import PLAN_FILE
+from audio_dcls.models.checkpoint.folders import PLAN_FILE
 from audio_dcls.runs.locks import try_lock, wait_for_lock
 from audio_dcls.runs.run_dir import RunDir, StudyDir
 from audio_dcls.runs.usable_clips import TrainingClips

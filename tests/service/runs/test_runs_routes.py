@@ -12,7 +12,7 @@ import yaml
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE
+from audio_dcls.models.checkpoint.folders import MODEL_FILE
 from audio_dcls.service.auth import Authority, require
 from audio_dcls.service.keys import KeyFile
 from audio_dcls.service.problems import install_handlers

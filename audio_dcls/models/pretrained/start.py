@@ -8,6 +8,9 @@ from audio_dcls.dcls.swap import SwapReport
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.labels import LabelSet
 from audio_dcls.models.config import ModelConfig
+from audio_dcls.models.pretrained.loading import load_pretrained
+from audio_dcls.models.pretrained.sources import check_swap, read_weights
+from audio_dcls.models.pretrained_report import PretrainedReport
 from audio_dcls.models.tagger import (
     AudioTagger,
     assemble_tagger,
@@ -15,9 +18,6 @@ from audio_dcls.models.tagger import (
     build_tagger_backbone,
     swap_backbone,
 )
-from audio_dcls.models.weights.pretrained import load_pretrained
-from audio_dcls.models.weights.report import PretrainedReport
-from audio_dcls.models.weights.sources import check_swap, read_weights
 
 
 def start_tagger(

@@ -13,19 +13,20 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from audio_dcls.errors import CheckpointError, ConfigError, LabelError, PretrainedError
+from audio_dcls.errors import ArgumentError, CheckpointError, ConfigError, LabelError, PretrainedError
 from audio_dcls.labels import LabelSet
-from audio_dcls.models.checkpoint.tensor_file import MODEL_FILE, is_ours, load_tensors
-from audio_dcls.models.config import DclsConfig, ModelConfig
-from audio_dcls.models.families import find_family
-from audio_dcls.models.weights.authors_weights import (
+from audio_dcls.models.authors_weights import (
     build_authors_backbone,
     describe_state,
     find_layout,
     read_state,
     to_timm_state,
 )
-from audio_dcls.models.weights.published import is_published_name, resolve
+from audio_dcls.models.checkpoint.folders import MODEL_FILE
+from audio_dcls.models.checkpoint.tensor_file import is_ours, load_tensors
+from audio_dcls.models.config import DclsConfig, ModelConfig
+from audio_dcls.models.families import find_family
+from audio_dcls.models.find_model import find_model
 from audio_dcls.settings import build
 
 _IMAGENET_1K_TAG = re.compile(r"(?!.*_(ft|dist)_)[a-z0-9]+_(e\d+_r\d+_)?in1k")
@@ -65,10 +66,10 @@ def read_weights(name: str, weights_file: str | Path | None = None, dcls: DclsCo
         PretrainedError: the weights cannot be had, or are of another model.
     """
     if weights_file is not None:
-        path = Path(weights_file)
-        path = path / MODEL_FILE if path.is_dir() else path
-        if not path.exists() and is_published_name(weights_file):
-            path = resolve(str(weights_file))
+        try:
+            path = find_model(weights_file, for_tagging=False)
+        except (ArgumentError, CheckpointError) as error:
+            raise PretrainedError(f"`model.pretrained_file` (={str(weights_file)!r}): {error}") from error
         if is_ours(path):
             return _read_tagger(name, path)
         theirs = _read_authors(name, path, dcls)
