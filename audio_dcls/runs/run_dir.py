@@ -45,6 +45,7 @@ from audio_dcls.models.checkpoint.folders import (
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.locks import try_lock
 from audio_dcls.runs.resumable_keys import changed_keys
+from audio_dcls.runs.run_files import METRICS_FILE, PER_CLASS_FILE, STATUS_FILE, seed_folder
 from audio_dcls.settings import build, dump_yaml, load_yaml
 
 
@@ -66,12 +67,12 @@ class RunDir:
     @property
     def status_path(self) -> Path:
         """State, step, epoch and last scores, as JSON."""
-        return self.path / "status.json"
+        return self.path / STATUS_FILE
 
     @property
     def metrics_path(self) -> Path:
         """What was logged during the training, one JSON object per line."""
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS_FILE
 
     @property
     def tensorboard_folder(self) -> Path:
@@ -96,7 +97,7 @@ class RunDir:
     @property
     def per_class_path(self) -> Path:
         """Scores per class on the run's own evaluation clips, as CSV."""
-        return self.eval_folder / "per_class.csv"
+        return self.path / PER_CLASS_FILE
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoint folders, oldest first."""
@@ -186,7 +187,7 @@ class RunDir:
     def write_status(self, **fields: Any) -> None:
         """Update status.json atomically."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self.write_json("status.json", {**self.status(), **fields, "updated": now})
+        self.write_json(STATUS_FILE, {**self.status(), **fields, "updated": now})
 
     def write_json(self, name: str, document: Mapping[str, Any]) -> None:
         """Write a JSON file into the run, atomically."""
@@ -314,7 +315,7 @@ class StudyDir:
 
     def run(self, seed: int) -> RunDir:
         """The run of one seed."""
-        return RunDir(self.path / f"seed-{seed}")
+        return RunDir(seed_folder(self.path, seed))
 
     def runs(self) -> list[RunDir]:
         """Runs begun, by seed."""

@@ -8,6 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+STATUS_FILE = "status.json"
+METRICS_FILE = "metrics.jsonl"
+PER_CLASS_FILE = "eval/per_class.csv"
+
+
+def seed_folder(study: Path, seed: int) -> Path:
+    """The folder of one seed of a study; it may not exist."""
+    return study / f"seed-{seed}"
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file such as status.json; empty if the file is missing or damaged."""

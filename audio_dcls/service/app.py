@@ -20,7 +20,8 @@ from audio_dcls.service.observability import AccessLog, Metrics
 from audio_dcls.service.problems import install_handlers
 from audio_dcls.service.routes import health, models, runs, stream, tag
 from audio_dcls.service.routes.page import SecurityHeaders, install_page
-from audio_dcls.service.runs.runner import RunService
+from audio_dcls.service.runs.run_service import RunService
+from audio_dcls.service.runs.supervisor import Supervision
 from audio_dcls.service.settings import ServiceSettings
 from audio_dcls.service.tagging.decoding import Decoder
 from audio_dcls.service.tagging.model_store import ModelStore
@@ -87,7 +88,7 @@ def _build_runs(settings: ServiceSettings) -> RunService:
         settings.state_dir,
         data_roots=settings.data_roots,
         config_dirs=settings.config_dirs,
-        max_running=settings.max_running,
+        supervision=Supervision(max_running=settings.max_running),
         engine=settings.engine,
         ray_address=settings.ray_address,
         taken_model_names=lambda: tuple(settings.models),

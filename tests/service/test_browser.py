@@ -82,7 +82,7 @@ def test_a_demo_run_is_started_watched_stopped_resumed_and_used(browser: Browser
             expect(page.get_by_test_id("run-state")).to_have_text("done", timeout=TRAINING_MS)
             page.get_by_test_id("use-model").click()
             page.get_by_test_id("model-name").fill("mine")
-            page.get_by_role("button", name="Make it").click()
+            page.get_by_role("button", name="Create model").click()
             expect(page.get_by_role("link", name="Tag with mine")).to_be_visible()
             expect(page.get_by_role("columnheader", name="clips")).to_be_visible(timeout=120_000)
             page.screenshot(path=tmp_path / "done.png", full_page=True)
@@ -113,7 +113,7 @@ def test_the_microphone_is_recorded_and_heard_live(browser: Browser, tmp_path: P
         expect(page.get_by_text("Now", exact=True)).to_be_visible(timeout=30_000)
         page.screenshot(path=tmp_path / "live.png", full_page=True)
         page.get_by_role("button", name="Stop listening").click()
-        expect(page.get_by_text("All of it", exact=True)).to_be_visible(timeout=30_000)
+        expect(page.get_by_text("In total", exact=True)).to_be_visible(timeout=30_000)
 
 
 @pytest.mark.slow
@@ -136,13 +136,13 @@ def test_everything_is_reached_by_keyboard_and_mistakes_are_said(
         page.get_by_test_id("nav-runs").focus()
         page.keyboard.press("Enter")
         page.get_by_text("More settings").click()
-        page.get_by_label("One key=value a line").fill("loop.epoch=3")
+        page.get_by_label("One key=value per line").fill("loop.epoch=3")
         page.get_by_test_id("start-run").press("Enter")
         expect(page.get_by_test_id("error-message")).to_contain_text("did you mean 'epochs'")
         page.get_by_test_id("run-epochs").fill("2")
-        page.get_by_label("One key=value a line").fill("loop.epochs=3")
+        page.get_by_label("One key=value per line").fill("loop.epochs=3")
         page.get_by_test_id("start-run").press("Enter")
-        expect(page.get_by_test_id("error-message")).to_contain_text("'loop.epochs' is set by a field above as well")
+        expect(page.get_by_test_id("error-message")).to_contain_text("'loop.epochs' is also set by a field above")
 
 
 def start_demo(page: Page) -> None:
@@ -151,7 +151,7 @@ def start_demo(page: Page) -> None:
     page.get_by_test_id("recipe-select").select_option("demo.yaml")
     page.get_by_test_id("run-seeds").fill("0")
     page.get_by_text("More settings").click()
-    page.get_by_label("One key=value a line").fill("loop.evaluate_every_epochs=2")
+    page.get_by_label("One key=value per line").fill("loop.evaluate_every_epochs=2")
     page.get_by_test_id("start-run").click()
 
 

@@ -15,7 +15,7 @@ from audio_dcls.service.auth import Caller, require
 from audio_dcls.service.observability import Metrics
 from audio_dcls.service.problems import documented
 from audio_dcls.service.runs.recipes import recipes
-from audio_dcls.service.runs.runner import RunService
+from audio_dcls.service.runs.run_service import RunService
 from audio_dcls.service.schemas import Info, Limits
 from audio_dcls.service.settings import ServiceSettings
 from audio_dcls.service.tagging.model_store import ModelStore

@@ -13,7 +13,7 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 from audio_dcls.service.problems import documented
 from audio_dcls.service.query_names import refuse_unknown_query
 from audio_dcls.service.runs.event_stream import RunEvent
-from audio_dcls.service.runs.runner import MAX_LOG_LINES, RunService
+from audio_dcls.service.runs.run_service import MAX_LOG_LINES, RunService
 from audio_dcls.service.runs.schemas import ModelRequest, PerClass, RunList, RunMetrics, RunRequest, RunView
 from audio_dcls.service.schemas import ModelResponse
 

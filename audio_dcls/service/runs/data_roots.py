@@ -1,4 +1,4 @@
-"""Which files a config that came over HTTP may have read: those in folders the operator named, and no others."""
+"""Limit the files that a config sent over HTTP can make a run read to the folders that the operator named."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 
 from audio_dcls.errors import ConfigError
 
-LOCAL_SCHEMES = ("file", "local")
+_LOCAL_SCHEMES = ("file", "local")
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(.*)", re.DOTALL)
-"""One slash suffices: a `Path` made of `s3://bucket` has lost the other."""
+"""One slash is enough, because `Path("s3://bucket")` loses the other."""
 _STORE_NAME = re.compile(r"[^?#:%\\\x00-\x1f]+")
-"""Of an object store: nothing that starts a query or chains one address to another (`simplecache::`)."""
+"""A name in an object store; it cannot start a query or chain addresses (`simplecache::`)."""
 
 
 class DataRoots:
-    """Folders and addresses that may be read.
+    """Folders and addresses that runs may read.
 
     Args:
-        named: by the operator; folders need not exist. Such as `s3://bucket/prefix` are addresses.
-        own: folders of the service itself, which messages do not name.
+        named: the operator's folders, which need not exist, and addresses such as `s3://bucket/prefix`.
+        own: folders of the service itself; messages do not name them.
     """
 
     def __init__(self, named: Iterable[str | Path], own: Iterable[Path] = ()) -> None:
@@ -35,17 +35,16 @@ class DataRoots:
         self.own = [folder.resolve() for folder in own]
 
     def allowed(self, key: str, value: str) -> str:
-        """The whole path or address that a value of a config means.
+        """The absolute path, or the address, for a value of a config.
 
-        Symbolic links are followed before the path is judged. A relative path is one inside a root: the first that has
-        it.
+        Symbolic links are resolved before the path is checked. A relative path is looked up in each root in turn.
 
         Args:
-            key: of the config, for messages.
-            value: path or address.
+            key: the value's key in the config, for messages.
+            value: a path or address.
 
         Raises:
-            ConfigError: it lies outside all roots, or is not there.
+            ConfigError: the path is outside all roots, or does not exist.
         """
         address = _as_address(value)
         if address is not None:
@@ -58,7 +57,7 @@ class DataRoots:
             raise ConfigError(self._refusal(key, value)) from error
 
     def holds(self, path: Path) -> bool:
-        """Whether a path, links followed, lies inside a local root."""
+        """True if a path is inside a local root after its links are resolved."""
         real = path.resolve()
         return any(real.is_relative_to(root) for root in (*self.folders, *self.own))
 
@@ -75,10 +74,8 @@ class DataRoots:
             raise ConfigError(self._refusal(key, value))
         present = [real for real in inside if real.exists()]
         if not present:
-            raise ConfigError(
-                f"`{key}` (={value!r}) does not exist in the folders that runs may read: {self._names()}; check "
-                "the name"
-            )
+            message = f"`{key}` (={value!r}) does not exist in the folders that runs may read: {self._names()}"
+            raise ConfigError(f"{message}; check the name")
         return present[0]
 
     def _has_address(self, address: str) -> bool:
@@ -90,16 +87,16 @@ class DataRoots:
     def _refusal(self, key: str, value: str) -> str:
         shown = value if len(value) <= 200 else f"{value[:200]}…"
         return (
-            f"`{key}` (={shown!r}) must lie inside a folder that runs may read: {self._names()}; put it there, or have "
-            "the operator name its folder in the setting `data_roots`"
+            f"`{key}` (={shown!r}) must be inside a folder that runs may read: {self._names()}; move it there, or ask "
+            "the operator to add its folder to the setting `data_roots`"
         )
 
     def _names(self) -> str:
-        return ", ".join([*map(str, self.folders), *self.addresses]) or "none is named"
+        return ", ".join([*map(str, self.folders), *self.addresses]) or "there is no such folder yet"
 
 
 def _as_address(text: str) -> str | None:
-    """An address in its usual form; None for what is a path on this machine.
+    """An address in its usual form; None for a path on this machine.
 
     >>> _as_address("s3:/bucket/pack"), _as_address("/data/s3"), _as_address("file:///data")
     ('s3://bucket/pack', None, None)
@@ -108,7 +105,7 @@ def _as_address(text: str) -> str | None:
     if match is None:
         return text if "::" in text or "://" in text else None
     scheme, rest = match[1].lower(), match[2]
-    return None if scheme in LOCAL_SCHEMES else f"{scheme}://{rest}"
+    return None if scheme in _LOCAL_SCHEMES else f"{scheme}://{rest}"
 
 
 def _without_scheme(text: str) -> Path:
@@ -118,4 +115,4 @@ def _without_scheme(text: str) -> Path:
     (PosixPath('/data'), PosixPath('data'))
     """
     match = _ADDRESS.fullmatch(text)
-    return Path(text) if match is None or match[1].lower() not in LOCAL_SCHEMES else Path("/") / match[2]
+    return Path(text) if match is None or match[1].lower() not in _LOCAL_SCHEMES else Path("/") / match[2]

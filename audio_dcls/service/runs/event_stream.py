@@ -1,4 +1,4 @@
-"""What happens to a run, told as it happens, and taken up again where a client lost its connection."""
+"""The events of a run as they happen; a client that lost its connection continues where it stopped."""
 
 from __future__ import annotations
 
@@ -12,44 +12,45 @@ from pathlib import Path
 from typing import Any, Literal
 
 from audio_dcls.errors import ServiceError
+from audio_dcls.runs.run_files import parse_metrics_line
 from audio_dcls.service.runs.launcher import log_path
 from audio_dcls.service.runs.queue import RunEntry
-from audio_dcls.service.runs.run_folder import SeedFolder, parse_line, seed_folders
+from audio_dcls.service.runs.run_folder import SeedFolder, seed_folders
 from audio_dcls.service.runs.schemas import RunView
 
 EventName = Literal["run", "metrics", "log", "end"]
-MAX_READ_BYTES = 1_000_000
-"""Read of a file at one look; the rest comes with the next."""
-LOG_TAIL_BYTES = 20_000
-"""Of the log, sent to who begins to listen."""
-FEW_EVENTS = 100
-"""After more of them the next look follows at once: there is more to read."""
-MAX_ID_LENGTH = 100_000
+_MAX_READ_BYTES = 1_000_000
+"""One poll reads at most this much of a file; the next poll reads on."""
+_LOG_TAIL_BYTES = 20_000
+"""A new listener gets this much of the log's end."""
+_FEW_EVENTS = 100
+"""After a poll with at least this number of events, the next poll follows at once."""
+_MAX_ID_LENGTH = 100_000
 _PLACE = re.compile(
-    r"(?:(?P<case>[A-Za-z0-9_][A-Za-z0-9._-]*)/)?(?P<seed>[0-9]{1,12}):(?P<step>[0-9]{1,18})\.(?P<count>[0-9]{1,9})"
+    r"(?P<key>(?:[A-Za-z0-9_][A-Za-z0-9._-]*/)?[0-9]{1,12}):(?P<step>[0-9]{1,18})\.(?P<count>[0-9]{1,9})"
 )
 
 
 @dataclass(frozen=True)
 class RunEvent:
-    """One event."""
+    """One event of a run."""
 
     name: EventName
     data: dict[str, Any]
     id: str
-    """Names the place after it; given back as `Last-Event-ID`, what follows is sent."""
+    """The place after this event; a client that sends it as `Last-Event-ID` gets the events that follow."""
 
 
 @dataclass
 class _LineReader:
-    """Follows a file that grows, line by line; one that was replaced is read from its beginning."""
+    """Reads the new lines of a growing file; after the file is replaced, it reads from the beginning."""
 
     path: Path
     offset: int = 0
     inode: int = -1
 
     def new_lines(self) -> Iterator[bytes]:
-        """Whole lines since the last call."""
+        """Complete lines since the last call."""
         try:
             with self.path.open("rb") as file:
                 stat = os.fstat(file.fileno())
@@ -57,11 +58,11 @@ class _LineReader:
                     self.offset = 0 if self.inode != -1 or stat.st_size < self.offset else self.offset
                     self.inode = stat.st_ino
                 file.seek(self.offset)
-                content = file.read(MAX_READ_BYTES)
+                content = file.read(_MAX_READ_BYTES)
         except OSError:
             return
         end = content.rfind(b"\n") + 1
-        if end == 0 and len(content) == MAX_READ_BYTES:
+        if end == 0 and len(content) == _MAX_READ_BYTES:
             end = len(content)
         self.offset += end
         yield from content[:end].splitlines(keepends=True)
@@ -71,15 +72,15 @@ class _LineReader:
 class _Curve:
     """The metrics.jsonl of one seed.
 
-    A run that is resumed forgets the lines after its checkpoint and writes the same ones anew: those of steps that were
-    sent are not sent again.
+    A resumed run deletes the lines after its checkpoint and writes the same lines again. The lines of steps that were
+    already sent are not sent again.
     """
 
     folder: SeedFolder
     step: int = 0
-    """Of the last line sent."""
+    """The step of the last line sent."""
     count: int = 0
-    """Lines of that step sent."""
+    """The number of lines sent for that step."""
     reader: _LineReader = field(init=False)
     _read_step: int = -1
     _read_count: int = 0
@@ -89,12 +90,12 @@ class _Curve:
         self.reader = _LineReader(self.folder.metrics_path)
 
     def new_lines(self) -> Iterator[dict[str, Any]]:
-        """Lines not sent yet."""
+        """Lines that were not sent yet."""
         lines = list(self.reader.new_lines())
         if self.reader.inode != self._read_inode:
             self._read_step, self._read_count, self._read_inode = -1, 0, self.reader.inode
         for text in lines:
-            line = parse_line(text)
+            line = parse_metrics_line(text)
             if line is None:
                 continue
             self._read_count = self._read_count + 1 if line["step"] == self._read_step else 1
@@ -107,15 +108,15 @@ class _Curve:
 class RunEvents:
     """The events of one run for one listener.
 
-    `run` holds the run whenever it changed, `metrics` one line of a metrics.jsonl, `log` new lines of output; `end`
-    comes when nothing will follow.
+    `run` holds the run whenever it changed, `metrics` one line of a metrics.jsonl, `log` new lines of output. `end` is
+    the last event.
 
     Args:
         entry: the run.
-        look: the run as it is sent, by its id, and whether it is over; 404 once it is deleted.
-        poll_s: between two looks.
-        last_event_id: place to go on from; one that is not understood is none.
-        replay: lines of each curve sent at the beginning, the last ones; None for all.
+        look: returns the run as it is sent, and whether it is over; raises ServiceError once the run is deleted.
+        poll_s: time between two polls.
+        last_event_id: the place to continue from; an id that is not valid is ignored.
+        replay: begin with only this number of each curve's last lines; None for all.
     """
 
     def __init__(
@@ -131,23 +132,23 @@ class RunEvents:
         self.curves = {folder.key: _Curve(folder) for folder in seed_folders(entry)}
         self.log = _LineReader(log_path(entry))
         self._last_run: dict[str, Any] | None = None
-        if last_event_id is None or not self._go_on_from(last_event_id):
+        if last_event_id is None or not self._continue_from(last_event_id):
             self._skip_log()
         else:
             self.replay = None
 
     async def stream(self) -> AsyncIterator[RunEvent]:
-        """The events, until the run is over or deleted."""
+        """Yield events until the run is over or deleted."""
         while True:
             events, is_over = await asyncio.to_thread(self.poll)
             for event in events:
                 yield event
             if is_over:
                 return
-            await asyncio.sleep(self.poll_s if len(events) < FEW_EVENTS else 0)
+            await asyncio.sleep(self.poll_s if len(events) < _FEW_EVENTS else 0)
 
     def poll(self) -> tuple[list[RunEvent], bool]:
-        """What happened since the last call, and whether that was all."""
+        """The events since the last call, and whether they are the last ones."""
         try:
             view, is_over = self.look(self.entry.id)
         except ServiceError:
@@ -182,20 +183,17 @@ class RunEvents:
         places = [f"{key}:{curve.step}.{curve.count}" for key, curve in self.curves.items() if curve.count]
         return RunEvent(name, data, ",".join([f"log:{self.log.offset}", *places]))
 
-    def _go_on_from(self, text: str) -> bool:
-        """Take up the place that an event's id names; False where it names none."""
-        first, *places = text[:MAX_ID_LENGTH].split(",")
+    def _continue_from(self, text: str) -> bool:
+        """Continue from the place in an event's id; return False if the id is not valid."""
+        first, *places = text[:_MAX_ID_LENGTH].split(",")
         kind, _, offset = first.partition(":")
         if kind != "log" or not offset.isascii() or not offset.isdigit() or len(offset) > 18:
             return False
         self.log.offset = int(offset)
         for place in places:
             match = _PLACE.fullmatch(place)
-            key = (
-                "" if match is None else match["seed"] if match["case"] is None else f"{match['case']}/{match['seed']}"
-            )
-            if match is not None and key in self.curves:
-                curve = self.curves[key]
+            curve = None if match is None else self.curves.get(match["key"])
+            if match is not None and curve is not None:
                 curve.step, curve.count = int(match["step"]), int(match["count"])
         return True
 
@@ -203,7 +201,7 @@ class RunEvents:
         """Begin near the log's end, at the beginning of a line."""
         try:
             with self.log.path.open("rb") as file:
-                start = max(0, file.seek(0, 2) - LOG_TAIL_BYTES)
+                start = max(0, file.seek(0, 2) - _LOG_TAIL_BYTES)
                 if start:
                     file.seek(start)
                     file.readline()

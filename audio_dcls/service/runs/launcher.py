@@ -1,7 +1,7 @@
-"""Starts the processes that train, and finds them again after the service was killed.
+"""Start the processes that train, and find them again after the service was killed.
 
-A run's process is `audio-dcls train` or `audio-dcls study` in a session of its own: it outlives the service. What names
-it, whatever became of its pid, is the run's folder on its command line.
+A run's process is `audio-dcls train` or `audio-dcls study` in its own session, so it outlives the service. The run's
+folder on its command line identifies it, even where its pid was not recorded.
 """
 
 from __future__ import annotations
@@ -23,95 +23,95 @@ import psutil
 from audio_dcls.errors import RunError
 from audio_dcls.service.runs.queue import RunEntry
 
-NICENESS = 10
-"""Training gives way to the service's own answers."""
-CLOCK_TOLERANCE_S = 2.0
-"""A process's time of birth is read against the boot time, which the system corrects now and then."""
 START_MARK = "── start"
-"""Begins the line that each start writes into the log."""
+"""The beginning of the line that each start writes into the log."""
+_NICENESS = 10
+"""Training has a lower priority than the service's own answers."""
+_CLOCK_TOLERANCE_S = 2.0
+"""The start time of a process is computed from the boot time, which the system corrects now and then."""
 
 
 class EngineAwayError(RunError):
-    """The engine cannot be reached now; it is asked again."""
+    """The engine cannot be reached at the moment; the supervisor tries again."""
 
 
 @dataclass(frozen=True)
 class Started:
-    """What was started, or found."""
+    """A process or job that was started, or found."""
 
     handle: str | None = None
-    """The engine's own name of it."""
+    """The engine's name for the job."""
     pid: int | None = None
     pid_started: float | None = None
 
 
 class Launcher(Protocol):
-    """Where runs are trained; any of its methods may raise `EngineAwayError`."""
+    """An engine that trains runs; each of its methods may raise `EngineAwayError`."""
 
     engine: str
 
     def start(self, entry: RunEntry) -> Started:
-        """Start a run, or go on with one."""
+        """Start a run, or resume it."""
         ...
 
     def measure(self, entry: RunEntry) -> Started:
-        """Start the measuring of a run that is done."""
+        """Start measuring a run that is done."""
         ...
 
     def find(self, entry: RunEntry) -> Started | None:
-        """What is at work on a run, whoever started it; None for nothing."""
+        """The process or job that trains a run, whichever service started it; None if there is none."""
         ...
 
     def is_alive(self, entry: RunEntry) -> bool:
-        """Whether what was started is still at work."""
+        """True if the process or job of a run still works."""
         ...
 
     def exit_code(self, entry: RunEntry) -> int | None:
-        """How it ended, negative for a signal; None where that cannot be known any more."""
+        """The exit code of a run's process, negative for a signal; None if it is unknown."""
         ...
 
     def stop(self, entry: RunEntry, *, force: bool = False) -> None:
-        """Ask it to write a checkpoint and end, or end it at once."""
+        """Make a run write a checkpoint and end; with `force`, end it at once."""
         ...
 
     def clear(self, entry: RunEntry) -> None:
-        """End what an ended run left behind."""
+        """Remove what an ended run left behind, such as worker processes."""
         ...
 
 
 def log_path(entry: RunEntry) -> Path:
-    """Where a run's output goes."""
+    """The file that a run's output is appended to."""
     return Path(f"{entry.folder}.log")
 
 
 def train_arguments(entry: RunEntry) -> list[str]:
-    """Arguments of `audio-dcls` that begin a run, or go on with it where its folder has something to go on with."""
+    """Arguments of `audio-dcls` that start a run, or resume it if its folder holds a config."""
     folder = Path(entry.folder)
     if entry.kind == "study":
         return ["study", "run", "--resume", entry.folder, "--yes"]
-    begun = folder / "config.yaml"
-    if begun.is_file() and begun.stat().st_size:
+    config = folder / "config.yaml"
+    if config.is_file() and config.stat().st_size:
         return ["train", "--resume", entry.folder]
     return ["train", entry.config_path, "--out", entry.folder, "--yes"]
 
 
 def eval_arguments(entry: RunEntry) -> list[str]:
-    """Arguments of `audio-dcls` that measure a run's seeds, class by class."""
+    """Arguments of `audio-dcls` that compute the scores per class of a run's seeds."""
     return ["eval", entry.folder]
 
 
 def mark_start(entry: RunEntry) -> None:
-    """Begin a new part of a run's log."""
+    """Write the line that begins a new start into a run's log."""
     with log_path(entry).open("a", encoding="utf-8") as file:
         file.write(f"{START_MARK} {entry.attempts}, {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC ──\n")
 
 
 class LocalLauncher:
-    """Child processes on this machine.
+    """Trains runs in child processes on this machine.
 
     Args:
-        python: the interpreter, which has the program installed.
-        command: in place of the program's module, for tests.
+        python: the interpreter; it has this program installed.
+        command: the command to run instead of this program; for tests.
     """
 
     engine = "local"
@@ -125,25 +125,21 @@ class LocalLauncher:
         """Start a run's process.
 
         Raises:
-            OSError: it cannot be started.
+            OSError: the process cannot be started.
         """
         mark_start(entry)
-        return self.spawn([*self.command, *train_arguments(entry)], log_path(entry))
+        return self._spawn([*self.command, *train_arguments(entry)], log_path(entry))
 
     def measure(self, entry: RunEntry) -> Started:
-        """Start `audio-dcls eval`, which writes the scores of every class into a run's folder.
+        """Start `audio-dcls eval`, which writes the scores per class into a run's folder.
 
         Raises:
-            OSError: it cannot be started.
+            OSError: the process cannot be started.
         """
-        return self.spawn([*self.command, *eval_arguments(entry)], log_path(entry))
+        return self._spawn([*self.command, *eval_arguments(entry)], log_path(entry))
 
-    def spawn(self, command: Sequence[str], log: Path) -> Started:
-        """Start a process in a session of its own, its output appended to a file.
-
-        Raises:
-            OSError: it cannot be started.
-        """
+    def _spawn(self, command: Sequence[str], log: Path) -> Started:
+        """Start a process in its own session, and append its output to a file."""
         with log.open("ab") as output:
             child = subprocess.Popen(
                 list(command),
@@ -157,13 +153,13 @@ class LocalLauncher:
             self._children[child.pid] = child
         process = psutil.Process(child.pid)
         with contextlib.suppress(psutil.Error, OSError):
-            process.nice(NICENESS)
-        with contextlib.suppress(OSError):  # Linux weighs sessions against each other by this alone (sched(7))
-            Path(f"/proc/{child.pid}/autogroup").write_text(str(NICENESS), encoding="ascii")
+            process.nice(_NICENESS)
+        with contextlib.suppress(OSError):  # Linux compares sessions by this value alone (sched(7))
+            Path(f"/proc/{child.pid}/autogroup").write_text(str(_NICENESS), encoding="ascii")
         return Started(pid=child.pid, pid_started=process.create_time())
 
     def find(self, entry: RunEntry) -> Started | None:
-        """The process that trains a run: it leads its session and has the run's folder on its command line."""
+        """The process that trains a run: it leads its session and names the run's folder on its command line."""
         for process in _processes_of(entry.folder):
             with contextlib.suppress(psutil.Error, OSError):
                 if os.getsid(process.pid) == process.pid and {"train", "study"} & set(process.cmdline()):
@@ -171,19 +167,19 @@ class LocalLauncher:
         return None
 
     def is_alive(self, entry: RunEntry) -> bool:
-        """Whether the process lives: not only one of its pid, and not as a zombie."""
+        """True if the run's own process is alive: not a zombie, nor another process with the same pid."""
         child = self._child(entry)
         if child is not None:
             return child.poll() is None
         return _same_process(entry) is not None
 
     def exit_code(self, entry: RunEntry) -> int | None:
-        """Of a child of this very service; None for one that an earlier service started."""
+        """The exit code of a child process; None for a process that an earlier service started."""
         child = self._child(entry)
         return None if child is None else child.poll()
 
     def stop(self, entry: RunEntry, *, force: bool = False) -> None:
-        """Send SIGTERM to the process, or SIGKILL to its whole session."""
+        """Send SIGTERM to the process; with `force`, SIGKILL to its whole session."""
         if not self.is_alive(entry) or entry.pid is None:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -193,7 +189,7 @@ class LocalLauncher:
                 os.kill(entry.pid, signal.SIGTERM)
 
     def clear(self, entry: RunEntry) -> None:
-        """Kill workers that outlived the process, and forget it."""
+        """Kill workers that outlived the process, and forget the process."""
         for process in _processes_of(entry.folder):
             with contextlib.suppress(psutil.Error, OSError):
                 if process.pid != entry.pid and os.getsid(process.pid) == entry.pid:
@@ -208,19 +204,19 @@ class LocalLauncher:
 
 
 def _processes_of(folder: str) -> Iterator[psutil.Process]:
-    """Live processes with a run's folder on their command line."""
+    """Live processes that name a run's folder on their command line."""
     for process in psutil.process_iter(["cmdline", "status"]):
         if folder in (process.info["cmdline"] or ()) and process.info["status"] != psutil.STATUS_ZOMBIE:
             yield process
 
 
 def _same_process(entry: RunEntry) -> psutil.Process | None:
-    """The process whose pid was written down, if it is still that one."""
+    """The process whose pid was recorded, if the pid still belongs to it."""
     if entry.pid is None or entry.pid_started is None:
         return None
     with contextlib.suppress(psutil.Error):
         process = psutil.Process(entry.pid)
-        is_same = abs(process.create_time() - entry.pid_started) <= CLOCK_TOLERANCE_S
+        is_same = abs(process.create_time() - entry.pid_started) <= _CLOCK_TOLERANCE_S
         if is_same and process.status() != psutil.STATUS_ZOMBIE and entry.folder in process.cmdline():
             return process
     return None

@@ -1,4 +1,4 @@
-"""Makes models of the service out of what runs have trained."""
+"""Make models of the service from the checkpoints of runs."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from audio_dcls.models.checkpoint.folders import MODEL_FILE
 from audio_dcls.models.checkpoint.tensor_file import check_digest, load_info
 from audio_dcls.runs.run_dir import RunDir
 from audio_dcls.service.runs.queue import ModelOrigin, RunEntry, RunQueue, now_text
-from audio_dcls.service.runs.run_config import NAME_PATTERN
+from audio_dcls.service.runs.run_config import check_name
 from audio_dcls.service.runs.run_folder import SeedFolder, seed_folders
 
-SUFFIX = Path(MODEL_FILE).suffix
-COPY_ATTEMPTS = 3
-"""A run that goes on may drop a checkpoint while it is copied."""
+_SUFFIX = Path(MODEL_FILE).suffix
+_COPY_ATTEMPTS = 3
+"""A running run may delete a checkpoint while it is copied."""
 
 
 class ModelMaker:
-    """Copies checkpoints' models into a folder.
+    """Copies models from checkpoints into a folder.
 
     Args:
-        folder: of the models, `NAME.safetensors` each.
-        queue: notes which run a model was made of.
-        taken_names: names of models elsewhere, which these must not have.
+        folder: holds the models, each as `NAME.safetensors`.
+        queue: records the run that each model was made from.
+        taken_names: returns the names of the service's other models.
     """
 
     def __init__(self, folder: Path, queue: RunQueue, taken_names: Callable[[], Collection[str]] = tuple) -> None:
@@ -40,22 +40,18 @@ class ModelMaker:
         """Copy a run's newest model, or its best, under a name.
 
         Args:
-            entry: the run; it may be going on.
-            name: of the new model.
-            seed: whose; the first that has a checkpoint if None.
-            case: of a study of several cases, which.
-            best: the model that did best on the validation splits.
+            entry: the run; it may still be running.
+            name: the new model's name.
+            seed: the seed to take; the first with a checkpoint if None.
+            case: the case to take, in a study of several cases.
+            best: take the model that did best on the validation splits.
 
         Raises:
-            ConfigError: this can be no model's name.
+            ConfigError: the name is not valid.
             ServiceError: 409, the name is taken, or there is no checkpoint yet; 404, the run has no such seed or case.
         """
-        if NAME_PATTERN.fullmatch(name) is None:
-            raise ConfigError(
-                f"`name` (={name[:80]!r}) must be 1 to 64 letters, digits, dots, dashes and underscores, and begin "
-                "with a letter or digit"
-            )
-        path = self.folder / f"{name}{SUFFIX}"
+        check_name(name)
+        path = self.folder / f"{name}{_SUFFIX}"
         if path.exists() or name in self.taken_names():
             raise _taken(name)
         chosen = _choose(entry, seed, case, best=best)
@@ -73,16 +69,16 @@ class ModelMaker:
         return path
 
     def names_by_run(self) -> dict[str, list[str]]:
-        """Names of the models that are still there, by the run they were made of."""
+        """Names of the models that still exist, by the run that they were made from."""
         found: dict[str, list[str]] = {}
         for origin in self.queue.models():
-            if (self.folder / f"{origin.name}{SUFFIX}").is_file():
+            if (self.folder / f"{origin.name}{_SUFFIX}").is_file():
                 found.setdefault(origin.run_id, []).append(origin.name)
         return found
 
     def _copy(self, chosen: SeedFolder, part: Path, *, best: bool) -> None:
         run = RunDir(chosen.path)
-        for attempt in range(COPY_ATTEMPTS):
+        for attempt in range(_COPY_ATTEMPTS):
             try:
                 shutil.copyfile(run.model_folder(best=best) / MODEL_FILE, part)
                 check_digest(part, required=True)
@@ -90,27 +86,26 @@ class ModelMaker:
             except RunError as error:
                 raise ServiceError(str(error), status=409, code="no_checkpoint") from error
             except (FileNotFoundError, CheckpointError):
-                if attempt + 1 == COPY_ATTEMPTS:
+                if attempt + 1 == _COPY_ATTEMPTS:
                     raise
         with part.open("rb+") as file:
             os.fsync(file.fileno())
 
 
 def _choose(entry: RunEntry, seed: int | None, case: str | None, *, best: bool) -> SeedFolder:
-    """The seed that is meant."""
+    """The seed to take."""
     folders = seed_folders(entry)
     cases = list(dict.fromkeys(folder.case for folder in folders))
     if case is None and len(cases) > 1:
         named = ", ".join(str(name) for name in cases)
         raise ConfigError(f"`case` must be given for a study of several cases; run '{entry.id}' has {named}")
-    meant = [f for f in folders if (case is None or f.case == case) and (seed is None or f.seed == seed)]
-    if not meant:
+    matching = [f for f in folders if (case is None or f.case == case) and (seed is None or f.seed == seed)]
+    if not matching:
         known = ", ".join(folder.key for folder in folders)
-        asked = ", ".join(
-            f"`{key}` (={value!r})" for key, value in (("case", case), ("seed", seed)) if value is not None
-        )
-        raise ServiceError(f"run '{entry.id}' has no {asked}; it has {known}", status=404, code="unknown_seed")
-    return next((folder for folder in meant if _has_model(folder, best=best)), meant[0])
+        wanted = [f"`{key}` (={value!r})" for key, value in (("case", case), ("seed", seed)) if value is not None]
+        message = f"run '{entry.id}' has no {', '.join(wanted)}; it has {known}"
+        raise ServiceError(message, status=404, code="unknown_seed")
+    return next((folder for folder in matching if _has_model(folder, best=best)), matching[0])
 
 
 def _has_model(folder: SeedFolder, *, best: bool) -> bool:
@@ -119,16 +114,18 @@ def _has_model(folder: SeedFolder, *, best: bool) -> bool:
 
 
 def _put_in_place(part: Path, path: Path, name: str) -> None:
-    """Give a whole file its name, unless another has it."""
+    """Give a complete file its name, unless the name is taken."""
     try:
         os.link(part, path)
     except FileExistsError as error:
         raise _taken(name) from error
-    except OSError:  # a file system without links
+    except OSError:  # the file system has no links
         if path.exists():
             raise _taken(name) from None
         os.replace(part, path)
 
 
 def _taken(name: str) -> ServiceError:
-    return ServiceError(f"`name` (='{name}') is another model's; choose another name", status=409, code="name_taken")
+    return ServiceError(
+        f"`name` (='{name}') is the name of another model; choose another name", status=409, code="name_taken"
+    )

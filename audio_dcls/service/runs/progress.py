@@ -1,4 +1,4 @@
-"""What a run's folder says of it: how far it is, its curves, its scores per class."""
+"""Describe a run by what its folder holds: its progress, its curves, its scores per class."""
 
 from __future__ import annotations
 
@@ -8,18 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from audio_dcls.runs.run_files import read_metrics, read_per_class
 from audio_dcls.service.runs.launcher import START_MARK
 from audio_dcls.service.runs.queue import ACTIVE, RunEntry
-from audio_dcls.service.runs.run_folder import (
-    TAIL_BYTES,
-    SeedFolder,
-    metric_lines,
-    number,
-    read_per_class,
-    read_tail,
-    seed_folders,
-    whole_number,
-)
+from audio_dcls.service.runs.run_folder import SeedFolder, number, read_tail, seed_folders, whole_number
 from audio_dcls.service.runs.schemas import (
     ClassScores,
     EvalSeries,
@@ -33,20 +25,22 @@ from audio_dcls.service.runs.schemas import (
 )
 
 MAX_POINTS = 2000
-"""Points of a curve; of longer ones every so manieth is sent, and the last."""
-NUM_RECENT = 20
-"""Logged steps whose speed tells the time that is left."""
-ERROR_LINES = 400
-"""Of a log, looked through for why a run ended."""
-TRACE_START = "Traceback (most recent call last):"
+"""A longer curve is sent thinned to about this number of points; the last point is always sent."""
+_NUM_RECENT = 20
+"""The time left is estimated from the speed of this number of logged steps."""
+_RECENT_BYTES = 64 * 1024
+"""Enough for the last hundred lines of metrics.jsonl."""
+_ERROR_LINES = 400
+"""The number of lines at the end of a log that are searched for the reason why a run ended."""
+_TRACE_START = "Traceback (most recent call last):"
 _RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit)\b")
-MAX_STEPS = 2**53
-"""More is damage."""
+_MAX_STEPS = 2**53
+"""A larger number of steps is taken as damage."""
 
 
 @dataclass(frozen=True)
-class Outlook:
-    """How far all seeds of a run are together."""
+class Progress:
+    """The progress of a run over all its seeds."""
 
     num_seeds: int
     num_done: int
@@ -54,44 +48,44 @@ class Outlook:
 
     @property
     def is_done(self) -> bool:
-        """Whether every seed reached its last step."""
+        """True if every seed reached its last step."""
         return 0 < self.num_seeds == self.num_done
 
 
-def outlook(entry: RunEntry) -> Outlook:
-    """How far a run is."""
+def read_progress(entry: RunEntry) -> Progress:
+    """The progress of a run, from the status files of its seeds."""
     statuses = [folder.status() for folder in seed_folders(entry)]
-    return Outlook(
+    return Progress(
         num_seeds=len(statuses),
         num_done=sum(status.get("state") == "done" for status in statuses),
         num_steps_done=sum(_steps(status.get("step")) or 0 for status in statuses),
     )
 
 
-def said_error(log: Path) -> str | None:
-    """Why the process of the last start ended, by its own last words: `error: …`, or the last line of a trace."""
-    lines = [line.strip() for line in read_tail(log, ERROR_LINES)]
+def logged_error(log: Path) -> str | None:
+    """The reason why the process of the last start ended: its line `error: …`, or the last line of its trace."""
+    lines = [line.strip() for line in read_tail(log, _ERROR_LINES)]
     starts = [index for index, line in enumerate(lines) if line.startswith(START_MARK)]
     lines = [line for line in lines[starts[-1] + 1 if starts else 0 :] if line]
     if not lines:
         return None
     if lines[-1].startswith("error: "):
         return lines[-1].removeprefix("error: ")
-    return lines[-1] if TRACE_START in lines and _RAISED.match(lines[-1]) else None
+    return lines[-1] if _TRACE_START in lines and _RAISED.match(lines[-1]) else None
 
 
 def describe_run(entry: RunEntry, *, position: int | None = None, models: Sequence[str] = ()) -> RunView:
-    """A run as it is sent.
+    """A run in the form in which the service sends it.
 
     Args:
-        entry: of the queue.
+        entry: the run's entry in the queue.
         position: its place in the queue.
-        models: names of the models made of it.
+        models: names of the models made from it.
     """
     folders = seed_folders(entry)
     seeds = [_describe_seed(folder, is_active=entry.state in ACTIVE) for folder in folders]
     shares = [_share(seed) for seed in seeds]
-    is_compared = len({folder.case for folder in folders}) > 1
+    has_cases = len({folder.case for folder in folders}) > 1
     return RunView(
         id=entry.id,
         name=entry.name,
@@ -109,18 +103,18 @@ def describe_run(entry: RunEntry, *, position: int | None = None, models: Sequen
         seeds=seeds,
         progress=1.0 if entry.state == "done" else sum(shares) / len(shares) if shares else 0.0,
         time_left_s=_time_left_s(folders, seeds) if entry.state == "running" else None,
-        mAP=None if is_compared else _summary(seeds),
+        mAP=None if has_cases else _summary(seeds),
         has_per_class=any(folder.per_class_path.is_file() for folder in folders),
         models=list(models),
     )
 
 
-def read_metrics(entry: RunEntry) -> RunMetrics:
-    """The curves of a run, those of seeds that have begun."""
+def read_curves(entry: RunEntry) -> RunMetrics:
+    """The curves of the seeds that have begun."""
     series = []
     for folder in seed_folders(entry):
         train, evaluated = TrainSeries(), EvalSeries()
-        for line in metric_lines(folder.metrics_path):
+        for line in read_metrics(folder.metrics_path):
             if "eval" in line and isinstance(line["eval"], dict):
                 evaluated.step.append(line["step"])
                 evaluated.epoch.append(number(line.get("epoch")))
@@ -135,7 +129,7 @@ def read_metrics(entry: RunEntry) -> RunMetrics:
 
 
 def read_class_scores(entry: RunEntry) -> PerClass:
-    """Average precision of every class for every seed that was measured."""
+    """Average precision per class, for every seed that is measured."""
     classes: dict[str, ClassScores] = {}
     for folder in seed_folders(entry):
         for row in read_per_class(folder.per_class_path):
@@ -156,7 +150,7 @@ def _describe_seed(folder: SeedFolder, *, is_active: bool) -> SeedView:
     last = status.get("last_evaluation")
     step, num_steps = _steps(status.get("step")) or 0, _steps(status.get("num_steps"))
     epoch = number(status.get("epoch")) or 0.0
-    if folder.num_epochs and num_steps:  # the step is told more often than the epoch
+    if folder.num_epochs and num_steps:  # the step is written more often than the epoch
         epoch = folder.num_epochs * min(1.0, step / num_steps)
     return SeedView(
         seed=folder.seed,
@@ -172,20 +166,20 @@ def _describe_seed(folder: SeedFolder, *, is_active: bool) -> SeedView:
 
 
 def _share(seed: SeedView) -> float:
-    """Part of its steps that a seed has done, 0 to 1."""
+    """The part of its steps that a seed has done, 0 to 1."""
     if seed.state == "done":
         return 1.0
     return min(1.0, seed.step / seed.num_steps) if seed.num_steps else 0.0
 
 
 def _time_left_s(folders: Sequence[SeedFolder], seeds: Sequence[SeedView]) -> float | None:
-    """Steps that are left of all seeds, at the speed of the last ones; None where nothing can be said yet."""
+    """The time that the remaining steps of all seeds take at the recent speed; None if it cannot be estimated yet."""
     known = [seed.num_steps for seed in seeds if seed.num_steps]
     running = [folder for folder, seed in zip(folders, seeds, strict=True) if seed.state == "running"]
     if not known or not running or not running[0].batch:
         return None
-    speeds = [number(line.get("clips_per_s")) for line in metric_lines(running[0].metrics_path, last_bytes=TAIL_BYTES)]
-    speeds = [speed for speed in speeds[-NUM_RECENT:] if speed]
+    lines = read_metrics(running[0].metrics_path, last_bytes=_RECENT_BYTES)
+    speeds = [speed for speed in [number(line.get("clips_per_s")) for line in lines][-_NUM_RECENT:] if speed]
     if not speeds:
         return None
     steps = sum((seed.num_steps or max(known)) - seed.step for seed in seeds if seed.state != "done")
@@ -209,7 +203,7 @@ def _thinned(series: TrainSeries) -> TrainSeries:
 
 
 def _parsed(text: str | None) -> float | None:
-    """A cell of a CSV file."""
+    """A number from a cell of a CSV file."""
     try:
         return number(float(text or ""))
     except ValueError:
@@ -218,4 +212,4 @@ def _parsed(text: str | None) -> float | None:
 
 def _steps(value: object) -> int | None:
     found = whole_number(value)
-    return None if found is None or found > MAX_STEPS else found
+    return None if found is None or found > _MAX_STEPS else found

@@ -1,7 +1,7 @@
-"""The queue of training runs: an SQLite file that any number of threads and processes may have open.
+"""The queue of training runs: an SQLite file that many threads and processes may use at the same time.
 
-Every change is one transaction, flushed to disk before it is answered, so a process killed at any moment leaves an
-entry as it was or as it was to become.
+Every change is one transaction, flushed to disk before the call returns. A process that is killed at any moment leaves
+an entry in its old state or in its new state.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Wanted = Literal["run", "stop"]
 ACTIVE: tuple[RunState, ...] = ("running", "stopping")
 FINAL: tuple[RunState, ...] = ("stopped", "done", "failed")
 ID_PATTERN = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
-BUSY_TIMEOUT_S = 30.0
-"""How long a change waits for another process's."""
+_BUSY_TIMEOUT_S = 30.0
+"""The time that a change waits for a change by another process."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
@@ -69,11 +69,11 @@ CREATE TABLE IF NOT EXISTS models (
 
 @dataclass(frozen=True)
 class RunEntry:
-    """One run, as the queue knows it; how far it has come is in its folder."""
+    """One run in the queue; its folder holds its progress."""
 
     id: str
     place: int
-    """Where it stands in the queue: lower ones are started first."""
+    """Its place in the queue: the run with the lowest place is started first."""
     name: str
     kind: RunKind
     state: RunState
@@ -84,20 +84,20 @@ class RunEntry:
     folder: str
     engine: str
     handle: str | None = None
-    """The engine's own name of what was started."""
+    """The engine's name for the job."""
     pid: int | None = None
     pid_started: float | None = None
-    """When that process was made, in seconds of the epoch: pids are given anew."""
+    """When that process was created, in seconds since 1970; it tells the process from a later one with its pid."""
     attempts: int = 0
-    """Times it was started."""
+    """The number of starts."""
     idle_attempts: int = 0
-    """Times it was started since it last made a step."""
+    """The number of starts since the last new step."""
     last_step: int = 0
-    """Steps of all its seeds together when it was last started."""
+    """The steps of all seeds together at the last start."""
     exit_code: int | None = None
     error: str | None = None
     is_measured: int = 0
-    """1 once its per-class scores were asked for after its end."""
+    """1 once its scores per class are computed, or cannot be."""
     created: str = ""
     started: str | None = None
     """When it was first started."""
@@ -109,7 +109,7 @@ _COLUMNS = tuple(field.name for field in dataclasses.fields(RunEntry))
 
 @dataclass(frozen=True)
 class ModelOrigin:
-    """Where a model of the service came from."""
+    """The run and the step that a model of the service was made from."""
 
     name: str
     run_id: str
@@ -121,12 +121,12 @@ class ModelOrigin:
 
 
 def now_text() -> str:
-    """The time, in UTC."""
+    """The current time, in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def new_id() -> str:
-    """An id such as `20260131-235959-0a1b2c`, in UTC."""
+    """A new id such as `20260131-235959-0a1b2c`, with the time in UTC."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
@@ -134,19 +134,19 @@ class RunQueue:
     """Entries in an SQLite file.
 
     Args:
-        path: the file; made when first asked for anything.
+        path: the file; the first call of a method creates it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._making = threading.Lock()
-        self._is_made = False
+        self._create_lock = threading.Lock()
+        self._is_created = False
 
     def add(self, entry: RunEntry) -> RunEntry:
-        """Put an entry at the end of the queue; its `place` is given to it.
+        """Put an entry at the end of the queue; this sets its `place`.
 
         Raises:
-            sqlite3.IntegrityError: the id is taken.
+            sqlite3.IntegrityError: another run has the id.
         """
         with self._transaction() as connection:
             entry = dataclasses.replace(entry, place=_next_place(connection))
@@ -159,7 +159,7 @@ class RunQueue:
         """An entry by its id.
 
         Raises:
-            ServiceError: 404, there is none.
+            ServiceError: 404, there is no such run.
         """
         if ID_PATTERN.fullmatch(run_id) is not None:
             with self._connection() as connection:
@@ -167,29 +167,28 @@ class RunQueue:
             if row is not None:
                 return _entry(row)
         raise ServiceError(
-            f"run '{run_id[:40]}' is not known here; GET /v1/runs lists those that are", status=404, code="unknown_run"
+            f"run '{run_id[:40]}' does not exist; GET /v1/runs lists the runs", status=404, code="unknown_run"
         )
 
     def entries(self, *states: RunState) -> list[RunEntry]:
-        """All entries, or those in some states, by their place."""
+        """The entries in some states, or all entries, ordered by place."""
         where = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
         with self._connection() as connection:
             rows = connection.execute(f"SELECT * FROM runs {where} ORDER BY place", states).fetchall()
         return [_entry(row) for row in rows]
 
     def change(self, run_id: str, *, only_in: tuple[RunState, ...] = (), **values: Any) -> RunEntry | None:
-        """Give columns of an entry new values, if it is in one of some states.
+        """Change columns of an entry.
 
         Args:
-            run_id: which.
-            only_in: the states; empty for any.
-            values: by column. `place=None` puts it at the end.
+            run_id: the entry's id.
+            only_in: change the entry only if it is in one of these states; empty for any state.
+            values: new values by column; `place=None` puts the entry at the end.
 
         Returns:
-            The entry as it is then; None where there is none in those states.
+            The changed entry; None if there is no such entry in those states.
         """
-        unknown = values.keys() - set(_COLUMNS)
-        assert not unknown, unknown
+        assert values.keys() <= set(_COLUMNS), values
         with self._transaction() as connection:
             if "place" in values and values["place"] is None:
                 values["place"] = _next_place(connection)
@@ -203,10 +202,10 @@ class RunQueue:
         return None if row is None else _entry(row)
 
     def claim_next(self) -> RunEntry | None:
-        """Take the first queued entry and mark it running, once: no other caller is given it.
+        """Mark the first queued entry as running and count the start; only one caller gets the entry.
 
         Returns:
-            The entry, counted as started; None where none is queued.
+            The entry; None if no entry is queued.
         """
         with self._transaction() as connection:
             row = connection.execute(
@@ -219,13 +218,13 @@ class RunQueue:
         return None if row is None else _entry(row)
 
     def remove(self, run_id: str) -> None:
-        """Forget an entry, if it is neither queued nor being trained."""
+        """Delete an entry that is neither queued nor being trained."""
         with self._transaction() as connection:
             marks = ", ".join("?" * len(FINAL))
             connection.execute(f"DELETE FROM runs WHERE id = ? AND state IN ({marks})", (run_id, *FINAL))
 
     def add_model(self, origin: ModelOrigin) -> None:
-        """Note where a model came from; what was noted of one of that name is forgotten."""
+        """Record where a model came from; this replaces an earlier record for the same name."""
         names = [field.name for field in dataclasses.fields(ModelOrigin)]
         marks = ", ".join(f":{name}" for name in names)
         with self._transaction() as connection:
@@ -234,15 +233,15 @@ class RunQueue:
             )
 
     def models(self) -> list[ModelOrigin]:
-        """All models noted, oldest first."""
+        """All recorded models, oldest first."""
         with self._connection() as connection:
             rows = connection.execute("SELECT * FROM models ORDER BY created, name").fetchall()
         return [ModelOrigin(**dict(row)) for row in rows]
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection of this call's own: none is shared between threads, or inherited by a forked process."""
-        self._make()
+        """A new connection: threads and forked processes share none."""
+        self._create()
         connection = self._connect()
         try:
             connection.row_factory = sqlite3.Row
@@ -252,18 +251,18 @@ class RunQueue:
             connection.close()
 
     def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        return sqlite3.connect(self.path, timeout=_BUSY_TIMEOUT_S, isolation_level=None)
 
-    def _make(self) -> None:
-        """See once that the file and its tables are there."""
-        with self._making:
-            if self._is_made:
+    def _create(self) -> None:
+        """Create the file and its tables, once per object."""
+        with self._create_lock:
+            if self._is_created:
                 return
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.closing(self._connect()) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.executescript(_SCHEMA)
-            self._is_made = True
+            self._is_created = True
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

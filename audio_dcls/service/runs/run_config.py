@@ -1,8 +1,7 @@
-"""From what a client sends, a config's name or the config itself, to one that may be trained."""
+"""Build the config of a run from a client's request: a config's name, or the config itself."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,28 +13,29 @@ import yaml
 from audio_dcls.errors import ConfigError, ModelError, ServiceError
 from audio_dcls.models.families import find_family
 from audio_dcls.models.weights.published import find_published
+from audio_dcls.near_names import did_you_mean
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.service.runs.data_roots import DataRoots
 from audio_dcls.service.runs.queue import RunKind
+from audio_dcls.service.settings import NAME_PATTERN
 from audio_dcls.settings import build, dump_yaml, find_config, find_named_config, load_yaml, merge, shipped_names
 from audio_dcls.training.studies.study_config import OWN_KEYS, StudyPlan, StudySettings
 
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-CONFIG_PATTERN = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,99}/){0,4}[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.ya?ml")
-MAX_SEEDS = 20
-MAX_SEED = 2**31 - 1
-MAX_RUNS = 200
-"""Cases times seeds of a study."""
-MAX_KEYS_NAMED = 5
 MAX_DEPTH = 12
-"""Mappings and lists inside each other; no config has half as many."""
-MAX_DEMO_CLIPS = 20_000
-"""Clips of a synthesised corpus, which take 1 MB each."""
+"""Mappings and lists inside each other; no config needs half as many levels."""
+_CONFIG_PATTERN = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,99}/){0,4}[A-Za-z0-9_][A-Za-z0-9._-]{0,99}\.ya?ml")
+_MAX_SEEDS = 20
+_MAX_SEED = 2**31 - 1
+_MAX_RUNS = 200
+"""Cases times seeds in a study."""
+_MAX_KEYS_NAMED = 5
+_MAX_DEMO_CLIPS = 20_000
+"""Clips in a synthesised corpus; each takes 1 MB."""
 
 
 @dataclass(frozen=True)
 class BuiltRun:
-    """A config that may be trained."""
+    """A checked config, ready to be trained."""
 
     kind: RunKind
     name: str
@@ -47,12 +47,12 @@ class BuiltRun:
 
 
 class RunConfigs:
-    """Builds configs that read nothing but what is shipped, what the operator named, and the service's own.
+    """Builds configs that can read only shipped files, the operator's folders and the service's own folders.
 
     Args:
-        state_dir: of the service: runs and models in it may be started from, and demo corpora are written there.
+        state_dir: the service's folder; configs may name its runs and models, and demo corpora are written there.
         data_roots: folders and addresses that configs may read.
-        config_dirs: folders of configs that may be named, beside those shipped.
+        config_dirs: folders of configs that clients may name, in addition to the shipped configs.
     """
 
     def __init__(
@@ -71,29 +71,25 @@ class RunConfigs:
         seeds: Sequence[int] | None = None,
         name: str | None = None,
     ) -> BuiltRun:
-        """A config to train, checked.
+        """Build and check a config.
 
         Args:
-            config: name of a shipped config or of a file in `config_dirs`, or the values themselves. What has `cases`
-                is a study of several.
-            overrides: values by dotted key or nested; of a study, in every case.
-            seeds: in place of the config's.
-            name: in place of the config's.
+            config: name of a shipped config or of a file in `config_dirs`, or the values themselves. A config with
+                `cases` is a study.
+            overrides: values by dotted key or nested; in a study they apply to every case.
+            seeds: they replace the config's seeds.
+            name: it replaces the config's name.
 
         Raises:
             ServiceError: 404, no config has that name.
-            ConfigError: a key or value is wrong, or a file is none that may be read.
+            ConfigError: a key or value is wrong, or names a file that runs may not read.
         """
         changes = _nested(overrides or {})
         if seeds is not None:
             _check_seeds(seeds)
             changes["seeds"] = list(seeds)
         if name is not None:
-            if NAME_PATTERN.fullmatch(name) is None:
-                raise ConfigError(
-                    f"`name` (={name[:80]!r}) must be 1 to 64 letters, digits, dots, dashes and underscores, and begin "
-                    "with a letter or digit"
-                )
+            check_name(name)
             changes["name"] = name
         if isinstance(config, str):
             file, source = self.find(config), f"config '{config}'"
@@ -102,7 +98,7 @@ class RunConfigs:
             _check_plain(config, "config")
             file, source = None, "config"
             values = self._included(config)
-        source += f" with overrides of {', '.join(list(changes)[:MAX_KEYS_NAMED])}" if changes else ""
+        source += f" with overrides of {', '.join(list(changes)[:_MAX_KEYS_NAMED])}" if changes else ""
         if "cases" in values:
             return self._study(values, changes, file, source)
         built = self._checked(merge(values, changes), source)
@@ -112,40 +108,33 @@ class RunConfigs:
         """The file of a config.
 
         Raises:
-            ConfigError: this could be no config's name.
-            ServiceError: 404, there is none.
+            ConfigError: the name is not valid for a config.
+            ServiceError: 404, there is no such config.
         """
-        if CONFIG_PATTERN.fullmatch(name) is None:
+        if _CONFIG_PATTERN.fullmatch(name) is None:
             raise ConfigError(
-                f"`config` (={name[:80]!r}) must be the name of a config, such as demo.yaml or paper/study.yaml; not a "
-                "path"
+                f"`config` (={name[:80]!r}) must be a config's name, such as demo.yaml or paper/study.yaml, not a path"
             )
         for folder in self.config_dirs:
             path = folder / name
             if path.is_file() and path.resolve().is_relative_to(folder):
                 return path
         try:
-            path = find_named_config(name, find_config("demo.yaml"))
+            return find_named_config(name, find_config("demo.yaml"))
         except ConfigError as error:
-            near = difflib.get_close_matches(name, shipped_names(), n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"those shipped are {', '.join(shipped_names())}"
-            raise ServiceError(
-                f"config '{name}' is neither shipped nor in a folder of the setting `config_dirs`; {hint}",
-                status=404,
-                code="unknown_config",
-            ) from error
-        return path
+            known = shipped_names()
+            hint = did_you_mean(name, known, f"the shipped configs are {', '.join(known)}", min_similarity=0.6)
+            message = f"config '{name}' is neither shipped nor in a folder of the setting `config_dirs`; {hint}"
+            raise ServiceError(message, status=404, code="unknown_config") from error
 
     def _load(self, path: Path) -> dict[str, Any]:
         self._check_includes(path, ())
         return load_yaml(path)
 
     def _check_includes(self, path: Path, parents: tuple[Path, ...]) -> None:
-        """See that a file and all it includes are configs; what else is wrong with them `load_yaml` says."""
+        """Check that a file and everything it includes are in folders of configs; `load_yaml` finds other errors."""
         if not self.config_roots.holds(path):
-            raise ConfigError(
-                f"config '{path.name}' is included from outside the folders of configs; put it in one of them"
-            )
+            raise ConfigError(f"config '{path.name}' is outside the folders of configs; move it into one of them")
         try:
             content = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (yaml.YAMLError, UnicodeDecodeError):
@@ -156,12 +145,12 @@ class RunConfigs:
                 self._check_includes(find_named_config(name, path.resolve()), (*parents, path.resolve()))
 
     def _included(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Values with the configs they include put under them."""
+        """Values merged over the configs that they include."""
         own = dict(values)
         names = own.pop("include", [])
         names = [names] if isinstance(names, str) else names
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ConfigError(f"`include` (={names!r}) must be a config's name or a list of such")
+            raise ConfigError(f"`include` (={names!r}) must be a config's name, or a list of names")
         merged: dict[str, Any] = {}
         for name in names:
             merged = merge(merged, self._load(self.find(name)))
@@ -171,10 +160,10 @@ class RunConfigs:
         own = {key: changes.pop(key) for key in OWN_KEYS if key in changes}
         settings = build(StudySettings, merge(values, own), source)
         _check_seeds(settings.seeds)
-        if len(settings.cases) * len(settings.seeds) > MAX_RUNS:
+        if len(settings.cases) * len(settings.seeds) > _MAX_RUNS:
             raise ConfigError(
-                f"{source}: {len(settings.cases)} cases times {len(settings.seeds)} seeds must be at most {MAX_RUNS} "
-                "runs; make several studies of it"
+                f"{source}: {len(settings.cases)} cases times {len(settings.seeds)} seeds must be at most {_MAX_RUNS} "
+                "runs; split it into several studies"
             )
         cases = {}
         for name, case in settings.cases.items():
@@ -183,7 +172,7 @@ class RunConfigs:
             for update in (settings.set, case.set):
                 for key in OWN_KEYS:
                     if key in update:
-                        raise ConfigError(f"{source}: `set.{key}` must be left out; it is the study's own key `{key}`")
+                        raise ConfigError(f"{source}: leave out `set.{key}`; `{key}` is a key of the study itself")
                 merged = merge(merged, update)
             merged = merge(merged, {**changes, "name": settings.name, "seeds": list(settings.seeds)})
             config = self._checked(merged, f"{source}, case '{name}'")
@@ -192,11 +181,10 @@ class RunConfigs:
         return BuiltRun("study", plan.name, plan)
 
     def _checked(self, values: dict[str, Any], source: str) -> TrainConfig:
-        """A training config whose every path is one that may be read, written out whole."""
+        """A complete training config in which every path is absolute and may be read."""
         config = build(TrainConfig, values, source)
         _check_seeds(config.seeds)
-        if NAME_PATTERN.fullmatch(config.name) is None:
-            raise ConfigError(f"{source}: `name` (={config.name[:80]!r}) must be 1 to 64 letters, digits and ._-")
+        check_name(config.name, source)
         if not config.data.manifests and config.data.demo_folder is None:
             raise ConfigError(
                 f"{source}: `data.manifests` is empty; name at least one manifest in the folders that runs may read, "
@@ -209,7 +197,7 @@ class RunConfigs:
         return build(TrainConfig, merge(config.model_dump(mode="json"), self._paths(config)), source)
 
     def _paths(self, config: TrainConfig) -> dict[str, Any]:
-        """The config's paths, each as it may be read."""
+        """The config's paths, checked and made absolute."""
         allowed, data = self.roots.allowed, config.data
         paths: dict[str, Any] = {"data": {"manifests": [allowed("data.manifests", path) for path in data.manifests]}}
         if data.labels != "audioset":
@@ -224,33 +212,46 @@ class RunConfigs:
         return paths
 
     def _demo_folder(self, config: TrainConfig) -> Path:
-        """One for each corpus there can be: runs that synthesise the same sounds share them."""
+        """The folder of a synthesised corpus; runs that synthesise the same sounds share it."""
         data = config.data
         num_clips = data.demo_train_clips + data.demo_eval_clips
-        if num_clips > MAX_DEMO_CLIPS:
+        if num_clips > _MAX_DEMO_CLIPS:
             raise ConfigError(
                 f"`data.demo_train_clips` and `data.demo_eval_clips` (={num_clips} together) must be at most "
-                f"{MAX_DEMO_CLIPS}; lower them"
+                f"{_MAX_DEMO_CLIPS}; lower them"
             )
         return self.demo_root / f"{data.demo_train_clips}-{data.demo_eval_clips}-{data.demo_seed}"
 
 
+def check_name(name: str, source: str | None = None) -> None:
+    """Check the name of a run or a model.
+
+    Raises:
+        ConfigError: the name is not valid.
+    """
+    if re.fullmatch(NAME_PATTERN, name) is None:
+        raise ConfigError(
+            f"{source + ': ' if source else ''}`name` (={name[:80]!r}) must be 1 to 64 letters, digits, dots, dashes "
+            "and underscores, and begin with a letter or digit"
+        )
+
+
 def _check_seeds(seeds: Sequence[int]) -> None:
-    if not 1 <= len(seeds) <= MAX_SEEDS:
-        raise ConfigError(f"`seeds` ({len(seeds)} of them) must be 1 to {MAX_SEEDS} numbers; start several runs")
-    if not all(0 <= seed <= MAX_SEED for seed in seeds):
-        raise ConfigError(f"`seeds` (={list(seeds)}) must each be from 0 to {MAX_SEED}")
+    if not 1 <= len(seeds) <= _MAX_SEEDS:
+        raise ConfigError(f"`seeds` ({len(seeds)} of them) must be 1 to {_MAX_SEEDS} numbers; start several runs")
+    if not all(0 <= seed <= _MAX_SEED for seed in seeds):
+        raise ConfigError(f"`seeds` (={list(seeds)}) must each be from 0 to {_MAX_SEED}")
 
 
 def _check_plain(value: Any, key: str, depth: int = 0) -> None:
-    """Refuse what no config could be, before anything walks through it, quotes it or writes it."""
+    """Refuse values that no config can hold, before other code walks through them, quotes them or writes them."""
     if depth > MAX_DEPTH:
-        raise ConfigError(f"`{key}`: mappings and lists lie more than {MAX_DEPTH} deep; none needs that")
+        raise ConfigError(f"`{key}` must have its mappings and lists at most {MAX_DEPTH} deep; no config needs more")
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise ConfigError(f"`{key}` must be text of whole Unicode characters; {value[:80]!r} is none") from error
+            raise ConfigError(f"`{key}` (={value[:80]!r}) must be text of valid Unicode characters") from error
     elif isinstance(value, Mapping):
         for name, item in value.items():
             _check_plain(name, key, depth + 1)

@@ -1,4 +1,4 @@
-"""What the service takes and sends of training runs."""
+"""Requests and responses about training runs, as pydantic models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Seed = Annotated[int, pydantic.Field(ge=0)]
 
 
 class RunRequest(pydantic.BaseModel):
-    """A run to be trained."""
+    """A run to train."""
 
     model_config = pydantic.ConfigDict(
         extra="forbid",
@@ -20,36 +20,36 @@ class RunRequest(pydantic.BaseModel):
     )
 
     config: str | dict[str, Any]
-    """Name of a config, or the config itself; what has `cases` is a study of several."""
+    """Name of a config, or the config itself; a config with `cases` is a study."""
     overrides: dict[str, Any] = pydantic.Field(default_factory=dict)
-    """Other values by dotted key, such as `loop.epochs`; of a study, in every case."""
+    """Other values by dotted key, such as `loop.epochs`; in a study they apply to every case."""
     seeds: list[Seed] | None = None
-    """One run is trained for each; the config's by default."""
+    """One run is trained per seed; by default the seeds of the config."""
     name: str | None = None
-    """The config's by default."""
+    """By default the name in the config."""
 
 
 class ModelRequest(pydantic.BaseModel):
-    """A model to be made of a run."""
+    """A model to make from a run."""
 
     model_config = pydantic.ConfigDict(extra="forbid")
 
     name: str
     """1 to 64 letters, digits, dots, dashes and underscores."""
     seed: Seed | None = None
-    """The first that has a checkpoint by default."""
+    """By default the first seed with a checkpoint."""
     case: str | None = None
-    """Of a study of several cases, which."""
+    """The case, in a study of several cases."""
     best: bool = False
-    """The checkpoint that did best on the validation splits, rather than the newest."""
+    """Take the checkpoint that did best on the validation splits, not the newest one."""
 
 
 class SeedView(pydantic.BaseModel):
-    """How far one seed has come."""
+    """The progress of one seed."""
 
     seed: int
     case: str | None = None
-    """Of a study of several cases."""
+    """The case, in a study of several cases."""
     state: str
     """waiting, running, stopped, done or failed."""
     step: int = 0
@@ -58,7 +58,7 @@ class SeedView(pydantic.BaseModel):
     num_epochs: int | None = None
     loss: float | None = None
     mAP: float | None = None  # noqa: N815
-    """Of its last evaluation."""
+    """The score of its last evaluation."""
 
 
 class ScoreSummary(pydantic.BaseModel):
@@ -85,21 +85,21 @@ class RunView(pydantic.BaseModel):
     folder: str
     engine: str
     attempts: int
-    """Times it was started."""
+    """The number of starts."""
     position: int | None
     """Place in the queue, from 1, while it is queued."""
     error: str | None
     seeds: list[SeedView]
     progress: float
-    """0 to 1, over all its seeds."""
+    """0 to 1, over all seeds."""
     time_left_s: float | None
-    """By the speed of its last steps; evaluations not counted."""
+    """Estimated from the speed of the last steps, without evaluations."""
     mAP: ScoreSummary | None  # noqa: N815
-    """None before a seed is done, and for a study of several cases."""
+    """None until a seed is done, and for a study of several cases."""
     has_per_class: bool
-    """Whether scores per class are there; they are measured once it is done."""
+    """Whether scores per class exist; they are computed once the run is done."""
     models: list[str]
-    """Names of the models made of it."""
+    """Names of the models made from it."""
 
 
 class RunList(pydantic.BaseModel):
@@ -147,19 +147,19 @@ class ClassScores(pydantic.BaseModel):
     id: str
     name: str
     seeds: dict[str, float | None]
-    """By seed, in a study of several cases by `CASE/SEED`; None where no clip has the class."""
+    """By seed, in a study of several cases by `CASE/SEED`; None if no clip has the class."""
     num_clips: int | None
-    """Clips measured on that have it."""
+    """Evaluation clips that have the class."""
 
 
 class PerClass(pydantic.BaseModel):
-    """Average precision of every class; empty before a run is measured."""
+    """Average precision per class; empty until the run is measured."""
 
     classes: list[ClassScores]
 
 
 class RecipeFields(pydantic.BaseModel):
-    """What a recipe has for the fields of a form."""
+    """The values of a recipe that a form shows."""
 
     epochs: int
     """`loop.epochs`."""
@@ -174,9 +174,9 @@ class Recipe(pydantic.BaseModel):
     """A config to start from."""
 
     name: str
-    """As `POST /v1/runs` takes it."""
+    """The name for `POST /v1/runs`."""
     title: str
     description: str
     needs_data: bool
-    """Whether `data.manifests` must be named."""
+    """Whether `data.manifests` must be given."""
     fields: RecipeFields

@@ -1,4 +1,4 @@
-"""Keeps the queue going: starts runs, notices how they end, finds those again that an earlier service started."""
+"""Start queued runs, settle runs that ended, and find the running runs of an earlier service again."""
 
 from __future__ import annotations
 
@@ -9,53 +9,57 @@ import sqlite3
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import psutil
 
 from audio_dcls.errors import AudioDclsError
-from audio_dcls.service.runs.exit_decision import judge
+from audio_dcls.service.runs.exit_decision import decide
 from audio_dcls.service.runs.launcher import EngineAwayError, Launcher, Started, log_path
-from audio_dcls.service.runs.progress import outlook, said_error
+from audio_dcls.service.runs.progress import logged_error, read_progress
 from audio_dcls.service.runs.queue import ACTIVE, RunEntry, RunQueue, now_text
 
 logger = logging.getLogger("audio_dcls.service.runs")
-CLOSING_POLL_S = 0.1
 AWAY_S = 10.0
-"""How long an engine that cannot be reached is left alone."""
+"""After an engine could not be reached, no run is started for this time."""
+_CLOSING_POLL_S = 0.1
+
+
+@dataclass(frozen=True)
+class Supervision:
+    """The numbers by which runs are supervised."""
+
+    max_running: int = 1
+    """Runs that are trained, or measured after their training, at the same time."""
+    max_attempts: int = 3
+    """A run fails after this number of starts without a new step."""
+    poll_s: float = 0.5
+    """Time between two checks of all runs."""
+    kill_after_s: float = 600.0
+    """A run that should stop and takes longer than this is killed."""
+    measures: bool = True
+    """Whether the scores per class are computed for runs that are done."""
 
 
 class Supervisor:
-    """One thread that looks at every run in turn.
+    """A thread that checks every run in turn.
 
     Args:
         queue: the runs.
         launchers: by engine.
-        max_running: runs trained, or measured after their training, at a time.
-        max_attempts: starts without a new step after which a run is given up.
-        poll_s: between two looks.
-        kill_after_s: a run that was asked to stop and has not by then is killed.
-        measures: whether runs that are done are measured class by class.
+        supervision: the numbers to follow.
     """
 
     def __init__(
-        self,
-        queue: RunQueue,
-        launchers: Mapping[str, Launcher],
-        *,
-        max_running: int = 1,
-        max_attempts: int = 3,
-        poll_s: float = 0.5,
-        kill_after_s: float = 600.0,
-        measures: bool = True,
+        self, queue: RunQueue, launchers: Mapping[str, Launcher], supervision: Supervision | None = None
     ) -> None:
         self.queue, self.launchers = queue, launchers
-        self.max_running, self.max_attempts, self.poll_s = max_running, max_attempts, poll_s
-        self.kill_after_s, self.measures = kill_after_s, measures
+        self.supervision = supervision or Supervision()
         self.lock = threading.RLock()
         """Held while a run changes its state."""
         self._measuring: dict[str, RunEntry] = {}
-        self._asked_s: dict[str, float] = {}
-        self._troubles: dict[str, str] = {}
+        self._stopping_since_s: dict[str, float] = {}
+        self._logged_problems: dict[str, str] = {}
         self._start_after_s = 0.0
         self._wake = threading.Event()
         self._is_closing = False
@@ -63,25 +67,25 @@ class Supervisor:
 
     @property
     def is_alive(self) -> bool:
-        """Whether the thread runs."""
+        """True if the thread runs."""
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
-        """Find running runs again, and begin."""
-        self.look()
+        """Find running runs again, and start the thread."""
+        self.check_runs()
         self._thread = threading.Thread(target=self._run, name="runs", daemon=True)
         self._thread.start()
 
     def wake(self) -> None:
-        """Look at once."""
+        """Check the runs at once, not after the rest of `poll_s`."""
         self._wake.set()
 
     def close(self, *, leave: bool, grace_s: float) -> None:
-        """End the thread, and with it the runs, which the next start goes on with.
+        """End the thread and stop the runs; the next start resumes them.
 
         Args:
-            leave: let the runs go on without the service.
-            grace_s: how long to wait for checkpoints to be written; what takes longer ends by itself.
+            leave: let the runs continue without the service.
+            grace_s: time to wait for checkpoints to be written; a run that takes longer ends by itself later.
         """
         self._is_closing = True
         self._wake.set()
@@ -96,22 +100,22 @@ class Supervisor:
                 with contextlib.suppress(EngineAwayError):
                     self._launcher(entry).stop(entry)
             deadline_s = time.monotonic() + grace_s
-            while self._look_at_active() and time.monotonic() < deadline_s:
-                time.sleep(CLOSING_POLL_S)
+            while self._check_active() and time.monotonic() < deadline_s:
+                time.sleep(_CLOSING_POLL_S)
 
-    def look(self) -> None:
-        """Look at every run once, and start those that there is room for."""
+    def check_runs(self) -> None:
+        """Check every run once, and start as many runs as allowed."""
         with self.lock:
-            num_busy = self._look_at_active() + self._look_at_measuring()
-            while not self._is_closing and num_busy < self.max_running and self._start_next():
+            num_busy = self._check_active() + self._check_measuring()
+            while not self._is_closing and num_busy < self.supervision.max_running and self._start_next():
                 num_busy += 1
 
-    def is_to_be_measured(self, entry: RunEntry) -> bool:
-        """Whether scores per class are still to come."""
-        return self.measures and entry.state == "done" and not entry.is_measured
+    def will_measure(self, entry: RunEntry) -> bool:
+        """True if the scores per class of a run are still to be computed."""
+        return self.supervision.measures and entry.state == "done" and not entry.is_measured
 
     def forget(self, entry: RunEntry) -> None:
-        """End the measuring of a run that is deleted."""
+        """Stop measuring a run."""
         measured = self._measuring.pop(entry.id, None)
         if measured is not None:
             with contextlib.suppress(EngineAwayError):
@@ -120,65 +124,62 @@ class Supervisor:
     def _run(self) -> None:
         while not self._is_closing:
             try:
-                self.look()
+                self.check_runs()
             except (OSError, sqlite3.Error, psutil.Error, AudioDclsError):
-                logger.exception("the runs cannot be looked at; trying again")
-            self._wake.wait(self.poll_s)
+                logger.exception("the runs cannot be checked; trying again")
+            self._wake.wait(self.supervision.poll_s)
             self._wake.clear()
 
-    def _look_at_active(self) -> int:
-        """Settle what has ended; the number of runs that have not."""
+    def _check_active(self) -> int:
+        """Settle active runs that have ended, and return the number of runs that are still active."""
         for entry in self.queue.entries(*ACTIVE):
             try:
-                self._look_at(entry)
-                self._troubles.pop(entry.id, None)
+                if not self._launcher(entry).is_alive(entry):
+                    self._settle(entry)
+                elif entry.state == "stopping":
+                    self._stop(entry)
+                self._logged_problems.pop(entry.id, None)
             except EngineAwayError as error:
-                self._tell(entry, error)
+                self._log_once(entry, error)
         return len(self.queue.entries(*ACTIVE))
 
-    def _look_at(self, entry: RunEntry) -> None:
-        if not self._launcher(entry).is_alive(entry):
-            self._settle(entry)
-        elif entry.state == "stopping":
-            self._ask_to_stop(entry)
-
-    def _ask_to_stop(self, entry: RunEntry) -> None:
-        """Have a run's process write a checkpoint and end; once that takes too long, kill it."""
-        asked_s = self._asked_s.get(entry.id)
-        if asked_s is None:
+    def _stop(self, entry: RunEntry) -> None:
+        """Make a run's process write a checkpoint and end; kill it if that takes too long."""
+        since_s = self._stopping_since_s.get(entry.id)
+        if since_s is None:
             self._launcher(entry).stop(entry)
-            self._asked_s[entry.id] = time.monotonic()
-        elif time.monotonic() - asked_s > self.kill_after_s:
+            self._stopping_since_s[entry.id] = time.monotonic()
+        elif time.monotonic() - since_s > self.supervision.kill_after_s:
             self._launcher(entry).stop(entry, force=True)
 
     def _settle(self, entry: RunEntry) -> None:
-        """Decide what becomes of a run whose process is not there, unless another one is."""
+        """Set the next state of a run whose process has ended, unless another process trains the run."""
         launcher = self._launcher(entry)
         found = launcher.find(entry)
         if found is not None:
-            logger.info("run %s is found again", entry.id)
+            logger.info("run %s is still running; its process was found again", entry.id)
             self._note_started(entry, found)
             return
         exit_code = launcher.exit_code(entry)
         launcher.clear(entry)
-        self._asked_s.pop(entry.id, None)
-        ending = judge(
+        self._stopping_since_s.pop(entry.id, None)
+        decision = decide(
             entry,
             exit_code=exit_code,
-            outlook=outlook(entry),
-            said_error=said_error(log_path(entry)),
+            progress=read_progress(entry),
+            logged_error=logged_error(log_path(entry)),
             is_closing=self._is_closing,
-            max_attempts=self.max_attempts,
+            max_attempts=self.supervision.max_attempts,
         )
-        logger.info("run %s ended with exit code %s: %s", entry.id, exit_code, ending.state)
+        logger.info("run %s ended with exit code %s; it is now %s", entry.id, exit_code, decision.state)
         self.queue.change(
             entry.id,
             only_in=ACTIVE,
-            state=ending.state,
-            error=ending.error,
-            idle_attempts=ending.idle_attempts,
+            state=decision.state,
+            error=decision.error,
+            idle_attempts=decision.idle_attempts,
             exit_code=exit_code,
-            ended=None if ending.state == "queued" else now_text(),
+            ended=None if decision.state == "queued" else now_text(),
             is_measured=0,
             handle=None,
             pid=None,
@@ -186,17 +187,17 @@ class Supervisor:
         )
 
     def _start_next(self) -> bool:
-        """Measure a run that is done, or train the next one; False where there is neither."""
+        """Measure a run that is done, or train the next run; return False if there is no such run."""
         if time.monotonic() < self._start_after_s:
             return False
-        for entry in self.queue.entries("done") if self.measures else []:
-            if not entry.is_measured and entry.id not in self._measuring:
+        for entry in self.queue.entries("done"):
+            if self.will_measure(entry) and entry.id not in self._measuring:
                 self._measure(entry)
                 return True
         entry = self.queue.claim_next()
         if entry is None:
             return False
-        self.queue.change(entry.id, last_step=outlook(entry).num_steps_done)
+        self.queue.change(entry.id, last_step=read_progress(entry).num_steps_done)
         launcher = self._launcher(entry)
         try:
             started = launcher.find(entry) or launcher.start(entry)
@@ -204,7 +205,7 @@ class Supervisor:
             self._put_back(entry, error)
             return False
         except (OSError, AudioDclsError) as error:
-            message = f"it cannot be started: {error}"
+            message = f"the run cannot be started: {error}"
             self.queue.change(entry.id, only_in=ACTIVE, state="failed", error=message, ended=now_text())
             return True
         logger.info("run %s is started (attempt %d)", entry.id, entry.attempts)
@@ -212,16 +213,16 @@ class Supervisor:
         return True
 
     def _put_back(self, entry: RunEntry, error: EngineAwayError) -> None:
-        """Have an entry wait, as if it had not been started; nothing else is started meanwhile."""
+        """Put an entry back into the queue as if it had not been started, and start no run for a while."""
         self._start_after_s = time.monotonic() + AWAY_S
-        self._tell(entry, error)
+        self._log_once(entry, error)
         counts = {"attempts": entry.attempts - 1, "idle_attempts": entry.idle_attempts - 1}
-        self.queue.change(entry.id, only_in=ACTIVE, state="queued", error=f"it waits: {error}", **counts)
+        self.queue.change(entry.id, only_in=ACTIVE, state="queued", error=f"the run waits: {error}", **counts)
 
-    def _tell(self, entry: RunEntry, error: EngineAwayError) -> None:
-        """Log a trouble once, not with every look."""
-        if self._troubles.get(entry.id) != str(error):
-            self._troubles[entry.id] = str(error)
+    def _log_once(self, entry: RunEntry, error: EngineAwayError) -> None:
+        """Log a problem once, not with every check."""
+        if self._logged_problems.get(entry.id) != str(error):
+            self._logged_problems[entry.id] = str(error)
             logger.warning("run %s: %s", entry.id, error)
 
     def _note_started(self, entry: RunEntry, started: Started) -> None:
@@ -236,7 +237,7 @@ class Supervisor:
             return
         self._measuring[entry.id] = dataclasses.replace(entry, **dataclasses.asdict(started))
 
-    def _look_at_measuring(self) -> int:
+    def _check_measuring(self) -> int:
         for run_id, entry in list(self._measuring.items()):
             launcher = self._launcher(entry)
             with contextlib.suppress(EngineAwayError):
@@ -248,5 +249,5 @@ class Supervisor:
         return len(self._measuring)
 
     def _launcher(self, entry: RunEntry) -> Launcher:
-        """Of the engine a run was submitted to, or the one there is."""
+        """The launcher of the engine that a run was submitted to, or else the first launcher."""
         return self.launchers.get(entry.engine) or next(iter(self.launchers.values()))

@@ -1,4 +1,4 @@
-// Calls of the service, with the visitor's key where one is needed; its errors become errors with words for people.
+// Calls the service, with the visitor's key if there is one. A problem in an answer becomes an ApiError with its text.
 
 const STORE = "audio-dcls-key";
 let key = sessionStorage.getItem(STORE) ?? localStorage.getItem(STORE) ?? "";
@@ -16,7 +16,7 @@ export function currentKey() {
   return key;
 }
 
-// Cancel is no submit button: Enter in a field presses the first of those.
+// Cancel is not a submit button, because Enter in a field presses the first submit button.
 for (const button of document.querySelectorAll("dialog [data-cancel]")) {
   button.addEventListener("click", () => button.closest("dialog").close("cancel"));
 }
@@ -24,7 +24,7 @@ for (const button of document.querySelectorAll("dialog [data-cancel]")) {
 export function askForKey(isWrong = false) {
   if (asking) return asking;
   document.getElementById("key-wrong").hidden = !isWrong;
-  document.getElementById("key-button").hidden = false; // the way back for who cancels
+  document.getElementById("key-button").hidden = false; // after Cancel, this button opens the dialog again
   const dialog = document.getElementById("key-dialog");
   const input = document.getElementById("key-input");
   input.value = "";
@@ -62,7 +62,7 @@ async function send(method, path, { query, body, json, signal } = {}) {
   }
   if (response.status === 401 && (await askForKey(key !== ""))) return send(method, path, { query, body, json, signal });
   if (response.ok) return response;
-  if (response.status === 401) throw new ApiError({ detail: "This service asks for an API key: press the key above." }, 401);
+  if (response.status === 401) throw new ApiError({ detail: "This service needs an API key; press the key button above." }, 401);
   throw new ApiError(await response.json().catch(() => ({ detail: response.statusText })), response.status);
 }
 
@@ -72,7 +72,7 @@ export async function call(method, path, options) {
   return (response.headers.get("content-type") ?? "").includes("json") ? response.json() : response.text();
 }
 
-// Server-sent events by fetch, which can send the key; goes on after the last one where the connection breaks.
+// Reads server-sent events with fetch, which can send the key. After a broken connection it continues after the last event.
 export async function listen(path, take, signal) {
   let last = null;
   let wait = 500;

@@ -1,4 +1,4 @@
-// The page: which view the address names, light or dark, the key.
+// The page: it shows the view that the address names, and holds the theme button and the key button.
 
 import { askForKey, call, currentKey } from "./api.js";
 import { el, problemBox, toast } from "./dom.js";

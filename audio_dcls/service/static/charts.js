@@ -1,6 +1,6 @@
-// Curves of runs, by uPlot: one colour and dash a seed, a legend that follows the cursor, sizes that follow the page.
+// Draws the curves of runs with uPlot: one colour and dash per seed, a legend for the cursor, the width of the page.
 
-// Okabe and Ito's colours, told apart by the colour-blind; the dash tells them apart in print.
+// The colours of Okabe and Ito, which colour-blind readers can distinguish; in print the dashes differ.
 // The darker ones come first on a light page, the lighter ones on a dark page.
 const COLOURS = {
   light: ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f", "#b8860b"],
@@ -54,7 +54,7 @@ export function curveChart(node, { title, digits, signal }) {
   };
 }
 
-// One row of epochs for all series, with nothing where a series has no point.
+// One row of epochs for all series; a series has null where it has no point.
 function joined(series) {
   const places = [...new Set(series.flatMap((one) => one.x))].sort((a, b) => a - b);
   const row = new Map(places.map((place, index) => [place, index]));

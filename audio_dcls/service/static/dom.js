@@ -1,4 +1,4 @@
-// Elements without a framework, numbers as people write them, toasts and questions.
+// Helpers of the page: elements, numbers for people, toasts and questions.
 
 export function el(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
@@ -60,7 +60,7 @@ export function toast(text, kind = "ok") {
   setTimeout(() => note.remove(), kind === "bad" ? 9000 : 4000);
 }
 
-// A question in a dialog: resolves to true, or the text, or null where it was cancelled.
+// Asks a question in a dialog. Resolves to true or to the text, and to null after Cancel.
 export function ask({ title, text = "", yes = "OK", label = null, value = "", testid = null, danger = false }) {
   const dialog = document.getElementById("ask-dialog");
   const input = document.getElementById("ask-input");

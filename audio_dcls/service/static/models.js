@@ -1,4 +1,4 @@
-// Models: which there are, which are in memory.
+// The view of models: all models, and whether each is loaded.
 
 import { call } from "./api.js";
 import { ask, busy, el, empty, fixed, toast } from "./dom.js";
@@ -8,7 +8,7 @@ export async function modelsView({ info, signal }) {
   const refresh = async () => {
     const { models } = await call("GET", "/v1/models", { signal });
     list.replaceChildren(...(models.length ? models.map((model) => card(model, info, refresh)) : [empty("No model yet",
-      "A finished run becomes one with a click; or name one with --model when the service starts.",
+      "Train a run and press Use as model, or start the service with --model.",
       el("a", { class: "button primary", href: "#/runs?new=1" }, "Start a run"))]));
   };
   await refresh();
@@ -27,7 +27,7 @@ function card(model, info, refresh) {
     refresh();
   };
   const remove = async () => {
-    if (!(await ask({ title: `Delete ${model.name}?`, text: "Its file is deleted; the run it was made of stays.", yes: "Delete", danger: true }))) return;
+    if (!(await ask({ title: `Delete ${model.name}?`, text: "Its file is deleted; the run that it was made from stays.", yes: "Delete", danger: true }))) return;
     await call("DELETE", `/v1/models/${model.name}`);
     toast(`${model.name} deleted`);
     refresh();
@@ -37,10 +37,10 @@ function card(model, info, refresh) {
     el("header", {}, el("h2", {}, model.name), model.is_default && el("span", { class: "badge" }, "default"), el("span", { class: `badge state ${model.state}` }, model.state)),
     el("dl", {},
       ...pair("architecture", model.architecture), ...pair("classes", model.num_classes), ...pair("mAP", model.mAP === null ? null : fixed(model.mAP)),
-      ...pair("clips of", model.clip_s === null ? null : `${model.clip_s} s at ${model.sample_rate_hz / 1000} kHz`), ...pair("source", model.source)),
+      ...pair("clip length", model.clip_s === null ? null : `${model.clip_s} s at ${model.sample_rate_hz / 1000} kHz`), ...pair("source", model.source)),
     model.error && el("p", { class: "problem" }, model.error),
     el("div", { class: "actions" },
-      el("a", { class: "button primary", href: `#/tag?model=${encodeURIComponent(model.name)}` }, "Tag with it"),
+      el("a", { class: "button primary", href: `#/tag?model=${encodeURIComponent(model.name)}` }, "Tag with this model"),
       may && el("button", { type: "button", onclick: isLoaded ? act("unload", "unloaded") : act("load", "loaded") }, isLoaded ? "Unload" : "Load"),
       may && model.is_removable && el("button", { type: "button", class: "danger-text", onclick: remove }, "Delete")));
 }

@@ -1,4 +1,4 @@
-// Runs beside the page: hands on the microphone's first channel in blocks of some 100 ms.
+// Runs in the audio thread: sends the microphone's first channel to the page in blocks of about 100 ms.
 class Pcm extends AudioWorkletProcessor {
   constructor() {
     super();

@@ -1,4 +1,4 @@
-// The microphone: a recording as a wav file, or its samples live to the service.
+// The microphone: records a wav file, or sends samples to the service as they arrive.
 
 import { currentKey } from "./api.js";
 
@@ -9,7 +9,7 @@ async function microphone(take) {
       audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false },
     });
   } catch {
-    throw new Error("The microphone cannot be used; allow it in the browser, and check that there is one.");
+    throw new Error("The microphone cannot be used; allow it in the browser, and check that one is connected.");
   }
   const context = new AudioContext();
   await context.audioWorklet.addModule("/static/pcm_worklet.js");
@@ -66,7 +66,7 @@ export async function liveTags(query, take) {
   for (const [name, value] of Object.entries({ ...query, sample_rate_hz: source.rate })) url.searchParams.set(name, value);
   socket = new WebSocket(url, currentKey() ? ["audio-dcls", `key.${currentKey()}`] : ["audio-dcls"]);
   socket.onmessage = (event) => take(JSON.parse(event.data));
-  socket.onerror = () => take({ type: "error", detail: "The connection for live sound broke." });
+  socket.onerror = () => take({ type: "error", detail: "The connection for live sound was lost." });
   return {
     stop() {
       source.stop();

@@ -1,4 +1,4 @@
-// One run: live curves, its state and what can be done with it, classes, log.
+// The view of one run: state, buttons, live curves, scores per class, log.
 
 import { call, listen } from "./api.js";
 import { curveChart } from "./charts.js";
@@ -26,7 +26,7 @@ export async function runView({ info, id, signal }) {
     await showClasses(classes, run, signal);
   };
   show();
-  // A run at work tells everything from its beginning; one at rest is read. It may be resumed, and then tells again.
+  // An active run sends all its events from the beginning; a run at rest is read once, until it is resumed.
   const follow = async () => {
     while (!signal.aborted) {
       if (ACTIVE.includes(run.state)) {
@@ -37,7 +37,7 @@ export async function runView({ info, id, signal }) {
           if (event === "run") {
             run = data;
             show();
-            if (!ACTIVE.includes(run.state)) showClasses(classes, run, signal).catch(() => {}); // again once all is told
+            if (!ACTIVE.includes(run.state)) showClasses(classes, run, signal).catch(() => {}); // and again when the stream ends
           } else if (event === "metrics") curves.add(data);
           else if (event === "log") appendLog(log, data.lines);
         }, signal);
@@ -45,7 +45,7 @@ export async function runView({ info, id, signal }) {
       } else if (await readAtRest()) return;
     }
   };
-  // Resolves to true once the page is left, to false once the run is at work again.
+  // Resolves to true when the visitor leaves the page, to false when the run is active again.
   const readAtRest = async () => {
     curves.load((await call("GET", `/v1/runs/${id}/metrics`, { signal })).series);
     log.textContent = await call("GET", `/v1/runs/${id}/logs`, { query: { tail: LOG_LINES }, signal });
@@ -70,7 +70,7 @@ function header(run, info, refresh) {
     refresh();
   };
   const remove = async () => {
-    if (!(await ask({ title: `Delete ${run.name}?`, text: "Its checkpoints, figures and log are deleted for good. Models made of it stay.", yes: "Delete", danger: true }))) return;
+    if (!(await ask({ title: `Delete ${run.name}?`, text: "Its checkpoints, curves and log are deleted for good. Models made from it stay.", yes: "Delete", danger: true }))) return;
     await call("DELETE", `/v1/runs/${run.id}`);
     toast("Deleted");
     location.hash = "#/runs";
@@ -83,8 +83,8 @@ function header(run, info, refresh) {
     run.error && problemBox(run.error),
     seedTable(run),
     el("div", { class: "actions" },
-      may && isActive && el("button", { type: "button", disabled: run.state === "stopping", dataset: { testid: "stop-run" }, onclick: act("stop", "Stopping: it writes a checkpoint first") }, "Stop"),
-      may && ["stopped", "failed"].includes(run.state) && el("button", { type: "button", class: "primary", dataset: { testid: "resume-run" }, onclick: act("resume", "It goes on from its last checkpoint") }, "Resume"),
+      may && isActive && el("button", { type: "button", disabled: run.state === "stopping", dataset: { testid: "stop-run" }, onclick: act("stop", "Stopping; the run writes a checkpoint first") }, "Stop"),
+      may && ["stopped", "failed"].includes(run.state) && el("button", { type: "button", class: "primary", dataset: { testid: "resume-run" }, onclick: act("resume", "The run resumes from its last checkpoint") }, "Resume"),
       may && hasModel && el("button", { type: "button", class: run.state === "done" ? "primary" : "", dataset: { testid: "use-model" }, onclick: () => useModel(run, refresh) }, "Use as model"),
       ...(run.models ?? []).map((name) => el("a", { class: "button", href: `#/tag?model=${encodeURIComponent(name)}` }, `Tag with ${name}`)),
       may && !isActive && el("button", { type: "button", class: "danger-text", onclick: remove }, "Delete")),
@@ -92,7 +92,7 @@ function header(run, info, refresh) {
 }
 
 async function useModel(run, refresh) {
-  const name = await ask({ title: "Use as model", text: "The newest checkpoint becomes a model of this service.", label: "Name", value: run.name.replace(/[^A-Za-z0-9._-]/g, "-"), yes: "Make it", testid: "model-name" });
+  const name = await ask({ title: "Use as model", text: "The newest checkpoint becomes a model of this service.", label: "Name", value: run.name.replace(/[^A-Za-z0-9._-]/g, "-"), yes: "Create model", testid: "model-name" });
   if (!name) return;
   const best = [...run.seeds].filter((seed) => seed.step > 0).sort((a, b) => (b.mAP ?? -1) - (a.mAP ?? -1))[0];
   try {
@@ -119,7 +119,7 @@ function chartBox(title, testid) {
   return { node, attach: (signal) => curveChart(node, { title, digits: title === "Loss" ? 4 : 3, signal }) };
 }
 
-// The points of all seeds; drawn again at most a few times a second.
+// The points of all seeds; they are drawn at most a few times per second.
 class Curves {
   constructor(loss, score) {
     this.charts = { loss, score };
@@ -130,7 +130,7 @@ class Curves {
   load(series) {
     this.seeds.clear();
     for (const one of series) {
-      const points = this.of(one.seed, one.case);
+      const points = this.pointsOf(one.seed, one.case);
       points.loss = { x: [...one.train.epoch], y: [...one.train.loss], step: [...one.train.step] };
       points.score = { x: [...one.eval.epoch], y: [...one.eval.mAP], step: [...one.eval.step] };
     }
@@ -138,7 +138,7 @@ class Curves {
   }
 
   add({ seed, case: name, line }) {
-    const points = this.of(seed, name);
+    const points = this.pointsOf(seed, name);
     const [target, value] = line.eval ? [points.score, line.eval.mAP] : [points.loss, line.loss];
     if (value === null || value === undefined) return;
     while (target.step.length && target.step.at(-1) >= line.step) for (const row of Object.values(target)) row.pop();
@@ -148,11 +148,11 @@ class Curves {
     this.timer ??= setTimeout(() => this.draw(), REDRAW_MS);
   }
 
-  of(seed, name) {
+  pointsOf(seed, name) {
     const label = name ? `${name}, seed ${seed}` : `seed ${seed}`;
     if (!this.seeds.has(label)) {
-      const none = () => ({ x: [], y: [], step: [] });
-      this.seeds.set(label, { loss: none(), score: none() });
+      const empty = () => ({ x: [], y: [], step: [] });
+      this.seeds.set(label, { loss: empty(), score: empty() });
     }
     return this.seeds.get(label);
   }
@@ -176,7 +176,7 @@ async function showClasses(section, run, signal) {
   const { classes } = await call("GET", `/v1/runs/${run.id}/per-class`, { signal });
   const heading = el("h2", {}, "Average precision by class");
   if (!classes.length) {
-    section.replaceChildren(heading, el("p", { class: "hint" }, "Shown once a seed has been measured."));
+    section.replaceChildren(heading, el("p", { class: "hint" }, "The scores appear here after a seed is measured."));
     return;
   }
   const seeds = [...new Set(classes.flatMap((one) => Object.keys(one.seeds)))];
@@ -185,7 +185,7 @@ async function showClasses(section, run, signal) {
     return known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : null;
   };
   const rows = classes.map((one) => ({ ...one, mean: mean(one) }));
-  const each = seeds.length > 1 ? seeds : []; // of one seed the mean says it all
+  const each = seeds.length > 1 ? seeds : []; // a single seed equals the mean
   const filter = el("input", { type: "search", placeholder: "Filter classes", "aria-label": "Filter classes" });
   const body = el("tbody");
   let order = { by: "mean", down: true };

@@ -1,4 +1,4 @@
-// Runs: what is trained, what waits; starting one from a recipe with the few fields that matter.
+// The view of runs: all runs, and a form that starts one from a recipe.
 
 import { call } from "./api.js";
 import { busy, el, empty, fixed, problemBox, seconds, toast, when } from "./dom.js";
@@ -27,7 +27,7 @@ export async function runsView({ info, signal, query }) {
     if (text === shown) return;
     shown = text;
     list.replaceChildren(...(runs.length ? runs.map(card) : [empty("No run yet",
-      info.training ? "Start the demo: it makes its own sounds, and a model that tags them in some minutes." : "Training is switched off here.")]));
+      info.training ? "Start the demo: it makes its own sounds and, in a few minutes, a model that tags them." : "Training is switched off here.")]));
     if (!runs.length && form) form.hidden = false;
   };
   await refresh();
@@ -63,12 +63,12 @@ function newRun(info) {
     const input = el("input", attributes);
     return { input, node: el("label", {}, label, input, hint && el("small", {}, hint)) };
   };
-  const name = field("Name", { type: "text", maxlength: "64", pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]*", placeholder: "as the recipe" });
-  const seeds = field("Seeds", { type: "text", pattern: "\\s*\\d+(\\s*,\\s*\\d+)*\\s*", dataset: { testid: "run-seeds" } }, "one run each, e.g. 0, 1, 2");
+  const name = field("Name", { type: "text", maxlength: "64", pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]*", placeholder: "name of the recipe" });
+  const seeds = field("Seeds", { type: "text", pattern: "\\s*\\d+(\\s*,\\s*\\d+)*\\s*", dataset: { testid: "run-seeds" } }, "one run per seed, e.g. 0, 1, 2");
   const epochs = field("Epochs", { type: "number", min: "1", dataset: { testid: "run-epochs" } });
   const rate = field("Learning rate", { type: "text", inputmode: "decimal", pattern: "[0-9.eE\\-]+" });
-  const batch = field("Clips a step", { type: "number", min: "1" });
-  const manifest = field("Manifest", { type: "text", placeholder: "/data/clips.csv" }, "in a folder the operator named");
+  const batch = field("Clips per step", { type: "number", min: "1" });
+  const manifest = field("Manifest", { type: "text", placeholder: "/data/clips.csv" }, "in a folder that the operator named");
   const labels = field("Labels", { type: "text", placeholder: "audioset" }, "audioset, or a CSV of classes");
   const more = el("textarea", { rows: "3", spellcheck: "false", placeholder: "loop.evaluate_every_epochs=1" });
   const data = el("div", { class: "fields" }, manifest.node, labels.node);
@@ -90,7 +90,7 @@ function newRun(info) {
   const form = el("form", { class: "card new-run" }, el("h2", {}, "New run"),
     el("label", {}, "Recipe", recipe), about,
     el("div", { class: "fields" }, name.node, seeds.node, epochs.node, rate.node, batch.node), data,
-    el("details", {}, el("summary", {}, "More settings"), el("label", {}, "One key=value a line, any key of the config", more)),
+    el("details", {}, el("summary", {}, "More settings"), el("label", {}, "One key=value per line, any key of the config", more)),
     error, el("div", { class: "actions" }, start));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -101,7 +101,7 @@ function newRun(info) {
     if (chosen.needs_data && labels.input.value.trim()) overrides["data.labels"] = labels.input.value.trim();
     try {
       for (const [key, value] of Object.entries(freeLines(more.value))) {
-        if (key in overrides) throw new Error(`'${key}' is set by a field above as well; set it in one place`);
+        if (key in overrides) throw new Error(`'${key}' is also set by a field above; set it in one place`);
         overrides[key] = value;
       }
       const body = { config: chosen.name, overrides, seeds: seeds.input.value.split(",").map(Number), name: name.input.value.trim() || null };
@@ -115,7 +115,7 @@ function newRun(info) {
   return form;
 }
 
-// Only what differs from the recipe, so that the run's config says what was meant.
+// Only the values that differ from the recipe, so that the run's config shows what was changed.
 function changed(fields, { epochs, rate, batch }) {
   const overrides = {};
   if (Number(epochs.input.value) !== fields.epochs) overrides["loop.epochs"] = Number(epochs.input.value);

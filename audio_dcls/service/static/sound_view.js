@@ -1,8 +1,8 @@
-// A sound to look at and hear: waveform, spectrogram, what is heard when; click or press to hear from there.
+// Shows and plays a sound: waveform, spectrogram and events. A click plays from that place.
 
 import { clock, el, icons, svgIcon } from "./dom.js";
 
-// Stops of magma (Smith and van der Walt, CC0), which reads the same to the colour-blind and in print.
+// Colours of the map magma (Smith and van der Walt, CC0), which colour-blind readers and black-and-white print can show.
 const MAGMA = [[0, 0, 4], [40, 17, 89], [101, 26, 128], [159, 47, 127], [212, 72, 104], [245, 125, 90], [254, 184, 122], [252, 253, 191]];
 
 export function soundView(file, result, signal) {
@@ -18,7 +18,7 @@ export function soundView(file, result, signal) {
   const spectrogram = el("canvas", { class: "spectrogram", "aria-hidden": "true" });
   const cursor = el("div", { class: "cursor", "aria-hidden": "true" });
   const button = el("button", { type: "button", class: "icon play", "aria-label": "Play" }, svgIcon(icons.play));
-  const place = el("input", { type: "range", min: "0", max: String(total), step: "0.05", value: "0", "aria-label": "Place in the sound" });
+  const place = el("input", { type: "range", min: "0", max: String(total), step: "0.05", value: "0", "aria-label": "Position in the sound" });
   const time = el("output", { class: "time" }, `${clock(0)} / ${clock(total)}`);
 
   const hearFrom = (second) => {
@@ -49,7 +49,7 @@ export function soundView(file, result, signal) {
   for (const name of ["play", "timeupdate", "seeked"]) audio.addEventListener(name, follow);
   const controls = el("div", { class: "controls" }, button, place, time);
   audio.addEventListener("error", () => {
-    controls.replaceChildren(el("p", { class: "hint" }, "This browser cannot play this kind of file; its tags are below."));
+    controls.replaceChildren(el("p", { class: "hint" }, "This browser cannot play this kind of file. The tags are below."));
   });
   const draw = () => {
     drawWave(wave, picture.envelope);
@@ -76,7 +76,7 @@ function lanes(events, total, hearFrom) {
   const sorted = [...byName].sort((a, b) => Math.max(...b[1].map((e) => e.score)) - Math.max(...a[1].map((e) => e.score)));
   const rows = sorted.slice(0, 8).map(([name, found]) =>
     el("div", { class: "lane" }, el("span", { class: "lane-name" }, name), ...found.map((event) => eventButton(event, total, hearFrom))));
-  return el("div", { class: "lanes", role: "group", "aria-label": "What is heard when" }, ...rows);
+  return el("div", { class: "lanes", role: "group", "aria-label": "Events over time" }, ...rows);
 }
 
 function eventButton(event, total, hearFrom) {
@@ -84,7 +84,7 @@ function eventButton(event, total, hearFrom) {
   const wide = Math.max(0.8, (100 * (event.offset_s - event.onset_s)) / total);
   const words = `${event.name}, ${event.onset_s.toFixed(1)} to ${event.offset_s.toFixed(1)} s, score ${event.score.toFixed(2)}`;
   return el("button", {
-    type: "button", class: "event", title: words, "aria-label": `Hear ${words}`,
+    type: "button", class: "event", title: words, "aria-label": `Play ${words}`,
     style: `left:${from}%;width:${wide}%;opacity:${0.45 + 0.55 * event.score}`, onclick: () => hearFrom(event.onset_s),
   });
 }

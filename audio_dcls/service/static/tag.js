@@ -1,4 +1,4 @@
-// Tag: drop, choose or record a sound; see, hear and take away what is in it.
+// The view that tags sounds: drop, choose or record a sound, see and hear the result, save it.
 
 import { call } from "./api.js";
 import { busy, el, empty, fixed, icons, problemBox, seconds, svgIcon, toast } from "./dom.js";
@@ -10,7 +10,7 @@ export async function tagView({ info, signal, query }) {
   const results = el("div", { class: "results", "aria-live": "polite" });
   const heading = el("h1", {}, "Tag sounds");
   if (!models.length) {
-    const how = ["The demo run makes one in some minutes, from sounds that it synthesises: once it is done, press Use as model. Or start the service with a model of yours: ", el("code", {}, "audio-dcls serve --model FILE")];
+    const how = ["The demo run makes a model in a few minutes, from sounds that it synthesises. When it is done, press Use as model. Or start the service with your own model: ", el("code", {}, "audio-dcls serve --model FILE")];
     return el("div", {}, heading, empty("No model yet", how,
       el("a", { class: "button primary", href: "#/runs?new=1" }, "Start a run")));
   }
@@ -21,7 +21,7 @@ export async function tagView({ info, signal, query }) {
     el("span", {}, `Any format and rate, up to ${info.limits.max_upload_mb} MB and ${seconds(info.limits.max_duration_s)} each`));
   const tagFiles = async (files) => {
     for (const file of [...files].slice(0, info.limits.max_batch_files)) {
-      const card = el("article", { class: "card result" }, el("h2", {}, file.name), el("p", { class: "loading" }, "Listening …"));
+      const card = el("article", { class: "card result" }, el("h2", {}, file.name), el("p", { class: "loading" }, "Tagging …"));
       results.prepend(card);
       await tagOne(file, card, options.values(), signal);
     }
@@ -35,7 +35,7 @@ export async function tagView({ info, signal, query }) {
   for (const name of ["dragleave", "drop"]) drop.addEventListener(name, () => drop.classList.remove("over"));
   drop.addEventListener("drop", (event) => { event.preventDefault(); tagFiles(event.dataTransfer.files); });
   return el("div", { class: "tag-view" }, heading,
-    el("section", { class: "card composer", "aria-label": "What to tag" }, drop, recorders(tagFiles, options, signal), options.node), results);
+    el("section", { class: "card composer", "aria-label": "Sounds to tag" }, drop, recorders(tagFiles, options, signal), options.node), results);
 }
 
 function optionFields(models, chosen) {
@@ -45,8 +45,8 @@ function optionFields(models, chosen) {
   const threshold = el("input", { type: "number", min: "0", max: "1", step: "0.05", placeholder: "none" });
   const timeline = el("input", { type: "checkbox", checked: true });
   const node = el("div", { class: "fields" },
-    el("label", {}, "Model", model), el("label", {}, "Tags", topK), el("label", {}, "From score", threshold),
-    el("label", { class: "check" }, timeline, " When each is heard"));
+    el("label", {}, "Model", model), el("label", {}, "Tags", topK), el("label", {}, "Lowest score", threshold),
+    el("label", { class: "check" }, timeline, " Events over time"));
   const values = () => ({ model: model.value, top_k: topK.value || 8, threshold: threshold.value, timeline: timeline.checked });
   return { node, values };
 }
@@ -67,7 +67,7 @@ async function tagOne(file, card, options, signal) {
 }
 
 export function tagBars(tags) {
-  if (!tags.length) return el("p", { class: "hint" }, "Nothing above the score asked for.");
+  if (!tags.length) return el("p", { class: "hint" }, "No tag has this score.");
   return el("ol", { class: "bars" }, ...tags.map((tag) =>
     el("li", { dataset: { testid: "tag-row", name: tag.name, score: String(tag.score) } },
       el("span", { class: "bar-name" }, tag.name),
@@ -91,7 +91,7 @@ function downloads(result) {
 }
 
 function recorders(tagFiles, options, signal) {
-  if (!navigator.mediaDevices) return el("p", { class: "hint" }, "Recording needs https, or this page on the machine itself.");
+  if (!navigator.mediaDevices) return el("p", { class: "hint" }, "Recording needs https, or a browser on the machine that runs the service.");
   const record = el("button", { type: "button" }, svgIcon(icons.mic), " Record");
   const live = el("button", { type: "button" }, svgIcon(icons.live), " Listen live");
   const now = el("div", { class: "live", "aria-live": "off" });
@@ -120,7 +120,7 @@ function recorders(tagFiles, options, signal) {
       if (message.type === "error") {
         toast(message.detail, "bad");
         end();
-      } else now.replaceChildren(el("p", { class: "meta" }, message.type === "result" ? "All of it" : "Now"), tagBars(message.tags));
+      } else now.replaceChildren(el("p", { class: "meta" }, message.type === "result" ? "In total" : "Now"), tagBars(message.tags));
     });
     live.replaceChildren(svgIcon(icons.stop), " Stop listening");
   })().catch((error) => toast(error.message, "bad"))));

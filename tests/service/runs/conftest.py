@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 from audio_dcls.service.runs.launcher import LocalLauncher
-from audio_dcls.service.runs.runner import RunService
+from audio_dcls.service.runs.run_service import RunService
 from audio_dcls.service.runs.schemas import RunView
+from audio_dcls.service.runs.supervisor import Supervision
 
 FAKE_COMMAND = [sys.executable, str(Path(__file__).with_name("fake_trainer.py"))]
 MakeService = Callable[..., RunService]
@@ -95,7 +96,8 @@ def make_service(state_dir: Path) -> Iterator[MakeService]:
 
     def make(**keywords: Any) -> RunService:
         keywords = {"poll_s": 0.05, "launchers": {"local": LocalLauncher(command=FAKE_COMMAND)}, **keywords}
-        service = RunService(state_dir, **keywords)
+        numbers = {name: keywords.pop(name) for name in Supervision.__dataclass_fields__ if name in keywords}
+        service = RunService(state_dir, supervision=Supervision(**numbers), **keywords)
         made.append(service)
         return service
 

@@ -46,7 +46,7 @@ def main() -> int:
         step = json.loads(path.read_text())["step"] if path.is_file() else 0
         while step < num_steps:
             if how == "fail":
-                sys.stderr.write("error: `loop.epochs` (=1) is wrong; mend it\n")
+                sys.stderr.write("error: `loop.epochs` (=1) is wrong; fix it\n")
                 return 2
             if how == "crash":
                 raise ZeroDivisionError("half a step")

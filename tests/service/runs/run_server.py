@@ -14,7 +14,7 @@ from pathlib import Path
 
 from audio_dcls.service.runs.launcher import LocalLauncher, Started
 from audio_dcls.service.runs.queue import RunEntry, RunQueue
-from audio_dcls.service.runs.supervisor import Supervisor
+from audio_dcls.service.runs.supervisor import Supervision, Supervisor
 
 FAKE_COMMAND = [sys.executable, str(Path(__file__).with_name("fake_trainer.py"))]
 
@@ -36,7 +36,7 @@ def main() -> None:
     if how == "fake-unwritten":
         launcher = DyingLauncher(command=FAKE_COMMAND)
     queue = RunQueue(state_dir / "queue.sqlite3")
-    Supervisor(queue, {"local": launcher}, poll_s=0.05, measures=False).start()
+    Supervisor(queue, {"local": launcher}, Supervision(poll_s=0.05, measures=False)).start()
     while True:
         time.sleep(1)
 

@@ -14,7 +14,7 @@ from audio_dcls.errors import ServiceError
 from audio_dcls.service.runs.event_stream import RunEvent, RunEvents
 from audio_dcls.service.runs.progress import describe_run
 from audio_dcls.service.runs.queue import RunEntry
-from audio_dcls.service.runs.runner import RunService
+from audio_dcls.service.runs.run_service import RunService
 from audio_dcls.service.runs.schemas import RunView
 from tests.service.runs.conftest import fake_config, wait_for_state
 

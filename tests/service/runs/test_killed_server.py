@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from audio_dcls.service.runs.launcher import log_path
-from audio_dcls.service.runs.runner import RunService
+from audio_dcls.service.runs.run_service import RunService
 from tests.service.runs.conftest import (
     MakeService,
     fake_config,
@@ -127,7 +127,7 @@ def test_one_that_failed_without_the_server_has_failed(
     serve("fake-unwritten").wait(timeout=ENDING_S)
     wait_until(lambda: not trainers(state_dir))
     service.start()
-    assert wait_for_state(service, run.id, "failed").error == "`loop.epochs` (=1) is wrong; mend it"
+    assert wait_for_state(service, run.id, "failed").error == "`loop.epochs` (=1) is wrong; fix it"
 
 
 def test_a_stop_is_remembered(make_service: MakeService, serve: Serve, state_dir: Path) -> None:

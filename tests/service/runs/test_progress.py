@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 
-from audio_dcls.service.runs.exit_decision import judge
+from audio_dcls.runs.run_files import read_metrics
+from audio_dcls.service.runs.exit_decision import decide
 from audio_dcls.service.runs.progress import (
     MAX_POINTS,
-    Outlook,
+    Progress,
     describe_run,
-    outlook,
+    logged_error,
     read_class_scores,
-    read_metrics,
-    said_error,
+    read_curves,
+    read_progress,
 )
 from audio_dcls.service.runs.queue import RunEntry
-from audio_dcls.service.runs.run_folder import metric_lines, read_tail
+from audio_dcls.service.runs.run_folder import read_tail
 
 CONFIG = "seeds: [0, 1]\nloop: {epochs: 4, effective_batch: 16}\n"
 DAMAGED = [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"step": "x", "num_steps": -1}', b"[" * 100_000, b'{"step": NaN}',
@@ -57,32 +58,32 @@ def test_damaged_files_are_left_out(entry: RunEntry, name: str, content: bytes) 
     seed_file(entry, name).write_bytes(content + b"\n")
     view = describe_run(entry)
     assert [seed.state for seed in view.seeds] == ["waiting", "waiting"] and view.progress == 0 and view.mAP is None
-    assert outlook(entry).num_done == 0
-    assert read_metrics(entry).series == [] and read_class_scores(entry).classes == []
+    assert read_progress(entry).num_done == 0
+    assert read_curves(entry).series == [] and read_class_scores(entry).classes == []
     view.model_dump_json()
 
 
 @pytest.mark.parametrize("content", ["", "seeds: 3", "- a", "{", "seeds: [a]\nloop: 3", "cases: 3", "\0"])
 def test_a_damaged_config_has_no_seeds(entry: RunEntry, content: str) -> None:
     Path(entry.config_path).write_text(content)
-    assert describe_run(entry).seeds == [] and not outlook(entry).is_done
+    assert describe_run(entry).seeds == [] and not read_progress(entry).is_done
 
 
 def test_a_torn_last_line_is_left_for_later(entry: RunEntry) -> None:
     path = seed_file(entry, "metrics.jsonl")
     path.write_bytes(lines(train_line(1), train_line(2)) + b'{"step": 3, "epo')
-    assert [line["step"] for line in metric_lines(path)] == [1, 2]
-    assert read_metrics(entry).series[0].train.step == [1, 2]
+    assert [line["step"] for line in read_metrics(path)] == [1, 2]
+    assert read_curves(entry).series[0].train.step == [1, 2]
     path.write_bytes(lines(train_line(1)) + b"garbage\n" + lines(train_line(2, loss=None)))
-    series = read_metrics(entry).series[0].train
+    series = read_curves(entry).series[0].train
     assert (series.step, series.loss) == ([1, 2], [1.0, None])
 
 
 def test_the_end_of_a_long_file_is_read_from_a_whole_line(entry: RunEntry) -> None:
     path = seed_file(entry, "metrics.jsonl")
     path.write_bytes(lines(*(train_line(step) for step in range(1, 100))))
-    assert [line["step"] for line in metric_lines(path, last_bytes=300)][-1] == 99
-    assert 1 < len(list(metric_lines(path, last_bytes=300))) < 5
+    assert [line["step"] for line in read_metrics(path, last_bytes=300)][-1] == 99
+    assert 1 < len(list(read_metrics(path, last_bytes=300))) < 5
 
 
 def test_progress_and_time_left(entry: RunEntry) -> None:
@@ -107,7 +108,7 @@ def test_curves_are_columns_and_long_ones_thinned(entry: RunEntry) -> None:
         {"step": 4500, "failed_clip": "x", "reason": "silent"},
     ]
     seed_file(entry, "metrics.jsonl").write_bytes(lines(*records))
-    [series] = read_metrics(entry).series
+    [series] = read_curves(entry).series
     assert len(series.train.step) <= MAX_POINTS and (series.train.step[0], series.train.step[-1]) == (1, 4500)
     assert len({len(column) for _, column in series.train}) == 1
     assert (series.eval.step, series.eval.mAP) == ([4500], [0.3])
@@ -134,7 +135,7 @@ def test_the_tail_of_a_log(tmp_path: Path) -> None:
 )
 def test_last_words(tmp_path: Path, text: str, error: str | None) -> None:
     (tmp_path / "log").write_text(text)
-    assert said_error(tmp_path / "log") == error
+    assert logged_error(tmp_path / "log") == error
 
 
 @pytest.mark.parametrize(
@@ -164,9 +165,9 @@ def test_ends_are_judged(
     import dataclasses
 
     run = dataclasses.replace(entry, **{"last_step": 5, "idle_attempts": 1, **values})
-    there = Outlook(num_seeds=2, num_done=1, num_steps_done=steps)
-    ending = judge(run, exit_code=exit_code, outlook=there, said_error=said, is_closing=is_closing)
+    there = Progress(num_seeds=2, num_done=1, num_steps_done=steps)
+    ending = decide(run, exit_code=exit_code, progress=there, logged_error=said, is_closing=is_closing)
     assert (ending.state, ending.idle_attempts) == (state, idle)
     assert (ending.error is None) == (state != "failed")
-    finished = Outlook(num_seeds=2, num_done=2, num_steps_done=80)
-    assert judge(run, exit_code=exit_code, outlook=finished, said_error=said).state == "done"
+    finished = Progress(num_seeds=2, num_done=2, num_steps_done=80)
+    assert decide(run, exit_code=exit_code, progress=finished, logged_error=said).state == "done"

@@ -78,7 +78,7 @@ def test_an_entry_in_the_queue_is_not_removed(queue: RunQueue) -> None:
     assert queue.get(run.id) == run
     queue.change(run.id, state="stopped")
     queue.remove(run.id)
-    with pytest.raises(ServiceError, match="not known") as caught:
+    with pytest.raises(ServiceError, match="does not exist") as caught:
         queue.get(run.id)
     assert (caught.value.status, caught.value.code) == (404, "unknown_run")
 

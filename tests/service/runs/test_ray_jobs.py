@@ -134,6 +134,7 @@ def test_a_job_ends_as_its_command_does(tmp_path: Path) -> None:
 def test_without_ray_the_engine_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, make_service: MakeService
 ) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "ray.job_submission", raising=False)
     with pytest.raises(RunError, match=r"audio-dcls\[ray\]"):
         make_service(engine="ray", launchers=None)

@@ -182,7 +182,7 @@ def test_paths_outside_are_refused(world: World, key: str, value: str) -> None:
 
 
 def test_no_root_is_said_to_be_there(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none is named.*`data_roots`"):
+    with pytest.raises(ConfigError, match=r"there is no such folder.*`data_roots`"):
         RunConfigs(tmp_path).build({"data": {"manifests": ["/etc/passwd"]}})
 
 

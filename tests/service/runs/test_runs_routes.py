@@ -17,7 +17,7 @@ from audio_dcls.service.auth import Authority, require
 from audio_dcls.service.keys import KeyFile
 from audio_dcls.service.problems import install_handlers
 from audio_dcls.service.routes import runs as routes
-from audio_dcls.service.runs.runner import RunService
+from audio_dcls.service.runs.run_service import RunService
 from audio_dcls.service.schemas import ModelResponse
 from audio_dcls.service.settings import ServiceSettings
 from tests.service.conftest import write_model
@@ -170,7 +170,7 @@ def test_a_body_that_is_no_json_object_is_told_so(client: TestClient, content: s
 def test_near_names_and_unknown_parameters_are_told(client: TestClient) -> None:
     detail = client.post("/v1/runs", json={"config": "demo7x7.yaml"}).json()["detail"]
     assert detail.endswith("did you mean 'demo_7x7.yaml'?")
-    assert "those shipped are demo" in client.post("/v1/runs", json={"config": "xyz.yaml"}).json()["detail"]
+    assert "the shipped configs are demo" in client.post("/v1/runs", json={"config": "xyz.yaml"}).json()["detail"]
     response = client.get("/v1/runs?limit=3")
     assert response.status_code == 422 and "no query parameter 'limit'; those known here are none" in response.text
 

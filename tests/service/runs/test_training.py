@@ -19,7 +19,7 @@ from audio_dcls.models.checkpoint.folders import MODEL_FILE
 from audio_dcls.models.checkpoint.tensor_file import load_tensors
 from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.service.runs.launcher import LocalLauncher
-from audio_dcls.service.runs.runner import RunService
+from audio_dcls.service.runs.run_service import RunService
 from audio_dcls.settings import merge
 from tests.service.runs.conftest import MakeService, processes_of, wait_for_state, wait_until
 

@@ -11,7 +11,7 @@ import yaml
 from audio_dcls.errors import ConfigError, RunError, ServiceError
 from audio_dcls.service.runs.launcher import EngineAwayError, Launcher, LocalLauncher, Started, train_arguments
 from audio_dcls.service.runs.queue import RunEntry
-from audio_dcls.service.runs.runner import RunService
+from audio_dcls.service.runs.run_service import RunService
 from tests.service.runs.conftest import (
     FAKE_COMMAND,
     MakeService,
@@ -130,7 +130,7 @@ def test_a_mistake_is_told_in_the_commands_own_words(make_service: MakeService) 
     Path(f"{run.folder}.do").write_text("fail")
     service.start()
     view = wait_for_state(service, run.id, "failed")
-    assert view.error == "`loop.epochs` (=1) is wrong; mend it" and view.attempts == 1
+    assert view.error == "`loop.epochs` (=1) is wrong; fix it" and view.attempts == 1
     Path(f"{run.folder}.do").unlink()
     assert service.resume(run.id).error is None
     assert wait_for_state(service, run.id, "done").error is None
@@ -202,7 +202,7 @@ def test_a_wrong_config_is_not_queued(service: RunService, state_dir: Path) -> N
 
 
 def test_a_state_folder_has_one_service(make_service: MakeService, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audio_dcls.service.runs.runner.LOCK_WAIT_S", 0.2)
+    monkeypatch.setattr("audio_dcls.service.runs.run_service.LOCK_WAIT_S", 0.2)
     first, second = make_service(), make_service()
     first.start()
     with pytest.raises(RunError, match="another running service"):
