@@ -1,4 +1,4 @@
-"""The whole of a training run in one strict config."""
+"""The config of a training run."""
 
 from __future__ import annotations
 
@@ -20,24 +20,23 @@ NonNegative = Annotated[float, pydantic.Field(ge=0)]
 
 
 WEIGHTED_SAMPLERS = ("sampler", "balanced_sampler", "balanced_sampling", "weighted_sampler", "class_weights")
-"""Names under which a class-weighted sampler would be looked for."""
+"""Keys by which other programs configure a class-weighted sampler."""
 
 
 class AveragingConfig(Settings):
-    """Which average; the paper's runs have none."""
+    """Average of the weights; the paper's runs do not use one."""
 
     method: Literal["ema", "swa"] = "ema"
     """Exponential moving average after every step, or the plain average of the weights at the ends of the last epochs
     (Izmailov et al., 2018, arXiv 1803.05407; elsewhere called checkpoint averaging)."""
     decay: Annotated[float, pydantic.Field(gt=0, lt=1)] = 0.9998
-    """Of the exponential average: how much of it stays at a step; after n steps (1 + n) / (10 + n), while that is
-    less."""
+    """For ema: share of the average that is kept at each step; after n steps at most (1 + n) / (10 + n)."""
     start: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.75
-    """Of the plain average: the part of the epochs that is left out; weights at the end of each later epoch count."""
+    """For swa: share of the epochs that is left out; the weights at the end of every later epoch are averaged."""
 
 
 class OptimizerConfig(Settings):
-    """Optimiser, its learning rates and weight decay."""
+    """Optimiser, learning rates and weight decay."""
 
     name: Literal["adamw", "lamb"] = "adamw"
     """AdamW (Loshchilov and Hutter, 2019) or LAMB (You et al., 2020)."""
@@ -48,101 +47,101 @@ class OptimizerConfig(Settings):
     warmup_epochs: NonNegative = 20.0
     """Epochs of linear warm-up from 0."""
     position_rate_factor: Positive = 5.0
-    """Learning rate of DCLS positions and spreads, as a multiple of the others'."""
+    """Learning rate of DCLS positions and spreads, as a multiple of that of the other parameters."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay rates of the first and second moment."""
     eps: Positive = 1e-8
-    """Added to the root of the second moment; timm's LAMB wants 1e-6."""
+    """Added to the root of the second moment; use 1e-6 for timm's LAMB."""
     weight_decay: NonNegative = 0.05
-    """Decoupled weight decay; never applied to biases, norms, layer scales, positions or spreads."""
+    """Decoupled weight decay; never applied to biases, norms, layer scales, positions and spreads."""
     clip_gradient_norm: Positive | None = None
-    """Largest global gradient norm; none: no clipping."""
+    """Largest global gradient norm; null: no clipping."""
     layer_decay: Annotated[float, pydantic.Field(gt=0, le=1)] | None = None
-    """Factor by which every layer's rate is below that of the next layer towards the classifier (a block is a layer),
-    for fine-tuning; positions and spreads keep their multiple. None: one rate for all layers."""
+    """For fine-tuning: learning rate of a layer divided by that of the next layer towards the classifier (a block is a
+    layer); positions and spreads keep their multiple. Null: one rate for all layers."""
     freeze_backbone_epochs: Annotated[float, pydantic.Field(ge=0, allow_inf_nan=False)] | Literal["always"] | None = (
         None
     )
-    """Epochs during which the classifier alone trains and batch norms keep their statistics, for fine-tuning from a
-    checkpoint; `always`: the whole run. None: everything trains from the first step."""
+    """For fine-tuning from a checkpoint: epochs during which only the classifier trains and batch norms keep their
+    statistics; `always`: the whole run. Null: everything trains from the first step."""
 
 
 class LossConfig(Settings):
-    """What is minimised, beside the labels' smoothing in `augment.label_smoothing`."""
+    """The loss; `augment.label_smoothing` smooths its targets."""
 
     name: Literal["bce", "focal", "asl", "cross_entropy"] = "bce"
-    """Binary cross-entropy, as in the paper; the focal loss; the asymmetric loss; or, for clips with exactly one label
-    each, cross-entropy, whose probabilities are a softmax."""
+    """Binary cross-entropy, as in the paper; the focal loss; the asymmetric loss; or, if every clip has exactly one
+    label, cross-entropy over a softmax."""
     focal_gamma: NonNegative = 2.0
     """γ of the focal loss; 0 is binary cross-entropy."""
     focal_alpha: Annotated[float, pydantic.Field(ge=0, le=1)] | None = None
-    """α of the focal loss, the weight of positives, 1 − α that of negatives; none: both 1."""
+    """α of the focal loss: the weight of positives is α, that of negatives 1 − α; null: both weights are 1."""
     asl_gamma_neg: NonNegative = 4.0
-    """γ₋ of the asymmetric loss: how much less easy negatives count."""
+    """γ₋ of the asymmetric loss: larger values reduce the weight of easy negatives."""
     asl_gamma_pos: NonNegative = 1.0
-    """γ₊ of the asymmetric loss: how much less easy positives count."""
+    """γ₊ of the asymmetric loss: larger values reduce the weight of easy positives."""
     asl_clip: Annotated[float, pydantic.Field(ge=0, lt=1)] = 0.05
-    """m of the asymmetric loss: negatives less probable than this cost nothing."""
+    """m of the asymmetric loss: negatives with a probability below this have no loss."""
 
     @property
     def activation(self) -> Activation:
-        """What turns the logits into probabilities."""
+        """The function from logits to probabilities."""
         return "softmax" if self.name == "cross_entropy" else "sigmoid"
 
 
 class DistillationConfig(Settings):
-    """Learning from a teacher's stored logits beside the labels."""
+    """Training on a teacher's stored logits in addition to the labels."""
 
     file: str
     """Logits by clip id: HDF5 (`audio-dcls eval RUN --split train --save-logits FILE` writes one), Parquet or Arrow."""
     weight: Annotated[float, pydantic.Field(ge=0, le=1)] = 0.5
-    """Share of the loss that comes from the teacher; the rest comes from the labels, all of it for clips that the file
-    does not hold."""
+    """Share of the teacher in the loss; the rest comes from the labels. Clips that are not in the file train on their
+    labels alone."""
     temperature: Annotated[Positive, pydantic.Field(allow_inf_nan=False)] = 1.0
-    """Divides both sides' logits; above 1 the teacher's smaller probabilities count for more."""
+    """Divides the logits of student and teacher; above 1, small probabilities of the teacher count more."""
 
 
 class LoopConfig(Settings):
-    """How long, how large, how often."""
+    """Length, batch, precision, intervals and devices of a training."""
 
     epochs: Annotated[int, pydantic.Field(ge=1)] = 60
     """Passes over the training clips."""
     effective_batch: Annotated[int, pydantic.Field(ge=1)] = 4096
     """Clips per optimiser step, over all devices and accumulation."""
     per_device_batch: Annotated[int, pydantic.Field(ge=1)] | Literal["auto"] = 128
-    """Clips per forward and backward; the rest of the effective batch is accumulated. auto finds the most that fit into
-    memory."""
+    """Clips per forward and backward pass of a device; the effective batch is accumulated from them. auto: the largest
+    number that fits into memory."""
     precision: Literal["fp32", "bf16"] = "bf16"
-    """bf16 is autocast; frontend, DCLS kernel construction and loss stay in float32."""
+    """bf16 uses autocast; the frontend, the construction of DCLS kernels and the loss stay in float32."""
     prior_bias: bool = False
-    """Start the classifier's bias at each class's log-odds (under cross-entropy, log frequency) in the training split
-    (Lin et al., 2017, section 3.3): few clips then go into learning that most classes are rare. A classifier that was
-    loaded keeps its own."""
+    """Initialise the classifier's bias with each class's log-odds in the training split (for cross-entropy, with its
+    log frequency; Lin et al., 2017, section 3.3), so that the model need not learn first that most classes are rare. A
+    loaded classifier keeps its bias."""
     evaluate_every_epochs: Annotated[int, pydantic.Field(ge=0)] = 1
     """Epochs between evaluations; 0: only after the last epoch."""
     checkpoint_every_epochs: Annotated[int, pydantic.Field(ge=1)] = 1
-    """Epochs between checkpoints; the last epoch always writes one."""
+    """Epochs between checkpoints; there is always one after the last epoch."""
     checkpoint_every_steps: Annotated[int, pydantic.Field(ge=1)] | None = None
-    """Steps between checkpoints, beside those of the epochs; none: epochs and minutes alone."""
+    """Steps between additional checkpoints; null: no such checkpoints."""
     checkpoint_every_minutes: Positive | None = 15.0
-    """Most minutes between checkpoints; none: epochs and steps alone."""
+    """Longest time between checkpoints, in minutes; null: no limit."""
     keep_checkpoints: Annotated[int, pydantic.Field(ge=1)] = 2
-    """Newest checkpoints kept."""
+    """Number of checkpoints to keep; older ones are deleted."""
     log_every_steps: Annotated[int, pydantic.Field(ge=1)] = 10
     """Steps between lines in metrics.jsonl and points in TensorBoard."""
     nonfinite: Literal["stop", "skip"] = "stop"
-    """What a loss or gradient that is not finite does: stop the run, naming the clips, or leave out that step."""
+    """What to do if a loss or gradient is not finite: stop the run and name the clips, or skip the step."""
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to train; auto takes a GPU if there is one."""
+    """Device type; auto uses a GPU if there is one."""
     devices: Annotated[int, pydantic.Field(ge=1)] | Literal["auto"] = "auto"
-    """Processes on this machine, one a device; auto is every GPU, or one process on a CPU. torchrun and Slurm decide
-    themselves."""
+    """Processes on this machine, one per device; auto: all GPUs, or one process on a CPU. Under torchrun and Slurm the
+    launcher decides."""
     loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
-    """Where figures go beside metrics.jsonl; Weights & Biases and MLflow need the extras of their names."""
+    """Loggers in addition to metrics.jsonl; Weights & Biases and MLflow need the extras `wandb` and `mlflow`."""
 
     @property
     def eval_batch(self) -> int:
-        """Clips in a forward pass of a measurement."""
+        """Clips per forward pass of an evaluation."""
         return min(self.effective_batch, 16) if self.per_device_batch == "auto" else self.per_device_batch
 
     @pydantic.model_validator(mode="after")
@@ -156,23 +155,23 @@ class LoopConfig(Settings):
 
 
 class TrainConfig(Settings):
-    """A run: data, frontend, model, augmentation, optimiser, loop and seeds."""
+    """Everything about a run: data, frontend, model, augmentation, optimiser, loop and seeds."""
 
     name: Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9._-]+$")] = "run"
-    """Name of the study folder; letters, digits, dot, dash and underscore."""
+    """Name of the study folder: letters, digits, dot, dash and underscore."""
     seeds: Annotated[tuple[int, ...], pydantic.Field(min_length=1)] = (0,)
-    """One run is trained for each."""
+    """One run is trained per seed."""
     data: DataConfig = DataConfig()
     frontend: FrontendConfig = FrontendConfig()
     model: ModelConfig = ModelConfig()
     augment: AugmentConfig = AugmentConfig()
     loss: LossConfig = LossConfig()
     distillation: DistillationConfig | None = None
-    """A teacher; null: none, as in the paper."""
+    """Distillation from a teacher; null: no teacher, as in the paper."""
     optimizer: OptimizerConfig = OptimizerConfig()
     loop: LoopConfig = LoopConfig()
     averaging: AveragingConfig | None = None
-    """An average of the weights, measured and kept in place of the last ones; null: none, as in the paper."""
+    """Average of the weights, evaluated and stored instead of the last weights; null: no average, as in the paper."""
 
     @pydantic.model_validator(mode="before")
     @classmethod
@@ -202,7 +201,7 @@ class TrainConfig(Settings):
         if self.model.dcls is not None and self.model.dcls.transfer == "fit" and not self.model.pretrained:
             raise ValueError(
                 "`model.dcls.transfer` (='fit') must have trained kernels to fit: set model.pretrained=true, and "
-                "model.pretrained_file for weights of your own"
+                "model.pretrained_file for your own weights"
             )
         if self.optimizer.freeze_backbone_epochs is not None and not self.model.pretrained:
             raise ValueError(

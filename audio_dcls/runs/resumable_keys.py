@@ -1,4 +1,4 @@
-"""What may differ when a run goes on elsewhere: keys that change how it is computed, not what."""
+"""Config keys that may change when a run is resumed: they change how it is computed, not its result."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from audio_dcls.errors import ConfigError
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.settings import Settings, build, merge, parse_overrides
 
-CIRCUMSTANCES = (
+RESUMABLE_KEYS = (
     "data.cache",
     "data.num_workers",
     "data.shard_cache_gb",
@@ -25,36 +25,36 @@ CIRCUMSTANCES = (
     "loop.nonfinite",
     "loop.per_device_batch",
 )
-"""Keys that a run may go on with other values of."""
+"""Keys that a resumed run may have other values of."""
 
 
-def with_circumstances(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
-    """A study's config with other circumstances.
+def override_resumable_keys(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
+    """A study's config with other values of resumable keys.
 
     Args:
-        config: what the study was begun with.
-        overrides: `KEY=VALUE`, of `CIRCUMSTANCES`.
+        config: the config that the study started with.
+        overrides: `KEY=VALUE`, with keys of `RESUMABLE_KEYS`.
 
     Raises:
-        ConfigError: a key would change what is trained, or is not known.
+        ConfigError: a key would change what is trained, or is unknown.
 
-    >>> with_circumstances(TrainConfig(), ["data.num_workers=3"]).data.num_workers
+    >>> override_resumable_keys(TrainConfig(), ["data.num_workers=3"]).data.num_workers
     3
     """
     if not overrides:
         return config
     values = parse_overrides(list(overrides))
     for key, _ in _leaves(values):
-        if key not in CIRCUMSTANCES:
+        if key not in RESUMABLE_KEYS:
             raise ConfigError(
-                f"--set {key} would change what is trained, and a run that goes on must not; start another study, or "
-                f"set only: {', '.join(CIRCUMSTANCES)}"
+                f"--set {key} would change what is trained, and a resumed run must not change that; start another "
+                f"study, or set only: {', '.join(RESUMABLE_KEYS)}"
             )
     return build(TrainConfig, merge(config.model_dump(mode="json"), values), "--set " + " ".join(overrides))
 
 
 def flat_values(settings: Settings) -> dict[str, Any]:
-    """Every value by its dotted key.
+    """All values of a config by dotted key.
 
     >>> flat_values(TrainConfig())["data.num_workers"]
     4
@@ -63,7 +63,7 @@ def flat_values(settings: Settings) -> dict[str, Any]:
 
 
 def changed_keys(first: TrainConfig, second: TrainConfig) -> list[str]:
-    """Keys, other than circumstances, that two configs give different values.
+    """Keys with different values in two configs, without the resumable ones.
 
     >>> changed_keys(TrainConfig(name="a", seeds=(1,)), TrainConfig(name="b", seeds=(1,)))
     ['name']
@@ -71,7 +71,7 @@ def changed_keys(first: TrainConfig, second: TrainConfig) -> list[str]:
     values, others = flat_values(first), flat_values(second)
     keys = dict.fromkeys([*values, *others])
     absent = object()
-    return [key for key in keys if key not in CIRCUMSTANCES and values.get(key, absent) != others.get(key, absent)]
+    return [key for key in keys if key not in RESUMABLE_KEYS and values.get(key, absent) != others.get(key, absent)]
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

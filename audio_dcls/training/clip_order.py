@@ -1,4 +1,4 @@
-"""The order in which a run goes through its clips."""
+"""The order of the clips in an epoch."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from audio_dcls.errors import ConfigError
 
 
 def build_order(config: DataConfig, clips: ClipTable) -> ShardOrder | None:
-    """The order a config names; None is the uniform shuffle.
+    """The order that a config names; None means a uniform shuffle.
 
     Args:
         config: `order` and `shuffle_buffer`.
         clips: the training clips.
 
     Raises:
-        ConfigError: a uniform shuffle is asked for of a remote pack that is larger than its cache.
+        ConfigError: a uniform shuffle is configured for a remote pack that is larger than its cache.
     """
     if config.order == "shards":
         return ShardOrder(shards_of(clips), config.shuffle_buffer)
@@ -29,6 +29,6 @@ def build_order(config: DataConfig, clips: ClipTable) -> ShardOrder | None:
             raise ConfigError(
                 f"`data.order` (='random') would fetch a shard of '{mirror.address}' for almost every clip: the pack "
                 f"has {size_gb:.3g} GB, `data.shard_cache_gb` is {mirror.limit_gb:g}; set data.order=shards, or raise "
-                "the cache"
+                "the cache size"
             )
     return None

@@ -1,4 +1,4 @@
-"""Signals that ask a training to stop: it finishes its step, writes a checkpoint, and says so."""
+"""Signals that stop a training: it finishes its step, writes a checkpoint, and reports the signal."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import types
 from typing import Any
 
 STOPPED_EXIT_CODE = 75
-"""EX_TEMPFAIL of sysexits.h: stopped by a signal with everything saved; run it again."""
+"""EX_TEMPFAIL of sysexits.h: a signal stopped the training and everything is saved; run it again."""
 
 SIGNALS = ("SIGTERM", "SIGINT", "SIGUSR1")
-"""From a scheduler or `kill`, from Ctrl-C, and from Slurm before it takes a machine away (`--signal=USR1@120`)."""
+"""Sent by a scheduler or `kill`, by Ctrl-C, and by Slurm before the time limit (`--signal=USR1@120`)."""
 
 
 class StopRequest:
-    """While entered, remembers the first of `SIGNALS` instead of dying of it; a second Ctrl-C interrupts at once.
+    """While entered, stores the first of `SIGNALS` instead of ending the process; a second Ctrl-C interrupts at once.
 
-    Handlers are set in the main thread only; elsewhere nothing is caught.
+    Handlers can be set only in the main thread; in another thread nothing is caught.
     """
 
     def __init__(self) -> None:

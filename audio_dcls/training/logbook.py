@@ -1,9 +1,7 @@
-"""Where the figures of a run go: metrics.jsonl, status.json, TensorBoard, and what else the config names."""
+"""Log the numbers of a run: metrics.jsonl, status.json, TensorBoard, and other loggers that the config names."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import math
 import os
 from collections.abc import Callable, Mapping
@@ -14,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from audio_dcls.errors import ConfigError
 from audio_dcls.evaluation.metrics import TaggingMetrics
+from audio_dcls.extras import need_package
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.run_dir import RunDir
 
@@ -21,14 +20,14 @@ Sink = Callable[[Mapping[str, float], int], None]
 
 
 class Logbook:
-    """Open while a run goes on; in processes other than the first it writes nothing.
+    """The log of a running training; only rank 0 writes.
 
     Args:
         run_dir: the run.
         config: names the loggers.
         seed: the run's seed.
-        first_step: steps done before; what was logged of later ones is dropped.
-        is_first: whether this process writes.
+        first_step: steps done before; log lines of later steps are dropped.
+        is_first: True on rank 0, which writes.
     """
 
     def __init__(self, run_dir: RunDir, config: TrainConfig, seed: int, first_step: int, *, is_first: bool) -> None:
@@ -50,7 +49,7 @@ class Logbook:
     def record(
         self, group: str, values: Mapping[str, float], step: int, epoch: float, facts: Mapping[str, Any] | None = None
     ) -> None:
-        """Log figures of one step under `group`: "train" or "eval"; `facts` go beside those of "eval" in the file."""
+        """Log the values of one step under `group`, "train" or "eval"; `facts` are added to "eval" in the file."""
         if not self.is_first:
             return
         finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
@@ -66,7 +65,7 @@ class Logbook:
         self.status(last_evaluation={"step": step, **scores, **clips})
 
     def note(self, record: Mapping[str, Any]) -> None:
-        """Append a line to metrics.jsonl; it must hold `step`."""
+        """Append a line to metrics.jsonl; it must have `step`."""
         if self.is_first:
             self.run_dir.append_metrics(record)
 
@@ -74,6 +73,14 @@ class Logbook:
         """Update status.json."""
         if self.is_first:
             self.run_dir.write_status(**fields)
+
+
+def _need_logger(name: str) -> Any:
+    """Import the package of a logger."""
+    try:
+        return need_package(name, name, ConfigError)
+    except ConfigError as error:
+        raise ConfigError(f"`loop.loggers` names '{name}': {error}") from error
 
 
 def _open_tensorboard(book: Logbook) -> Sink:
@@ -89,23 +96,23 @@ def _open_tensorboard(book: Logbook) -> Sink:
 
 
 def _open_wandb(book: Logbook) -> Sink:
-    wandb = _extra("wandb")
+    wandb = _need_logger("wandb")
     name = f"{book.run_dir.path.parent.name}-seed-{book.seed}"
     config = book.config.model_dump(mode="json") | {"seed": book.seed}
-    place = os.environ.get("WANDB_DIR") or book.run_dir.path
+    folder = os.environ.get("WANDB_DIR") or book.run_dir.path
     try:
-        run = wandb.init(project=book.config.name, name=name, id=name, resume="allow", config=config, dir=place)
+        run = wandb.init(project=book.config.name, name=name, id=name, resume="allow", config=config, dir=folder)
     except wandb.Error as error:
         raise ConfigError(
-            f"`loop.loggers` names 'wandb', which cannot be logged to ({error}): run `wandb login`, set "
-            "WANDB_MODE=offline, or leave it out"
+            f"`loop.loggers` names 'wandb', which is not available ({error}): run `wandb login`, set "
+            "WANDB_MODE=offline, or remove it"
         ) from error
     book.stack.callback(run.finish)
     return lambda values, step: run.log(dict(values), step=step)
 
 
 def _open_mlflow(book: Logbook) -> Sink:
-    mlflow = _extra("mlflow")
+    mlflow = _need_logger("mlflow")
     try:
         mlflow.set_experiment(book.config.name)
         name = f"{book.run_dir.path.parent.name}-seed-{book.seed}"
@@ -114,8 +121,8 @@ def _open_mlflow(book: Logbook) -> Sink:
         mlflow.log_dict(book.config.model_dump(mode="json") | {"seed": book.seed}, "config.json")
     except (mlflow.exceptions.MlflowException, ImportError) as error:
         raise ConfigError(
-            f"`loop.loggers` names 'mlflow', which cannot be logged to ({error}): set MLFLOW_TRACKING_URI to the "
-            "address of your server, or leave it out"
+            f"`loop.loggers` names 'mlflow', which is not available ({error}): set MLFLOW_TRACKING_URI to the "
+            "address of your server, or remove it"
         ) from error
     book.status(mlflow_run=run.info.run_id)
     return lambda values, step: mlflow.log_metrics(dict(values), step=step, run_id=run.info.run_id)
@@ -126,9 +133,3 @@ _OPENERS: dict[str, Callable[[Logbook], Sink]] = {
     "wandb": _open_wandb,
     "mlflow": _open_mlflow,
 }
-
-
-def _extra(name: str) -> Any:
-    if importlib.util.find_spec(name) is None:
-        raise ConfigError(f"`loop.loggers` names '{name}', which is not installed: pip install 'audio-dcls[{name}]'")
-    return importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""Whether a config's mean and standard deviation fit the clips that are trained on."""
+"""Check that a config's mean and standard deviation fit the training clips."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from audio_dcls.runs.usable_clips import TrainingClips
 from audio_dcls.training.train_events import NormalisationMismatch
 
 NUM_CLIPS = 200
-"""Drawn and measured before the first step: a few seconds, and the mean is known to a decibel or so."""
+"""Clips that are drawn and measured before the first step; it takes seconds, and the mean is within about 1 dB."""
 MAX_SHIFT = 0.5
-"""The mean may be off by this many of the configured standard deviations: 15 dB of AudioSet's."""
+"""Largest difference of the means in configured standard deviations: 15 dB for those of AudioSet."""
 MAX_FACTOR = 1.5
-"""The standard deviation may be this many times the configured one, or one over it."""
+"""Largest ratio of the two standard deviations, in either direction."""
 
 
 def check_normalisation(
     config: TrainConfig, clips: TrainingClips, device: torch.device | str = "cpu"
 ) -> NormalisationMismatch | None:
-    """Measure some training clips, without augmentation; None where the config's numbers fit.
+    """Measure some training clips, without augmentation; None if the config's numbers fit.
 
     Args:
         config: frontend and workers.
         clips: usable clips.
-        device: where the spectrograms are computed.
+        device: computes the spectrograms.
     """
-    some = draw_clips(clips.train, NUM_CLIPS)
+    sample = draw_clips(clips.train, NUM_CLIPS)
     try:
-        stats = measure_spectrograms(some, config.frontend, num_workers=config.data.num_workers, device=device)
-    except ManifestError:  # not one of them is there any more: the first batch says so, clip by clip
+        stats = measure_spectrograms(sample, config.frontend, num_workers=config.data.num_workers, device=device)
+    except ManifestError:  # all of them are missing now: the first batch reports it clip by clip
         return None
-    return judge(stats, config.frontend)
+    return compare_stats(stats, config.frontend)
 
 
-def judge(stats: SpectrogramStats, frontend: FrontendConfig) -> NormalisationMismatch | None:
-    """What is far off, if something is.
+def compare_stats(stats: SpectrogramStats, frontend: FrontendConfig) -> NormalisationMismatch | None:
+    """Compare measured with configured mean and standard deviation; None if they fit.
 
     Args:
-        stats: of the training clips.
-        frontend: holds the configured mean and standard deviation.
+        stats: measured on training clips.
+        frontend: has the configured mean and standard deviation.
 
-    >>> judge(SpectrogramStats(200, 0, -18.0, 31.0, 0.0), FrontendConfig()) is None
+    >>> compare_stats(SpectrogramStats(200, 0, -18.0, 31.0, 0.0), FrontendConfig()) is None
     True
-    >>> judge(SpectrogramStats(200, 0, -52.0, 31.0, 0.3), FrontendConfig()).shift.__round__(2)
+    >>> compare_stats(SpectrogramStats(200, 0, -52.0, 31.0, 0.3), FrontendConfig()).shift.__round__(2)
     -1.1
     """
     shift = (stats.mean_db - frontend.mean_db) / frontend.std_db

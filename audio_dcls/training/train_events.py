@@ -1,4 +1,4 @@
-"""What a running training says to whoever watches it."""
+"""Events that a training yields while it runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from audio_dcls.training.distributed.batch_layout import BatchLayout
 
 @dataclass(frozen=True)
 class RunStarted:
-    """A run begins, or goes on from a checkpoint."""
+    """A run starts, or resumes from a checkpoint."""
 
     seed: int
     folder: Path
@@ -25,43 +25,43 @@ class RunStarted:
     num_eval_clips: int
     num_parameters: int
     layout: BatchLayout
-    """How a step's clips are cut over processes and passes."""
+    """How the clips of a step are split over processes and passes."""
     pretrained: PretrainedReport | None
-    """Where the starting weights came from; None for random ones and for a run that goes on."""
+    """Origin of the initial weights; None if they are random or the run is resumed."""
     teacher_coverage: float | None = None
-    """Share of the training clips with logits of a teacher, 0 to 1; None without distillation."""
+    """Share of the training clips for which there are logits of the teacher, 0 to 1; None without distillation."""
     emulates_bf16: bool = False
-    """Whether bf16 is asked for and the device has no instructions for it, so that it is slower than fp32."""
+    """True if bf16 is configured and the device has no instructions for it, so that it is slower than fp32."""
 
 
 @dataclass(frozen=True)
 class NormalisationMismatch:
-    """The mean or standard deviation of the config does not fit the training clips; training goes on."""
+    """The mean or standard deviation of the config does not fit the training clips; training continues."""
 
     num_clips: int
     """Training clips that were measured."""
     mean_db: float
     std_db: float
-    """Of those clips' spectrograms."""
+    """Mean and standard deviation of those clips' spectrograms."""
     configured_mean_db: float
     configured_std_db: float
-    """What the config has them normalised by."""
+    """Mean and standard deviation that the config normalises by."""
     shift: float
-    """Mean of what the model is given; 0 would be right."""
+    """Mean of the normalised spectrograms; ideally 0."""
     factor: float
-    """Standard deviation of what the model is given; 1 would be right."""
+    """Standard deviation of the normalised spectrograms; ideally 1."""
     max_shift: float
-    """Absolute shift beyond which this is said."""
+    """Largest absolute shift without a warning."""
     max_factor: float
-    """Factor, or one over it, beyond which this is said."""
+    """Largest factor, or its inverse, without a warning."""
 
     def __str__(self) -> str:
         return (
             f"the spectrograms of {self.num_clips} training clips have a mean of {self.mean_db:.1f} dB and a standard "
             f"deviation of {self.std_db:.1f} dB; the config normalises by `frontend.mean_db` "
             f"(={self.configured_mean_db:g}) and `frontend.std_db` (={self.configured_std_db:g}), so the model sees a "
-            f"mean of {self.shift:.2f} and a deviation of {self.factor:.2f}. Said beyond ±{self.max_shift:g}, and "
-            f"beyond a factor of {self.max_factor:g}"
+            f"mean of {self.shift:.2f} and a deviation of {self.factor:.2f}. The limits are "
+            f"±{self.max_shift:g} and a factor of {self.max_factor:g}"
         )
 
 
@@ -79,13 +79,13 @@ class StepDone:
     gradient_norm: float
     clips_per_s: float
     data_wait_share: float
-    """Part of the step's time spent waiting for clips, 0 to 1."""
+    """Share of the step's time spent waiting for clips, 0 to 1."""
     num_failed_clips: int
     """Clips left out of this batch because they could not be read."""
 
     @classmethod
     def skipped(cls, step: int, epoch: float) -> StepDone:
-        """A step that was left out."""
+        """A step that was skipped."""
         return cls(step, epoch, math.nan, math.nan, math.nan, math.nan, math.nan, 0)
 
 
@@ -108,23 +108,23 @@ class CheckpointWritten:
 
 @dataclass(frozen=True)
 class CheckpointDamaged:
-    """A checkpoint was passed over for the one before it."""
+    """A damaged checkpoint was skipped; the run resumes from an older one."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class StepSkipped:
-    """A step whose loss or gradient was not finite was left out."""
+    """A step was skipped because its loss or gradient was not finite."""
 
     step: int
     report: Path
-    """JSON naming its clips."""
+    """JSON file that names the clips of the step."""
 
 
 @dataclass(frozen=True)
 class ClipFailed:
-    """A training clip could not be read for the first time in this run; it is left out of its batches."""
+    """A training clip could not be read, for the first time in this run; it is left out of its batches."""
 
     step: int
     problem: ClipProblem
@@ -132,7 +132,7 @@ class ClipFailed:
 
 @dataclass(frozen=True)
 class RunStopped:
-    """A signal asked the run to stop; everything is saved."""
+    """A signal stopped the run; everything is saved."""
 
     seed: int
     step: int
@@ -148,7 +148,7 @@ class RunFinished:
     folder: Path
     metrics: TaggingMetrics
     num_failed_clips: int = 0
-    """Training clips that could not be read, of all processes."""
+    """Training clips that could not be read, over all processes."""
 
 
 TrainEvent = (

@@ -1,4 +1,4 @@
-"""Training state beside the weights: everything else needed to go on from a step, in safetensors and JSON."""
+"""The optimiser's state: what a run needs besides the weights to resume from a step, as safetensors and JSON."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from audio_dcls.models.checkpoint.tensor_file import load_tensors, save_tensors
 def save_training_state(path: Path, optimizer: torch.optim.Optimizer, info: dict[str, Any]) -> None:
     """Write the optimiser's per-parameter state, atomically.
 
-    Learning rates are not written: they follow from the step.
+    Learning rates are not written: the schedule computes them from the step.
 
     Args:
         path: file to write.
         optimizer: its tensors are stored as `PARAMETER_INDEX.NAME`, its numbers in the JSON.
-        info: JSON-serialisable; must hold `step`.
+        info: JSON-serialisable; must have `step`.
     """
     tensors: dict[str, Tensor] = {}
     numbers: dict[str, float] = {}
@@ -30,7 +30,7 @@ def save_training_state(path: Path, optimizer: torch.optim.Optimizer, info: dict
                 tensors[f"{index}.{name}"] = value
             else:
                 numbers[f"{index}.{name}"] = value
-    # LAMB counts steps by group, not by parameter.
+    # LAMB counts steps per group, not per parameter.
     group_steps = [float(group["step"]) for group in optimizer.param_groups if "step" in group]
     document = {"kind": "training_state", "numbers": numbers, "group_steps": group_steps}
     save_tensors(path, tensors, {**info, **document})
@@ -40,10 +40,10 @@ def load_training_state(path: Path, optimizer: torch.optim.Optimizer) -> dict[st
     """Restore what `save_training_state` wrote into an optimiser with the same parameters.
 
     Returns:
-        The `info` it was saved with.
+        The `info` that was saved.
 
     Raises:
-        CheckpointError: the file is damaged, of another kind, or of another model.
+        CheckpointError: the file is damaged, of another kind, or belongs to another model.
     """
     tensors, info = load_tensors(path)
     if info.get("kind") != "training_state":
@@ -62,7 +62,7 @@ def load_training_state(path: Path, optimizer: torch.optim.Optimizer) -> dict[st
             if not fits:
                 raise CheckpointError(f"training state '{path}' belongs to another model (entry {index}.{name})")
             if isinstance(value, Tensor) and value.ndim:
-                # Fused optimisers walk through parameter and state side by side, as they lie in memory.
+                # Fused optimisers need the same memory layout for a parameter and its state.
                 entries[name] = torch.empty_like(parameters[index], dtype=value.dtype, device="cpu").copy_(value)
     for group, num_steps in zip(document["param_groups"], info.pop("group_steps", ()), strict=False):
         group["step"] = torch.tensor(num_steps)

@@ -63,7 +63,7 @@ def _plan(
         if given:
             raise ConfigError(f"--resume takes its plan from '{resume}': leave out {', '.join(given)}")
         study = CaseStudyDir(resume)
-        return study.plan().with_circumstances(overrides), study
+        return study.plan().override_resumable_keys(overrides), study
     if config is None:
         raise ConfigError("name a study file, such as configs/paper/study.yaml, or a study folder with --resume")
     plan = load_study(config, overrides)

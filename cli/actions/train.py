@@ -11,7 +11,7 @@ import typer
 
 from audio_dcls.errors import ConfigError
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.resumable_keys import changed_keys, with_circumstances
+from audio_dcls.runs.resumable_keys import changed_keys, override_resumable_keys
 from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.runs.usable_clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.settings import build, load_yaml, merge, parse_overrides
@@ -20,7 +20,7 @@ from audio_dcls.training.distributed.processes import build_fabric, one_after_th
 from audio_dcls.training.dry_run import plan_run
 from audio_dcls.training.initial_model import check_buildable
 from audio_dcls.training.interruption import STOPPED_EXIT_CODE, StopRequest
-from audio_dcls.training.studies.study import begun_study, default_study_folder, train_study
+from audio_dcls.training.studies.study import default_study_folder, train_study, unfinished_study
 from audio_dcls_cli.screen.progress import clip_progress, err, quieten, say, show_coverage, show_events
 from audio_dcls_cli.screen.tables import plan_table
 
@@ -44,7 +44,7 @@ def train(
         if given:
             raise ConfigError(f"--resume takes its config from '{resume}': leave out {', '.join(given)}")
         study = StudyDir(resume)
-        settings = with_circumstances(study.config(), set_ or [])
+        settings = override_resumable_keys(study.config(), set_ or [])
         if dry_run:
             return _show_plan(settings)
         say(f"Resuming [bold]{study.path}[/].")
@@ -62,7 +62,7 @@ def train(
 
 def _choose_study(settings: TrainConfig, out: Path | None, *, yes: bool) -> StudyDir:
     """A new study, or the unfinished one that this command started before, if the user wants it."""
-    begun = begun_study(settings, out)
+    begun = unfinished_study(settings, out)
     if begun is None:
         if out is not None and (out / "config.yaml").is_file():
             if StudyDir(out).is_untrained():  # it gets this config when it is locked

@@ -34,7 +34,7 @@ def test_the_parts_make_up_the_effective_batch(num_processes: int, accumulation:
 
 
 def test_the_papers_batch_on_its_machines() -> None:
-    assert str(build_layout(TrainConfig(), 32)) == "4096 clips a step = 32 processes x 128 clips x 1 accumulated"
+    assert str(build_layout(TrainConfig(), 32)) == "4096 clips per step = 32 processes x 128 clips x 1 accumulated"
 
 
 def test_a_layout_that_does_not_divide_is_refused_with_those_that_do() -> None:

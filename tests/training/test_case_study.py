@@ -143,9 +143,9 @@ def test_the_folder_holds_the_plan_and_goes_on_under_other_circumstances(study_f
     assert study.case("swapped").config() == plan.cases["swapped"].config
     assert study.state("plain", 0) == "to do"
     study.check_plan(load_study(study_file, ["data.num_workers=3"]))
-    assert study.plan().with_circumstances(["data.num_workers=3"]).shared.data.num_workers == 3
+    assert study.plan().override_resumable_keys(["data.num_workers=3"]).shared.data.num_workers == 3
     with pytest.raises(ConfigError, match="would change what is trained"):
-        study.plan().with_circumstances(["loop.epochs=3"])
+        study.plan().override_resumable_keys(["loop.epochs=3"])
     with pytest.raises(RunError, match=r"differs in cases\.plain\.loop\.epochs.*--resume"):
         study.create(load_study(study_file, ["loop.epochs=3"]))
 

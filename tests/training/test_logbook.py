@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from audio_dcls.errors import ConfigError
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.run_dir import RunDir
 from audio_dcls.settings import build
-from audio_dcls.training import logbook
 from audio_dcls.training.logbook import Logbook
 
 
@@ -98,7 +98,7 @@ def test_wandb_without_a_key_says_what_to_do(tmp_path: Path, monkeypatch: pytest
 def test_a_logger_that_is_not_installed_is_named_with_its_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logbook.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "wandb", None)
     run_dir, config = make(tmp_path, "wandb")
-    with pytest.raises(ConfigError, match=r"pip install 'audio-dcls\[wandb\]'"):
+    with pytest.raises(ConfigError, match=r"`loop.loggers` names 'wandb'.*pip install 'audio-dcls\[wandb\]'"):
         write(run_dir, config, 0, {1: 3.0})

@@ -18,8 +18,8 @@ from audio_dcls.labels import LabelSet
 from audio_dcls.models.checkpoint.folders import MODEL_FILE
 from audio_dcls.models.checkpoint.tensor_file import load_tensors
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.resumable_keys import with_circumstances
-from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.resumable_keys import override_resumable_keys
+from audio_dcls.runs.run_dir import MODEL_FILE, StudyDir
 from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.clip_order import build_order
@@ -73,7 +73,7 @@ def test_a_streamed_run_cut_in_an_epoch_goes_on_with_the_same_bits(remote, tiny_
         for event in train_study(config, study, clips):
             if isinstance(event, CheckpointWritten) and event.step == cut_after:
                 break
-        workers = with_circumstances(config, ["data.num_workers=2", "data.shard_cache_gb=1.5"])
+        workers = override_resumable_keys(config, ["data.num_workers=2", "data.shard_cache_gb=1.5"])
         list(train_study(workers, study, clips))
         ends.append(load_tensors(study.run(0).newest_checkpoint() / MODEL_FILE)[0])
     assert all(torch.equal(ends[0][key], ends[1][key]) for key in ends[0])

@@ -1,4 +1,4 @@
-"""How the effective batch is cut over processes and forward passes.
+"""Split the effective batch over processes and forward passes.
 
 Axes: B clips, T samples, C classes.
 """
@@ -19,13 +19,13 @@ from audio_dcls.errors import ConfigError
 from audio_dcls.runs.config import TrainConfig
 
 PROBE_BATCHES = (2, 4)
-"""Clips in the two passes whose difference says what one clip takes of a CPU's memory."""
+"""Clips in two trial passes; the difference of their memory gives the memory of one clip on a CPU."""
 CPU_SHARE = 0.6
-"""Part of the free memory that a pass may fill on a CPU, where running out of it cannot be caught."""
+"""Share of the free memory that a pass may use on a CPU, where running out of memory cannot be caught."""
 
 
 def check_one_step(config: TrainConfig, num_clips: int) -> None:
-    """Refuse a training set that does not fill one step.
+    """Check that the training set has enough clips for one step.
 
     Raises:
         ConfigError: there are fewer clips than `loop.effective_batch`.
@@ -43,14 +43,14 @@ class BatchLayout:
     """Clips of one optimiser step: processes x clips in a pass x accumulated passes.
 
     >>> print(BatchLayout(num_processes=2, per_device_batch=4, accumulation=3))
-    24 clips a step = 2 processes x 4 clips x 3 accumulated
+    24 clips per step = 2 processes x 4 clips x 3 accumulated
     """
 
     num_processes: int
     per_device_batch: int
-    """Clips in one forward and backward pass of one process."""
+    """Clips in one forward and backward pass of a process."""
     accumulation: int
-    """Passes of a process in one step."""
+    """Passes of a process per step."""
 
     @property
     def effective_batch(self) -> int:
@@ -60,13 +60,13 @@ class BatchLayout:
     def __str__(self) -> str:
         noun = "process" if self.num_processes == 1 else "processes"
         return (
-            f"{self.effective_batch} clips a step = {self.num_processes} {noun} x {self.per_device_batch} clips x "
+            f"{self.effective_batch} clips per step = {self.num_processes} {noun} x {self.per_device_batch} clips x "
             f"{self.accumulation} accumulated"
         )
 
 
 def possible_batches(config: TrainConfig, num_processes: int) -> list[int]:
-    """Per-device batches that make up the effective batch and split no mixup group, largest first.
+    """Per-device batches that divide the effective batch and split no mixup group, largest first.
 
     Raises:
         ConfigError: there is none.
@@ -79,7 +79,7 @@ def possible_batches(config: TrainConfig, num_processes: int) -> list[int]:
     if remainder:
         raise ConfigError(
             f"`loop.effective_batch` (={effective}) must be a multiple of the number of processes (={num_processes}): "
-            f"change it to {own * num_processes or num_processes}, or start another number of them"
+            f"change it to {own * num_processes or num_processes}, or start another number of processes"
         )
     is_mixed = config.augment.mixup_alpha > 0
     fits = [
@@ -90,18 +90,18 @@ def possible_batches(config: TrainConfig, num_processes: int) -> list[int]:
     if not fits:
         raise ConfigError(
             f"`loop.effective_batch` (={effective}) over {num_processes} processes leaves {own} clips each, which "
-            f"`augment.mixup_group_clips` (={group}) does not divide: lower the group"
+            f"`augment.mixup_group_clips` (={group}) does not divide: lower the group size"
         )
     return fits
 
 
 def build_layout(config: TrainConfig, num_processes: int, per_device_batch: int | None = None) -> BatchLayout:
-    """The layout a config means on so many processes.
+    """The layout of a config on a number of processes.
 
     Args:
         config: `loop.effective_batch` and `loop.per_device_batch`.
-        num_processes: over all machines.
-        per_device_batch: what "auto" stands for; None takes the config's number.
+        num_processes: processes over all machines.
+        per_device_batch: replaces the config's value, for example if that is "auto"; None uses the config's.
 
     Raises:
         ConfigError: processes x clips does not divide the effective batch.
@@ -121,8 +121,9 @@ def build_layout(config: TrainConfig, num_processes: int, per_device_batch: int 
 def find_per_device_batch(fabric: Any, model: nn.Module, config: TrainConfig, num_classes: int) -> int:
     """The largest per-device batch whose forward and backward pass fits into the memory of every process.
 
-    On a GPU batches are tried, largest first; on a CPU, where running out of memory would end the process, what a clip
-    takes is measured and compared with what is free. The optimiser's state is allowed for. The model is left as it was.
+    On a GPU, batches are tried, largest first. On a CPU, where running out of memory would end the process, the memory
+    of one clip is measured and compared with the free memory. The estimate includes the optimiser's state. The model
+    does not change.
 
     Args:
         fabric: launched.
@@ -131,11 +132,11 @@ def find_per_device_batch(fabric: Any, model: nn.Module, config: TrainConfig, nu
         num_classes: C.
 
     Raises:
-        ConfigError: not even the smallest fits.
+        ConfigError: not even the smallest batch fits.
     """
     possible = possible_batches(config, fabric.world_size)
     found = 0
-    with _left_as_it_was(model):
+    with _unchanged(model):
         if fabric.device.type == "cuda":
             found = next((b for b in possible if _fits_gpu(fabric, model, config, num_classes, b)), 0)
         else:
@@ -147,7 +148,7 @@ def find_per_device_batch(fabric: Any, model: nn.Module, config: TrainConfig, nu
     if not found:
         raise ConfigError(
             f"not even {possible[-1]} clips fit into the memory of '{fabric.device}' (`loop.per_device_batch` is "
-            "'auto'); take a smaller model, or bf16 precision"
+            "'auto'); use a smaller model, or bf16 precision"
         )
     return found
 
@@ -194,8 +195,8 @@ def _most_on_cpu(fabric: Any, model: nn.Module, config: TrainConfig, num_classes
 
 
 @contextlib.contextmanager
-def _left_as_it_was(model: nn.Module) -> Iterator[None]:
-    """Buffers, mode and the random generators are as before afterwards."""
+def _unchanged(model: nn.Module) -> Iterator[None]:
+    """Restore buffers, mode and random generators after the body."""
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     was_training = model.training
     model.train()

@@ -1,4 +1,4 @@
-"""When one process of a training fails, all of them stop, each saying which one failed and why."""
+"""If one process of a training fails, all processes stop, and each reports which one failed and why."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ FAILURE_KEY = "audio_dcls/failure"
 FAILED_EXIT_CODE = 2
 POLL_S = 0.25
 GRACE_S = 1.0
-"""How long a process may take to notice by itself that another has failed."""
+"""Seconds in which a process may notice by itself that another has failed."""
 JOIN_S = 5.0
-HEARING_S = 4.0
-"""How long a failed process stays, so that the others hear of it before their launcher ends them."""
+LINGER_S = 4.0
+"""Seconds that a failed process stays alive, so that the others learn of the failure before the launcher ends them."""
 
 
 @contextlib.contextmanager
 def failing_together(fabric: Any, on_failure: Callable[[str], None]) -> Iterator[None]:
-    """Let a failure of the body in one process be known to all; alone, nothing is done.
+    """Report a failure of the body in one process to all others; with a single process, do nothing.
 
-    Without it the others wait for the failed one until a time-out, or die of a broken connection with a message that
-    does not say why. A process that waits inside a collective cannot raise: its `on_failure` is called, from another
-    thread, and it ends with exit code 2.
+    Otherwise the other processes would wait until a time-out, or end with an error about a broken connection that does
+    not give the cause. A process that waits inside a collective cannot raise: `on_failure` is called in another thread,
+    and the process ends with exit code 2.
 
     Args:
         fabric: launched.
-        on_failure: told, in words, which process failed and why, where it was another.
+        on_failure: called with a message that says which other process failed and why.
 
     Raises:
         RunError: another process failed, and this one noticed.
@@ -46,25 +46,25 @@ def failing_together(fabric: Any, on_failure: Callable[[str], None]) -> Iterator
     store: Any = distributed_c10d._get_default_store()
     finished = threading.Event()
     arguments = (store.clone(), fabric.global_rank, fabric.world_size, finished, on_failure)
-    watch = threading.Thread(target=_end_with_the_failed, args=arguments, daemon=True)
-    watch.start()
+    watcher = threading.Thread(target=_watch_others, args=arguments, daemon=True)
+    watcher.start()
     try:
         yield
     except BaseException as error:
         failure = _read(store) or (_wait_for(store) if _is_broken_connection(error) else None)
         if failure is None and _is_broken_connection(error):
             raise RunError(
-                "the connection to another process of the training broke; it was killed, perhaps for memory: look at "
-                "its own output, and go on with --resume"
+                "the connection to another process of the training broke; it was killed, perhaps because memory ran "
+                "out: read its own output, and continue with --resume"
             ) from error
         if failure is not None and failure["rank"] != fabric.global_rank:
-            raise RunError(_in_words(failure, fabric.world_size)) from error
+            raise RunError(_describe(failure, fabric.world_size)) from error
         store.set(FAILURE_KEY, json.dumps({"rank": fabric.global_rank, "cause": str(error) or type(error).__name__}))
-        time.sleep(HEARING_S)
+        time.sleep(LINGER_S)
         raise
     finally:
         finished.set()
-        watch.join(JOIN_S)  # a thread that is inside the store when Python ends would abort the process
+        watcher.join(JOIN_S)  # a thread inside the store would abort the process when Python exits
 
 
 def _is_broken_connection(error: BaseException) -> bool:
@@ -85,24 +85,24 @@ def _wait_for(store: Any) -> dict[str, Any] | None:
     return None
 
 
-def _in_words(failure: dict[str, Any], num_processes: int) -> str:
+def _describe(failure: dict[str, Any], num_processes: int) -> str:
     return (
         f"process {failure['rank']} (of {num_processes}, counted from 0) failed, so every process stops; it said: "
         f"{failure['cause']}"
     )
 
 
-def _end_with_the_failed(
+def _watch_others(
     store: Any, rank: int, num_processes: int, finished: threading.Event, on_failure: Callable[[str], None]
 ) -> None:
-    """Watch for another process's failure; end this one if it does not notice by itself."""
+    """Wait for a failure of another process; end this one if it does not notice the failure by itself."""
     while not finished.wait(POLL_S):
         try:
             failure = _read(store)
         except distributed.DistError:
-            return  # the store is gone with its process: the collectives fail too
+            return  # the store's process has ended: the collectives fail too
         if failure is None or failure["rank"] == rank:
             continue
         if not finished.wait(GRACE_S):
-            on_failure(_in_words(failure, num_processes))
+            on_failure(_describe(failure, num_processes))
             os._exit(FAILED_EXIT_CODE)

@@ -1,4 +1,4 @@
-"""What every process must tell the others, and what a process takes of memory.
+"""Gather results from all processes, and measure the memory of one.
 
 Axes: N clips, C classes.
 """
@@ -19,7 +19,7 @@ MIB = 2**20
 
 
 def gather_predictions(fabric: Any, own: Predictions) -> Predictions:
-    """Predictions of all processes, in the order of the clips, on every process.
+    """Gather the predictions of all processes on every process, in the order of the clips.
 
     Raises:
         ValueError: two processes scored the same clip.
@@ -38,16 +38,16 @@ def gather_predictions(fabric: Any, own: Predictions) -> Predictions:
 
 
 def gather_items(fabric: Any, own: list[Any]) -> list[Any]:
-    """Items of all processes, on every process."""
+    """Gather the items of all processes on every process."""
     if fabric.world_size == 1:
         return own
-    everyone: list[Any] = [None] * fabric.world_size
-    torch.distributed.all_gather_object(everyone, own)
-    return [item for part in everyone for item in part]
+    parts: list[Any] = [None] * fabric.world_size
+    torch.distributed.all_gather_object(parts, own)
+    return [item for part in parts for item in part]
 
 
 def peak_memory_mib(device: torch.device) -> float:
-    """Most memory in use so far: of the accelerator where there is one, else of this process."""
+    """Peak memory so far, of the accelerator if there is one, else of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / MIB
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

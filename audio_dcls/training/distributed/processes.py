@@ -1,4 +1,4 @@
-"""The processes of a training: one, several on a machine, or several machines, all through Lightning Fabric."""
+"""The processes of a training on one or several machines, with Lightning Fabric."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from audio_dcls.runs.config import LoopConfig
 
 
 def build_fabric(loop: LoopConfig) -> Fabric:
-    """The fabric that the config and the launcher ask for; call `launch()` before anything else.
+    """Build the fabric for the config and the launcher; call its `launch()` before anything else.
 
-    Under torchrun and under Slurm's `srun` the launcher says how many processes there are; else `loop.devices` does.
+    Under torchrun and Slurm's `srun` the launcher decides the number of processes; otherwise `loop.devices` does.
 
     Raises:
         ConfigError: the launcher and the config contradict each other.
@@ -43,7 +43,7 @@ def _has_accelerator() -> bool:
 
 
 def _layout(loop: LoopConfig) -> tuple[Any, int]:
-    """Processes on this machine and machines, from the launcher's environment or the config."""
+    """Processes per machine, and number of machines, from the launcher's environment or the config."""
     if "LOCAL_WORLD_SIZE" in os.environ and "WORLD_SIZE" in os.environ:  # torchrun
         local, world = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
         launcher = "torchrun"
@@ -54,20 +54,20 @@ def _layout(loop: LoopConfig) -> tuple[Any, int]:
         return loop.devices, 1
     if loop.devices not in ("auto", local):
         raise ConfigError(
-            f"`loop.devices` (={loop.devices}) must be 'auto', or the {local} processes a machine that {launcher} "
-            "started; leave it out, or start as many"
+            f"`loop.devices` (={loop.devices}) must be 'auto', or the {local} processes per machine that {launcher} "
+            "started; leave it out, or start as many processes"
         )
     return local, world // local
 
 
 def sum_over_processes(fabric: Any, value: torch.Tensor) -> torch.Tensor:
-    """Sum of every process's tensor, on every process."""
+    """Sum a tensor over all processes; every process gets the sum."""
     return fabric.all_reduce(value, reduce_op="sum") if fabric.world_size > 1 else value
 
 
 @contextlib.contextmanager
 def one_after_the_first(fabric: Any) -> Iterator[None]:
-    """The body runs in the first process, then in the others, which find what the first has written."""
+    """Run the body on rank 0, then on the other processes, which can read the files that rank 0 has written."""
     if not fabric.is_global_zero:
         fabric.barrier()
     yield

@@ -1,4 +1,4 @@
-"""Averages of the weights over training, measured and kept in place of the last weights."""
+"""Averages of the weights over the training, evaluated and stored instead of the last weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from audio_dcls.runs.config import AveragingConfig
 
 
 def warmed_decay(decay: float, num_averaged: int) -> float:
-    """Decay of an exponential average that has seen `num_averaged` steps.
+    """Decay of an exponential average after `num_averaged` steps.
 
     >>> warmed_decay(0.9998, 0), warmed_decay(0.9998, 90), warmed_decay(0.9998, 10**6)
     (0.1, 0.91, 0.9998)
@@ -20,14 +20,14 @@ def warmed_decay(decay: float, num_averaged: int) -> float:
 
 
 class WeightAverage:
-    """An average of a model, itself a model.
+    """An average of a model's weights, as a model.
 
-    Each parameter and buffer counts once a step, however many layers share it: averaging over a state dict's names,
-    where a shared tensor stands once a layer, averages it 3 to 12 times too fast.
+    Each parameter and buffer is averaged once per step, even if several layers share it. In a state dict a shared
+    tensor has one name per layer, so averaging by name would average it 3 to 12 times too fast.
 
     Args:
-        model: whose weights are averaged; the average begins as a copy of it.
-        config: which average.
+        model: the model; the average starts as a copy of it.
+        config: kind of average.
         steps_per_epoch: optimiser steps of an epoch.
         num_steps: optimiser steps of the run.
     """
@@ -42,12 +42,12 @@ class WeightAverage:
 
     @property
     def model(self) -> nn.Module:
-        """The averaged model; before a plain average begins, a copy of the trained one."""
+        """The averaged model; before a plain average starts, a copy of the trained one."""
         return self.averaged.module
 
     @property
     def num_averaged(self) -> int:
-        """Weights in the average."""
+        """Number of sets of weights in the average."""
         return int(self.averaged.n_averaged)
 
     @num_averaged.setter
@@ -55,7 +55,7 @@ class WeightAverage:
         self.averaged.n_averaged.fill_(value)
 
     def update(self, model: nn.Module, num_done: int) -> None:
-        """Take the weights after `num_done` steps of the run into the average, if they belong there."""
+        """Add the weights after `num_done` steps of the run to the average, if they belong there."""
         if num_done <= self.first_averaged:
             self.num_averaged = 0  # so that the weights are copied
         elif self.config.method == "swa" and num_done % self.steps_per_epoch and num_done != self.num_steps:

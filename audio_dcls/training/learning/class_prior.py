@@ -1,4 +1,4 @@
-"""Start a classifier at the classes' frequencies."""
+"""Initialise a classifier's bias from the frequencies of the classes."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from audio_dcls.errors import ModelError
 from audio_dcls.models.activation import Activation
 
 Labels = ClipTable | Iterable[Sequence[int]]
-"""Clips, or the class indices of each."""
+"""Clips, or the class indices of each clip."""
 
 
 def class_log_odds(labels: Labels, num_classes: int) -> np.ndarray:
-    """Log-odds of each class, with half a clip added on both sides so that an empty class stays finite.
+    """Log-odds of each class; half a clip is added on both sides, so that they are finite for an empty class.
 
     Args:
-        labels: clips, or the class indices of each.
+        labels: clips, or the class indices of each clip.
         num_classes: C.
 
     Returns:
@@ -34,14 +34,14 @@ def class_log_odds(labels: Labels, num_classes: int) -> np.ndarray:
 
 
 def class_log_frequencies(labels: Labels, num_classes: int) -> np.ndarray:
-    """Logarithm of each class's share of the labels, with half a label added to every class.
+    """Logarithm of each class's share of the labels; half a label is added to every class.
 
     Args:
-        labels: clips, or the class indices of each.
+        labels: clips, or the class indices of each clip.
         num_classes: C.
 
     Returns:
-        (C,), natural logarithms of numbers that add up to 1.
+        (C,), natural logarithms of shares that sum to 1.
 
     >>> class_log_frequencies([(0,), (0,), (1,)], 2).round(3).tolist()
     [-0.47, -0.981]
@@ -57,32 +57,32 @@ def set_prior_bias(
     activation: Activation = "sigmoid",
     keep: Sequence[int] = (),
 ) -> None:
-    """Set the bias of the last linear layer to what makes every probability the class's frequency.
+    """Set the bias of the last linear layer, so that with zero weights the probabilities are the frequencies.
 
     Args:
-        backbone: ends in a linear layer.
-        labels: clips, or the class indices of each.
+        backbone: its last layer is linear.
+        labels: clips, or the class indices of each clip.
         num_classes: C.
-        activation: `class_log_odds` for a sigmoid, `class_log_frequencies` for a softmax.
-        keep: classes whose bias stays.
+        activation: a sigmoid takes `class_log_odds`, a softmax `class_log_frequencies`.
+        keep: classes whose bias does not change.
 
     Raises:
-        ModelError: the backbone has no linear layer with a bias and one output a class.
+        ModelError: the backbone has no linear layer with a bias and one output per class.
     """
     layers = [m for m in backbone.modules() if isinstance(m, nn.Linear) and m.out_features == num_classes]
     if not layers or layers[-1].bias is None:
         raise ModelError(
-            f"`loop.prior_bias` needs a linear classifier with {num_classes} outputs and a bias; turn it off"
+            f"`loop.prior_bias` needs a linear classifier with {num_classes} outputs and a bias; set it to false"
         )
-    prior = class_log_frequencies if activation == "softmax" else class_log_odds
+    bias_of = class_log_frequencies if activation == "softmax" else class_log_odds
     with torch.no_grad():
-        bias = torch.from_numpy(prior(labels, num_classes)).to(layers[-1].bias)
+        bias = torch.from_numpy(bias_of(labels, num_classes)).to(layers[-1].bias)
         bias[list(keep)] = layers[-1].bias[list(keep)]
         layers[-1].bias.copy_(bias)
 
 
 def _count(labels: Labels, num_classes: int) -> tuple[np.ndarray, int]:
-    """Clips of each class (C,) float64, and of all."""
+    """Number of clips of each class, (C,) float64, and of all clips."""
     if isinstance(labels, ClipTable):
         return np.bincount(labels.label_indices, minlength=num_classes).astype(np.float64), len(labels)
     counts, num_clips = np.zeros(num_classes), 0

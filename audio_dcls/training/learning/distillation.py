@@ -1,4 +1,4 @@
-"""Learning from a teacher's logits beside the labels.
+"""Train on a teacher's logits in addition to the labels.
 
 Axis legend: B clips, C classes.
 """
@@ -21,16 +21,17 @@ class Distillation:
     """(1 − w) · label loss + w · T² · the divergence of the student's probabilities from the teacher's, both at
     temperature T (Hinton et al., 2015, arXiv 1503.02531).
 
-    For sigmoids the divergence is binary cross-entropy, mean over classes; for a softmax Kullback and Leibler's. Of a
-    mixture of clips the teacher's probabilities are mixed by the same λ. A clip the teacher does not know learns from
-    its labels alone; a mixture with one, from the teacher by the known clip's share.
+    With a sigmoid the divergence is the binary cross-entropy, mean over classes; with a softmax it is the
+    Kullback-Leibler divergence. In a mixture of clips the teacher's probabilities are mixed with the same λ. A clip
+    that the teacher does not know trains on its labels alone; in a mixture with such a clip, the teacher counts by the
+    share of the known clip.
 
     Args:
-        teacher: logits by clip.
+        teacher: logits per clip.
         weight: w, 0 to 1.
         temperature: T, above 0.
-        activation: the student's.
-        loss: of the labels, with `per_clip`.
+        activation: activation of the student.
+        loss: loss of the labels, with `per_clip`.
     """
 
     def __init__(
@@ -43,11 +44,11 @@ class Distillation:
         """Mean loss of a batch.
 
         Args:
-            logits: (B, C), the student's, of the mixtures.
+            logits: (B, C), the student's logits of the mixtures.
             targets: (B, C), smoothed and mixed.
-            indices: (B,), places of the clips in the training set, on the CPU.
-            lam: λ of the mixtures, 1 for none.
-            partners: (B,), places in the batch of what each clip is mixed with.
+            indices: (B,), indices of the clips in the training set, on the CPU.
+            lam: λ of the mixtures; 1 without mixup.
+            partners: (B,), index in the batch of the clip that each clip is mixed with.
 
         Shape:
             to a scalar.
@@ -61,7 +62,7 @@ class Distillation:
         return ((1.0 - self.weight * shares) * label + self.weight * divergence).mean()
 
     def _divergence(self, logits: Tensor, soft: Tensor, shares: Tensor) -> Tensor:
-        """Of each clip, times its share: (B, C), (B, C) with rows summing over known clips alone, (B,) to (B,)."""
+        """Divergence of each clip times its share: (B, C), (B, C) summed over known clips only, (B,) to (B,)."""
         if self.activation == "softmax":
             entropy = (torch.xlogy(soft, soft) - torch.xlogy(soft, shares[:, None])).sum(1)
             return entropy - (soft * F.log_softmax(logits, 1)).sum(1)
@@ -69,14 +70,19 @@ class Distillation:
 
 
 def build_distillation(config: TrainConfig, clips: TrainingClips, loss: Loss) -> Distillation | None:
-    """What `distillation` of a config asks for; None for nothing.
+    """The distillation of a config; None if it has none.
 
     Raises:
         ConfigError: the teacher's file cannot be used.
     """
-    asked = config.distillation
-    if asked is None:
+    settings = config.distillation
+    if settings is None:
         return None
-    teacher = load_teacher(asked.file, clips.train.ids.to_list(), len(clips.labels))
-    numbers = {"weight": asked.weight, "temperature": asked.temperature}
-    return Distillation(teacher, **numbers, activation=config.loss.activation, loss=loss)
+    teacher = load_teacher(settings.file, clips.train.ids.to_list(), len(clips.labels))
+    return Distillation(
+        teacher,
+        weight=settings.weight,
+        temperature=settings.temperature,
+        activation=config.loss.activation,
+        loss=loss,
+    )

@@ -2,7 +2,7 @@
 
 Axis legend: B clips, C classes.
 
-Every loss is linear in its targets, so that a mixed target (mixup, smoothing) costs the mixture of what its parts cost.
+Every loss is linear in its targets: the loss of a mixed target (mixup, smoothing) is the mixture of the losses.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from audio_dcls.errors import ArgumentError
 from audio_dcls.runs.config import LossConfig
 
 Loss = Callable[..., Tensor]
-"""(logits (B, C), targets (B, C)) to the mean loss, a scalar; with `per_clip=True` to each clip's, (B,)."""
+"""(logits (B, C), targets (B, C)) to the mean loss, a scalar; with `per_clip=True`, to the loss per clip, (B,)."""
 
 _SMALLEST_PROBABILITY = 1e-8
 
@@ -29,7 +29,7 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor, *, per_clip: bool = Fa
     Args:
         logits: (B, C).
         targets: (B, C), 0 to 1.
-        per_clip: mean over classes alone.
+        per_clip: mean over classes only.
 
     Shape:
         (B, C), (B, C) to a scalar, or (B,).
@@ -45,7 +45,7 @@ def binary_cross_entropy(logits: Tensor, targets: Tensor, *, per_clip: bool = Fa
 def focal_loss(
     logits: Tensor, targets: Tensor, *, gamma: float = 2.0, alpha: float | None = None, per_clip: bool = False
 ) -> Tensor:
-    """Focal loss of a sigmoid p, mean over clips and classes: what is already easy counts for less.
+    """Focal loss of a sigmoid p, mean over clips and classes: easy examples have less weight.
 
     - α y (1 − p)^γ log p − (1 − α) (1 − y) p^γ log(1 − p) (Lin et al., 2017, arXiv 1708.02002, equations 4 and 5).
 
@@ -53,8 +53,8 @@ def focal_loss(
         logits: (B, C).
         targets: (B, C), 0 to 1.
         gamma: γ, at least 0; 0 is binary cross-entropy.
-        alpha: α, weight of positives, 0 to 1; None weighs both sides by 1.
-        per_clip: mean over classes alone.
+        alpha: α, weight of positives, 0 to 1; None: positives and negatives both have weight 1.
+        per_clip: mean over classes only.
 
     Shape:
         (B, C), (B, C) to a scalar, or (B,).
@@ -85,7 +85,7 @@ def asymmetric_loss(
     clip: float = 0.05,
     per_clip: bool = False,
 ) -> Tensor:
-    """Asymmetric loss of a sigmoid p, mean over clips and classes: easy negatives count for less, or for nothing.
+    """Asymmetric loss of a sigmoid p, mean over clips and classes: easy negatives have less or no weight.
 
     - y (1 − p)^γ₊ log p − (1 − y) q^γ₋ log(1 − q), with q = max(p − m, 0)
     (Ridnik et al., 2021, arXiv 2009.14119, equations 5 to 7).
@@ -95,8 +95,8 @@ def asymmetric_loss(
         targets: (B, C), 0 to 1.
         gamma_neg: γ₋, at least 0.
         gamma_pos: γ₊, at least 0.
-        clip: m, 0 up to below 1: negatives less probable than this cost nothing.
-        per_clip: mean over classes alone.
+        clip: m, from 0 to below 1: negatives with a probability below m have no loss.
+        per_clip: mean over classes only.
 
     Shape:
         (B, C), (B, C) to a scalar, or (B,).
@@ -116,7 +116,7 @@ def asymmetric_loss(
     positive = -targets * (gamma_pos * log_not_p).exp() * log_p
     if clip > 0:
         shifted = logits.sigmoid() - clip
-        # The floor keeps a power below 1 from having an infinite slope where `where` takes nothing from it.
+        # A power below 1 has an infinite slope at 0, which would give NaN gradients in spite of `where`.
         kept = shifted.clamp(min=_SMALLEST_PROBABILITY)
         cost = torch.where(shifted > 0, -kept.pow(gamma_neg) * (-kept).log1p(), 0.0)
     else:
@@ -130,7 +130,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, *, per_clip: bool = False) ->
     Args:
         logits: (B, C).
         targets: (B, C), each row a distribution.
-        per_clip: one loss a clip.
+        per_clip: one loss per clip.
 
     Shape:
         (B, C), (B, C) to a scalar, or (B,).
@@ -142,7 +142,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, *, per_clip: bool = False) ->
 
 
 def build_loss(config: LossConfig) -> Loss:
-    """The loss a config names, with its numbers."""
+    """The loss that a config names, with its parameters."""
     match config.name:
         case "focal":
             return functools.partial(focal_loss, gamma=config.focal_gamma, alpha=config.focal_alpha)

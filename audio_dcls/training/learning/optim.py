@@ -32,24 +32,24 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Op
         groups = _split_by_depth(groups, model.get_submodule("backbone"), config.layer_decay)
     if config.name == "lamb":
         return Lamb(groups, lr=config.peak_rate, betas=config.betas, eps=config.eps)
-    # One pass over the memory a step, on CPUs and GPUs alike.
+    # One pass over the memory per step, on CPUs and on GPUs.
     return torch.optim.AdamW(groups, lr=config.peak_rate, betas=config.betas, eps=config.eps, fused=True)
 
 
 def _split_by_depth(groups: list[dict[str, Any]], backbone: nn.Module, decay: float) -> list[dict[str, Any]]:
-    """Cut groups into one a depth, the classifier's first, with decay ** depth as `lr_scale`."""
+    """Split groups into one group per depth, the classifier first, with decay ** depth as `lr_scale`."""
     named = dict(backbone.named_parameters())
     depth_of = {id(named[name]): depth for name, depth in depths_from_head(backbone).items()}
-    parts = []
+    split: list[dict[str, Any]] = []
     for group in groups:
         members: dict[int, list[nn.Parameter]] = {}
         for parameter in group["params"]:
             members.setdefault(depth_of[id(parameter)], []).append(parameter)
-        parts += [
+        split += [
             {**group, "name": f"{group['name']}-{depth}", "params": members[depth], "lr_scale": decay**depth}
             for depth in sorted(members)
         ]
-    return parts
+    return split
 
 
 def build_schedule(
@@ -58,7 +58,7 @@ def build_schedule(
     """Linear warm-up from 0, then half a cosine down to `final_rate`; call `step_update(step)` before each step.
 
     Args:
-        optimizer: its groups' current rates are their peaks.
+        optimizer: the current rates of its groups are their peak rates.
         config: rates and warm-up.
         num_steps: optimiser steps of the whole run.
         steps_per_epoch: optimiser steps of an epoch.

@@ -1,4 +1,4 @@
-"""What the models of a study cost: parameters, multiplications, and speed on this machine.
+"""Costs of the models of a study: parameters, multiplications, and speed on this machine.
 
 Axes: B clips, T samples, C classes, M mels, F frames.
 """
@@ -25,20 +25,20 @@ from audio_dcls.training.studies.study_config import StudyPlan
 
 WARMUP_ROUNDS = 2
 BENCH_RATE = 1e-6
-"""Learning rate of timed steps: small, so that random clips do not make the weights diverge."""
+"""Learning rate of timed steps; it is small, so that the weights do not diverge on random clips."""
 
 
 @dataclass(frozen=True)
 class SpeedSettings:
-    """How speed is measured.
+    """How to measure speed.
 
     Args:
         batch: clips in a batch.
-        num_rounds: rounds; each measures every case once, in turns.
-        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        num_rounds: rounds; each round measures every case once.
+        device: "cpu", "cuda", or "auto" for a GPU if there is one.
 
     Raises:
-        ArgumentError: a number is below 1, or the device is not there.
+        ArgumentError: a number is below 1, or the device does not exist.
     """
 
     batch: int = 8
@@ -51,7 +51,7 @@ class SpeedSettings:
                 raise ArgumentError(f"`{name}` (={getattr(self, name)}) must be at least 1")
         if self.device not in ("auto", "cpu", "cuda") or (self.device == "cuda" and not torch.cuda.is_available()):
             raise ArgumentError(
-                f"`device` (={self.device!r}) must be 'auto', 'cpu', or 'cuda' where torch finds a CUDA device"
+                f"`device` (={self.device!r}) must be 'auto', 'cpu', or 'cuda' if torch finds a CUDA device"
             )
 
     @property
@@ -62,12 +62,12 @@ class SpeedSettings:
 
 
 def count_costs(config: TrainConfig, num_classes: int) -> tuple[int, int]:
-    """Parameters trained, and multiplications of one clip's forward pass.
+    """Trainable parameters, and multiplications of one clip's forward pass.
 
-    Multiplications are those behind the spectrogram in the inference form, with DCLS kernels counted as dense ones.
+    The multiplications are those after the spectrogram, in the inference form, with DCLS kernels counted as dense.
 
     Args:
-        config: of a case.
+        config: config of a case.
         num_classes: C.
     """
     model = _random_tagger(config, num_classes)
@@ -78,32 +78,34 @@ def count_costs(config: TrainConfig, num_classes: int) -> tuple[int, int]:
 
 
 def measure_speed(
-    plan: StudyPlan, num_classes: int, settings: SpeedSettings, tell: Callable[[str], object] = lambda text: None
+    plan: StudyPlan, num_classes: int, settings: SpeedSettings, on_status: Callable[[str], object] = lambda text: None
 ) -> tuple[dict[str, Speed], dict[str, Any]]:
-    """Clips a second of every case, tagging and training, waveforms to logits; and where that was measured.
+    """Clips per second of every case in tagging and training, from waveforms to logits; and the machine.
 
-    Weights are random: they do not change the speed. Tagging is in the inference form and in float32, as `Tagger` has
-    it; training is forward, backward and optimiser step in the study's precision.
+    Weights are random, which does not change the speed. Tagging uses the inference form and float32, like `Tagger`;
+    training is forward pass, backward pass and optimiser step in the study's precision.
 
     Args:
         plan: the study's plan.
         num_classes: C.
         settings: batch, rounds and device.
-        tell: told in a few words what is being done.
+        on_status: called with a short text about the current work.
     """
     device = settings.torch_device
     speeds: dict[str, dict[str, float]] = {name: {} for name in plan.cases}
     for kind, make in (("inference", _make_inference), ("train", _make_train_step)):
         calls: dict[str, Call] = {}
         for name, case in plan.cases.items():
-            tell(f"{kind}: building {name}")
+            on_status(f"{kind}: building {name}")
             calls[name] = make(case.config, num_classes, settings.batch, device)
         times_ms = time_interleaved(
             calls,
             settings.num_rounds,
             device,
             num_warmups=WARMUP_ROUNDS,
-            on_call=lambda name, index, kind=kind: tell(f"{kind}: {name}, round {index + 1} of {settings.num_rounds}"),
+            on_call=lambda name, index, kind=kind: on_status(
+                f"{kind}: {name}, round {index + 1} of {settings.num_rounds}"
+            ),
         )
         for name, values in times_ms.items():
             speeds[name][kind] = 1000 * settings.batch / statistics.median(values)
@@ -119,7 +121,7 @@ def measure_speed(
 
 
 def speed_note(machine: dict[str, Any]) -> str:
-    """One sentence about where speed was measured.
+    """One sentence about how and where speed was measured.
 
     >>> speed_note({"processor": "a CPU", "threads": 2, "batch": 8, "num_rounds": 5, "train_precision": "fp32"})
     'Speed: on a CPU, 2 threads; waveforms in batches of 8, in turns, medians of 5 rounds; training in fp32, tagging in fp32 with frozen kernels.'

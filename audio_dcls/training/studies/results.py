@@ -1,4 +1,4 @@
-"""Read what a study's runs have come to, and make its table of it."""
+"""Build the table of a study from the results of its runs."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from audio_dcls.training.studies.costs import SpeedSettings, count_costs, measur
 from audio_dcls.training.studies.study_config import StudyPlan
 
 MACS_NOTE = (
-    "MACs: multiplications of one clip's forward pass behind the spectrogram, in the form for inference, with DCLS "
-    "kernels counted as dense."
+    "MACs: multiplications of one clip's forward pass after the spectrogram, in the inference form, with DCLS kernels "
+    "counted as dense."
 )
 
 
 def study_table(
-    study: CaseStudyDir, speed: SpeedSettings | None = None, tell: Callable[[str], object] = lambda text: None
+    study: CaseStudyDir, speed: SpeedSettings | None = None, on_status: Callable[[str], object] = lambda text: None
 ) -> StudyTable:
     """The table of a study: scores of the runs that are done, costs of the models, and what is missing.
 
     Args:
         study: the folder.
-        speed: how to measure speed on this machine; None leaves it out.
-        tell: told in a few words what is being done.
+        speed: how to measure speed on this machine; None: speed is not measured.
+        on_status: called with a short text about the current work.
 
     Raises:
-        RunError: the folder is not a study of cases, nothing was prepared in it yet, or a status file is damaged.
+        RunError: the folder is not a study of cases, no run was started yet, or a status file is damaged.
     """
     plan = study.plan()
     if not study.labels_path.is_file():
-        raise RunError(f"no run of study '{study.path}' was begun yet; start with: {command_for(study)}")
+        raise RunError(f"no run of study '{study.path}' was started yet; start with: {command_for(study)}")
     num_classes = len(LabelSet.from_csv(study.labels_path))
     costs = {}
     for name, case in plan.cases.items():
-        tell(f"counting {name}")
+        on_status(f"counting {name}")
         costs[name] = count_costs(case.config, num_classes)
-    speeds, machine = ({}, None) if speed is None else measure_speed(plan, num_classes, speed, tell)
+    speeds, machine = ({}, None) if speed is None else measure_speed(plan, num_classes, speed, on_status)
     found = {name: _scores(study, plan, name) for name in plan.cases}
     scores = {name: {seed: score for seed, (score, _) in found[name].items()} for name in plan.cases}
     hashes = {name: {s: clips for s, (_, clips) in found[name].items() if clips is not None} for name in plan.cases}
@@ -63,7 +63,7 @@ def study_table(
 
 
 def command_for(study: CaseStudyDir, case: str | None = None, seed: int | None = None) -> str:
-    """The command that trains a run, or all that is left of a study."""
+    """The command that trains one run, or all remaining runs of a study."""
     only = "" if case is None else f" --only case={case},seed={seed}"
     return f"audio-dcls study --resume {study.path}{only}"
 
@@ -87,7 +87,7 @@ def write_table(table: StudyTable, folder: Path) -> list[Path]:
 
 
 def _scores(study: CaseStudyDir, plan: StudyPlan, case: str) -> dict[int, tuple[float, str | None]]:
-    """mAP of the runs that are done, and the hash of the clips it is of, by seed."""
+    """mAP of the finished runs, and the hash of the evaluated clips, by seed."""
     scores = {}
     for seed in plan.seeds:
         path = study.run(case, seed).path / "status.json"
@@ -98,5 +98,5 @@ def _scores(study: CaseStudyDir, plan: StudyPlan, case: str) -> dict[int, tuple[
                 scores[seed] = float(evaluation["mAP"]), evaluation.get("clip_id_hash")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             remedy = f"delete the folder of that run and train it again: {command_for(study, case, seed)}"
-            raise RunError(f"'{path}' does not say the run's last mAP as it should; {remedy}") from error
+            raise RunError(f"'{path}' has no valid last mAP of the run; {remedy}") from error
     return scores

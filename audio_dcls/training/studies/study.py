@@ -1,4 +1,4 @@
-"""A study: one config trained over its seeds, one run after another."""
+"""A study: one config, trained on its seeds one after another."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from audio_dcls.training.train_events import RunStopped, TrainEvent
 
 
 def default_study_folder(name: str, root: str | Path = "runs") -> Path:
-    """`runs/NAME-YYYYMMDD-HHMMSS`, or with a number behind it where that is taken."""
+    """`runs/NAME-YYYYMMDD-HHMMSS`, followed by a number if that folder exists."""
     stem = f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     folder, number = Path(root) / stem, 2
     while folder.exists():
@@ -26,12 +26,12 @@ def default_study_folder(name: str, root: str | Path = "runs") -> Path:
     return folder
 
 
-def begun_study(config: TrainConfig, folder: Path | None, root: str | Path = "runs") -> StudyDir | None:
-    """The unfinished study of this config, whatever its circumstances, that a command would go on with.
+def unfinished_study(config: TrainConfig, folder: Path | None, root: str | Path = "runs") -> StudyDir | None:
+    """The study of this config that a command can resume; resumable keys may differ.
 
     Args:
-        config: the config, seeds included.
-        folder: where to look; None looks for the newest of that name under `root`.
+        config: the config, including its seeds.
+        folder: the study's folder; None: the newest unfinished study of that name under `root`.
         root: folder of studies.
     """
     folders = [folder] if folder is not None else sorted(Path(root).glob(f"{config.name}-*"), reverse=True)
@@ -51,19 +51,19 @@ def train_study(
     fabric: Any = None,
     stop: StopRequest | None = None,
 ) -> Iterator[TrainEvent]:
-    """Train every seed that is not done yet, going on from checkpoints where there are some.
+    """Train every seed that is not done yet, and resume from checkpoints if there are any.
 
-    A run that stops early says so in its status.json.
+    The status.json of a run that stops early has the state "stopped".
 
     Args:
         config: the study's config.
-        study: where it is written.
+        study: the folder to write to.
         clips: usable clips and labels.
-        fabric: of `build_fabric`, launched; None makes one.
-        stop: says when to stop early; None never.
+        fabric: from `build_fabric`, launched; None builds one.
+        stop: a request to stop early; None: the training never stops early.
 
     Yields:
-        What happens, run after run.
+        The events of the runs, one run after another.
     """
     fabric = fabric or build_fabric(config.loop)
     for seed in config.seeds:

@@ -1,8 +1,7 @@
-"""What a study of several cases is made of: a YAML file that names them, and the plan that follows from it."""
+"""A study of several cases: the YAML file that names them, and the plan that is built from it."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,8 +10,9 @@ import pydantic
 
 from audio_dcls.data.config import DataConfig
 from audio_dcls.errors import ConfigError
+from audio_dcls.near_names import did_you_mean
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.resumable_keys import CIRCUMSTANCES, flat_values, with_circumstances
+from audio_dcls.runs.resumable_keys import RESUMABLE_KEYS, flat_values, override_resumable_keys
 from audio_dcls.settings import Settings, build, find_config, find_named_config, load_yaml, merge, parse_overrides
 
 Name = Annotated[str, pydantic.Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
@@ -20,53 +20,53 @@ Seeds = Annotated[tuple[Annotated[int, pydantic.Field(ge=0)], ...], pydantic.Fie
 
 TABLE_FOLDER = "table"
 OWN_KEYS = ("name", "seeds")
-"""Keys of a training config that a study gives to all of its cases."""
+"""Keys of a training config that a study sets for all of its cases."""
 SHARED_KEYS = (
-    *(f"data.{name}" for name in DataConfig.model_fields if f"data.{name}" not in CIRCUMSTANCES),
+    *(f"data.{name}" for name in DataConfig.model_fields if f"data.{name}" not in RESUMABLE_KEYS),
     "frontend.sample_rate_hz",
     "frontend.clip_s",
     "loop.accelerator",
     "loop.devices",
     "loop.precision",
 )
-"""Keys in which the cases of a study must agree: what they are compared on, and where they are computed."""
+"""Keys in which the cases of a study must agree, so that they can be compared and trained by one process."""
 
 
 class CaseSettings(Settings):
-    """One case, as a study file names it."""
+    """One case in a study file."""
 
     config: str
-    """A training config, relative to the study file."""
+    """Path of a training config, relative to the study file."""
     set: dict[str, Any] = pydantic.Field(default_factory=dict)
-    """Keys of the config with other values, as nested mappings."""
+    """Values that replace those of the config, as nested mappings."""
     baseline: str | None = None
-    """The case this one is compared with, seed by seed."""
+    """The case that this one is compared with, seed by seed."""
 
 
 class StudySettings(Settings):
     """A study file."""
 
     name: Name = "study"
-    """Name of the study's folder; letters, digits, dot, dash and underscore."""
+    """Name of the study's folder: letters, digits, dot, dash and underscore."""
     seeds: Seeds
-    """Each case is trained once for each; those of the cases' own configs do not count."""
+    """Each case is trained once per seed; the seeds of the cases' own configs are ignored."""
     set: dict[str, Any] = pydantic.Field(default_factory=dict)
-    """Keys with other values in every case, as nested mappings; a case's own `set` comes after it."""
+    """Values that replace those of every case, as nested mappings; a case's own `set` is applied after it."""
     cases: Annotated[dict[Name, CaseSettings], pydantic.Field(min_length=1)]
     """The cases, by name, in the order of the table."""
 
 
 class PlannedCase(Settings):
-    """One case, with its whole config."""
+    """One case with its whole config."""
 
     baseline: str | None = None
-    """The case this one is compared with."""
+    """The case that this one is compared with."""
     config: TrainConfig
-    """Its config; name and seeds are the study's."""
+    """The case's config, with the name and seeds of the study."""
 
 
 class StudyPlan(Settings):
-    """A study with nothing left to look up: what `study.yaml` in its folder holds."""
+    """A study with the whole config of every case: the content of `study.yaml` in its folder."""
 
     name: Name
     seeds: Seeds
@@ -78,12 +78,10 @@ class StudyPlan(Settings):
             raise ValueError(f"`seeds` (={list(self.seeds)}) must be distinct")
         for name, case in self.cases.items():
             if name == TABLE_FOLDER:
-                raise ValueError(f"case '{name}' must have another name: the folder of the study's table is called so")
+                raise ValueError(f"case '{name}' must have another name: the folder of the study's table has this name")
             if case.baseline == name or case.baseline not in (None, *self.cases):
-                others = ", ".join(other for other in self.cases if other != name)
-                raise ValueError(
-                    f"`cases.{name}.baseline` (='{case.baseline}') must be another case: {others or 'there is none'}"
-                )
+                others = ", ".join(other for other in self.cases if other != name) or "there is no other"
+                raise ValueError(f"`cases.{name}.baseline` (='{case.baseline}') must be another case: {others}")
         self._check_shared()
         return self
 
@@ -101,16 +99,16 @@ class StudyPlan(Settings):
 
     @property
     def shared(self) -> TrainConfig:
-        """A config whose `SHARED_KEYS` are those of every case."""
+        """The first case's config; all cases have the same values of `SHARED_KEYS`."""
         return next(iter(self.cases.values())).config
 
     def runs(self, only: Sequence[str] = ()) -> list[tuple[str, int]]:
-        """Pairs of case and seed, in the order they are trained: every case's first seed, then every case's second.
+        """Pairs of case and seed in the order of training: every case's first seed, then every case's second.
 
-        So the cases can be compared, on one seed, after the shortest time.
+        In this order the cases can be compared on one seed as early as possible.
 
         Args:
-            only: choices such as `case=A,seed=0`, `case=A` or `seed=0`; a pair of any of them is meant. Empty: all.
+            only: choices such as `case=A,seed=0`, `case=A` or `seed=0`; the pairs that match any of them. Empty: all.
 
         Raises:
             ConfigError: a choice has another form, or names a case or a seed that is not in the study.
@@ -126,17 +124,16 @@ class StudyPlan(Settings):
         return [(case, seed) for case, seed in pairs if any(c in (None, case) and s in (None, seed) for c, s in chosen)]
 
     def _choice(self, text: str) -> tuple[str | None, int | None]:
-        """Case and seed of `case=A,seed=0`; None for one that is left out."""
+        """Case and seed of a text such as `case=A,seed=0`; None for the one that is missing."""
         found: dict[str, str] = {}
         for part in text.split(","):
             key, equals, value = (piece.strip() for piece in part.partition("="))
             if not equals or key not in ("case", "seed") or key in found:
-                raise ConfigError(f"--only '{text}' must have the form case=NAME,seed=NUMBER, or one of the two")
+                raise ConfigError(f"--only '{text}' must have the form case=NAME,seed=NUMBER, or one of its parts")
             found[key] = value
         case, seed = found.get("case"), found.get("seed")
         if case is not None and case not in self.cases:
-            near = difflib.get_close_matches(case, self.cases, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"its cases are {', '.join(self.cases)}"
+            hint = did_you_mean(case, self.cases, f"its cases are {', '.join(self.cases)}")
             raise ConfigError(f"--only '{text}': study '{self.name}' has no case '{case}'; {hint}")
         known = {str(number): number for number in self.seeds}
         if seed is not None and seed not in known:
@@ -146,31 +143,31 @@ class StudyPlan(Settings):
         return case, None if seed is None else known[seed]
 
     def differences(self, other: StudyPlan) -> list[str]:
-        """Keys in which another plan would train something else; those of `CIRCUMSTANCES` may differ."""
+        """Keys in which another plan would train something else; `RESUMABLE_KEYS` are ignored."""
         mine, theirs = _plan_values(self), _plan_values(other)
         return [key for key in (*mine, *(theirs.keys() - mine.keys())) if mine.get(key) != theirs.get(key)]
 
-    def with_circumstances(self, overrides: Sequence[str]) -> StudyPlan:
-        """The plan with other circumstances in every case.
+    def override_resumable_keys(self, overrides: Sequence[str]) -> StudyPlan:
+        """The plan with other values of resumable keys in every case.
 
         Raises:
             ConfigError: an override would change what is trained.
         """
-        configs = {name: with_circumstances(case.config, overrides) for name, case in self.cases.items()}
+        configs = {name: override_resumable_keys(case.config, overrides) for name, case in self.cases.items()}
         return self.model_copy(
             update={"cases": {n: PlannedCase(baseline=c.baseline, config=configs[n]) for n, c in self.cases.items()}}
         )
 
 
 def load_study(path: str | Path, overrides: Sequence[str] = ()) -> StudyPlan:
-    """Read a study file and the configs it names, and check every one of them.
+    """Read a study file and the configs that it names, and check them.
 
     Args:
-        path: a file, or the name of one that is shipped, such as `configs/paper/study.yaml`.
-        overrides: `KEY=VALUE` for every case, after all else; `name` and `seeds` are the study's own.
+        path: a file, or the name of a shipped one such as `configs/paper/study.yaml`.
+        overrides: `KEY=VALUE` for every case, applied last; `name` and `seeds` apply to the study itself.
 
     Raises:
-        ConfigError: a file is missing, a key is not known, or the cases do not fit together.
+        ConfigError: a file is missing, a key is unknown, or the cases do not fit together.
     """
     found = find_config(path)
     own = parse_overrides(overrides)
@@ -196,6 +193,6 @@ def _plan_values(plan: StudyPlan) -> dict[str, Any]:
     for name, case in plan.cases.items():
         values[f"cases.{name}.baseline"] = case.baseline
         for key, value in flat_values(case.config).items():
-            if key not in CIRCUMSTANCES and key not in OWN_KEYS:
+            if key not in RESUMABLE_KEYS and key not in OWN_KEYS:
                 values[f"cases.{name}.{key}"] = value
     return values
