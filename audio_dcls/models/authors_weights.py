@@ -24,7 +24,6 @@ import safetensors.torch
 import timm
 import torch
 from safetensors import SafetensorError
-from timm.models import convnext, fastvit, metaformer
 from torch import Tensor, nn
 
 from audio_dcls.dcls.conv import DclsConv
@@ -33,55 +32,10 @@ from audio_dcls.dcls.swap.swap import plan_swap
 from audio_dcls.errors import ArgumentError, CheckpointError
 from audio_dcls.models.backbones import build_backbone
 from audio_dcls.models.config import DclsConfig
+from audio_dcls.models.families import FAMILIES, AuthorsLayout, Family
 from audio_dcls.models.stem import PATCH_SIZE
 
 _MODEL_KEY = "model"
-_FILTERS = {"ConvNeXt": convnext, "ConvFormer": metaformer, "FastViT": fastvit}
-"""timm's modules; each maps the original names of its backbone."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What tells a backbone's original names apart.
-
-    Attributes:
-        family: title of the family.
-        name: the member that was published.
-        block: an entry that every block has; its first axis is the width, its groups are stage and block.
-        stem: the stem's kernel.
-        head: the last linear layer's weight.
-    """
-
-    family: str
-    name: str
-    block: re.Pattern[str]
-    stem: str
-    head: str
-
-
-LAYOUTS = (
-    Layout(
-        "ConvNeXt",
-        "convnext_tiny",
-        re.compile(r"stages\.(\d+)\.(\d+)\.norm\.weight"),
-        "downsample_layers.0.0.weight",
-        "head.weight",
-    ),
-    Layout(
-        "ConvFormer",
-        "convformer_s18",
-        re.compile(r"stages\.(\d+)\.(\d+)\.norm1\.weight"),
-        "downsample_layers.0.conv.weight",
-        "head.fc2.weight",
-    ),
-    Layout(
-        "FastViT",
-        "fastvit_sa24",
-        re.compile(r"network\.(\d+)\.(\d+)\.convffn\.fc2\.weight"),
-        "patch_embed.weight",
-        "head.weight",
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -90,7 +44,7 @@ class AuthorsWeights:
 
     Attributes:
         path: the file.
-        layout: whose names they are.
+        family: the family of its model.
         state: its entries.
         depths: blocks of each stage.
         dims: width of each stage.
@@ -100,7 +54,7 @@ class AuthorsWeights:
     """
 
     path: Path
-    layout: Layout
+    family: Family
     state: Mapping[str, Tensor]
     depths: tuple[int, ...]
     dims: tuple[int, ...]
@@ -108,17 +62,27 @@ class AuthorsWeights:
     kernel_count: int | None
     is_tagger: bool
 
+    @property
+    def layout(self) -> AuthorsLayout:
+        """The original names of the model's entries."""
+        assert self.family.authors_layout is not None
+        return self.family.authors_layout
 
-def find_layout(keys: Iterable[str]) -> Layout | None:
-    """The layout that names are of; None where they are of none.
 
-    >>> find_layout(["downsample_layers.0.0.weight", "stages.0.0.norm.weight", "head.weight"]).family
+def find_authors_family(keys: Iterable[str]) -> Family | None:
+    """The family whose original names these are; None if they are not the authors' names.
+
+    >>> find_authors_family(["downsample_layers.0.0.weight", "stages.0.0.norm.weight", "head.weight"]).title
     'ConvNeXt'
-    >>> find_layout(["stem.0.weight", "stages.0.blocks.0.norm.weight"]) is None
+    >>> find_authors_family(["stem.0.weight", "stages.0.blocks.0.norm.weight"]) is None
     True
     """
     names = list(keys)
-    return next((layout for layout in LAYOUTS if any(layout.block.fullmatch(name) for name in names)), None)
+    for family in FAMILIES:
+        layout = family.authors_layout
+        if layout is not None and any(layout.block.fullmatch(name) for name in names):
+            return family
+    return None
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
@@ -189,14 +153,15 @@ def describe_state(state: Mapping[str, Tensor], path: str | Path) -> AuthorsWeig
         CheckpointError: the names are none of the authors', or some that every model has are missing.
     """
     path = Path(path)
-    layout = find_layout(state)
-    if layout is None:
+    family = find_authors_family(state)
+    layout = None if family is None else family.authors_layout
+    if family is None or layout is None:
         raise CheckpointError(
             f"weights '{path}' are not in the authors' naming of a ConvNeXt, ConvFormer or FastViT (they begin with "
             f"{', '.join(list(state)[:2])}); give a file of their records, or one saved by their code"
         )
     if layout.head not in state:
-        raise CheckpointError(f"weights '{path}' have no '{layout.head}'; give a whole {layout.family} of the authors'")
+        raise CheckpointError(f"weights '{path}' have no '{layout.head}'; give a complete {family.title}")
     widths: dict[int, list[int]] = {}
     for name, value in state.items():
         block = layout.block.fullmatch(name)
@@ -206,7 +171,7 @@ def describe_state(state: Mapping[str, Tensor], path: str | Path) -> AuthorsWeig
     positions = next((value for name, value in state.items() if name.endswith(".P")), None)
     return AuthorsWeights(
         path=path,
-        layout=layout,
+        family=family,
         state=state,
         depths=tuple(len(blocks) for blocks in stages),
         dims=tuple(blocks[0] for blocks in stages),
@@ -258,7 +223,7 @@ def to_timm_state(weights: AuthorsWeights, backbone: nn.Module) -> dict[str, Ten
     # timm's maps ask a model for the names and shapes of its entries, and whether its head is linear.
     stand_in = SimpleNamespace(state_dict=lambda: theirs, head=backbone.get_submodule("head"))
     try:
-        renamed = _FILTERS[weights.layout.family].checkpoint_filter_fn(dict(weights.state), stand_in)
+        renamed = weights.layout.rename(dict(weights.state), stand_in)
         state = state_from_reference(renamed, backbone)
     except KeyError as error:
         raise CheckpointError(_misfit(weights, [f"{error.args[0]} is left over"])) from error
@@ -298,6 +263,6 @@ def _torn_apart(state: Mapping[str, Tensor], backbone: nn.Module) -> list[str]:
 def _misfit(weights: AuthorsWeights, problems: list[str]) -> str:
     shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
     return (
-        f"weights '{weights.path}' do not fit a {weights.layout.family} of depths {weights.depths} and widths "
+        f"weights '{weights.path}' do not fit a {weights.family.title} of depths {weights.depths} and widths "
         f"{weights.dims}: {shown}; name the model, the size of its kernels and their interpolation as they were trained"
     )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from typing import Any
 
-import timm
 import torch
-from timm.models.metaformer import LayerNorm2dNoBias, MetaFormer, SepConv
 from torch import nn
 
 from audio_dcls.errors import ArgumentError, ModelError
 from audio_dcls.models.families import Family, find_family
-from audio_dcls.models.stem import replace_stem, to_channels_last
+from audio_dcls.models.stem import to_channels_last
+from audio_dcls.near_names import did_you_mean
 
 NUM_STAGES = 4
 
@@ -64,37 +62,23 @@ def build_backbone(
     if head_pooling is not None:
         arguments["global_pool"] = head_pooling
     try:
-        backbone = _create(family, name.partition(".")[0], arguments)
+        backbone = family.create(name.partition(".")[0], arguments)
     except (AssertionError, IndexError, RuntimeError, TypeError, ValueError) as error:
         raise ModelError(
             f"`model.overrides` (={overrides}) do not fit `model.name` (={name!r}): {error or 'timm refuses them'}; "
             "change the sizes, or leave them out"
         ) from error
-    replace_stem(backbone, family, _first_stage_channels(backbone))
+    family.replace_stem(backbone, _first_stage_channels(backbone))
     to_channels_last(backbone)
     return backbone
-
-
-def _create(family: Family, architecture: str, arguments: dict[str, Any]) -> nn.Module:
-    """timm's model of that name, or, since its ConvFormers refuse other sizes than their own, one of their class."""
-    if family.title != "ConvFormer" or not {"depths", "dims"} & arguments.keys():
-        return timm.create_model(architecture, pretrained=False, **arguments)
-    with torch.device("meta"):
-        named: Any = timm.create_model(architecture, pretrained=False)
-    sizes = {
-        "depths": tuple(len(stage.blocks) for stage in named.stages),
-        "dims": tuple(stage["num_chs"] for stage in named.feature_info),
-    }
-    return MetaFormer(token_mixers=SepConv, norm_layers=LayerNorm2dNoBias, **(sizes | arguments))
 
 
 def _timm_arguments(family: Family, name: str, overrides: dict[str, Any]) -> dict[str, Any]:
     arguments: dict[str, Any] = {}
     for key, value in overrides.items():
         if key not in family.argument_names:
-            near = difflib.get_close_matches(key, family.argument_names, n=1, cutoff=0.5)
-            known = ", ".join(sorted(family.argument_names))
-            hint = f"did you mean '{near[0]}'?" if near else f"{family.title} takes: {known}"
+            known = sorted(family.argument_names)
+            hint = did_you_mean(key, known, f"{family.title} takes: {', '.join(known)}")
             raise ModelError(f"`model.overrides` of '{name}' has the unknown key '{key}'; {hint}")
         if key in ("depths", "dims"):
             value = _check_sizes(key, value)

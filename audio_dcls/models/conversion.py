@@ -84,7 +84,7 @@ def convert_tagger(
             f"weights '{source}' have {weights.kernel_count} elements a kernel, not {DclsConfig().kernel_count} as the "
             "published ones, so that the size of the kernels is not known; give it and their interpolation"
         )
-    model_config = _model_config(weights, name or weights.layout.name, dcls or DclsConfig())
+    model_config = _model_config(weights, name or weights.layout.member, dcls or DclsConfig())
     frontend = frontend or FrontendConfig()
     with torch.random.fork_rng(devices=[]):
         tagger = build_tagger(model_config, frontend, len(labels)).eval()

@@ -1,4 +1,4 @@
-"""The stem the three backbones share: one convolution over patches of a spectrogram.
+"""The stem that all backbones share: one convolution over patches of a spectrogram.
 
 Axes: B batch, M mels, F frames, C channels.
 """
@@ -8,8 +8,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-from audio_dcls.models.families import Family
 
 PATCH_SIZE = (2, 16)
 """Mels and frames of a patch (recipe of arXiv 2309.13972): a 10 s clip becomes 64 x 62 patches."""
@@ -48,26 +46,6 @@ class PatchStem(nn.Conv2d):
         patches = input[:, 0, : rows * height, : columns * width].reshape(num_clips, rows, height, columns, width)
         vectors = patches.transpose(2, 3).reshape(num_clips, rows, columns, height * width)
         return F.linear(vectors, self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
-
-
-def replace_stem(backbone: nn.Module, family: Family, num_channels: int) -> None:
-    """Put the shared stem in place of a timm backbone's own.
-
-    ConvNeXt: convolution with bias, then the backbone's channels-first LayerNorm. ConvFormer: no bias, the backbone's
-    norm after it stays. FastViT: no bias, instead of all of its MobileOne stem.
-
-    Args:
-        backbone: a model made by timm; changed in place.
-        family: its family.
-        num_channels: channels of its first stage.
-    """
-    if family.title == "ConvNeXt":
-        norm = list(backbone.get_submodule("stem").children())[-1]
-        backbone.stem = nn.Sequential(PatchStem(num_channels, bias=True), norm)
-    elif family.title == "ConvFormer":
-        backbone.get_submodule("stem").conv = PatchStem(num_channels, bias=False)
-    else:
-        backbone.stem = PatchStem(num_channels, bias=False)
 
 
 def to_channels_last(backbone: nn.Module) -> None:

@@ -18,7 +18,7 @@ from audio_dcls.labels import LabelSet
 from audio_dcls.models.authors_weights import (
     build_authors_backbone,
     describe_state,
-    find_layout,
+    find_authors_family,
     read_state,
     to_timm_state,
 )
@@ -123,14 +123,13 @@ def _read_authors(name: str, path: Path, dcls: DclsConfig | None) -> Weights | N
         return None
     try:
         state = read_state(path)
-        if find_layout(state) is None:
+        if find_authors_family(state) is None:
             return None
         weights = describe_state(state, path)
         if weights.kernel_count is None and not weights.is_tagger:
             return None
-        family = find_family(name).title
-        if family != weights.layout.family:
-            raise CheckpointError(f"it holds a {weights.layout.family}, but `model.name` is '{name}'")
+        if find_family(name) is not weights.family:
+            raise CheckpointError(f"it holds a {weights.family.title}, but `model.name` is '{name}'")
         swap = None
         if weights.kernel_count is not None:
             swap = (dcls or DclsConfig()).model_copy(update={"kernel_count": weights.kernel_count})
