@@ -9,7 +9,8 @@ from .importers.urbansound8k import import_urbansound8k
 from .manifest import Manifest
 from .manifest_reader import load_manifest
 from .sound.decode import fit_length, read_clip, sound_duration_s
-from .table.clip_table import Clip, ClipTable
+from .table.clip import Clip
+from .table.clip_table import ClipTable
 
 __all__ = [
     "AudioSetImport",

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from audio_dcls.data.table.clip_table import NO_ROW, Clip, ClipTable
+from audio_dcls.data.table.clip import Clip
+from audio_dcls.data.table.clip_table import NO_ROW, ClipTable
 from audio_dcls.data.table.csv_file import write_csv
 from audio_dcls.data.table.manifest_rows import others
 from audio_dcls.errors import ManifestError
@@ -83,7 +84,7 @@ class Manifest:
             "labels": _label_cells(table, self.labels),
             "split": [table.split_names[code] for code in table.split_codes.tolist()],
         }
-        if len(table.sha256.text):
+        if len(table.sha256.text()):
             columns["sha256"] = table.sha256.to_list()
         if table.rows is not None:
             columns["row"] = ["" if row == NO_ROW else row for row in table.rows.tolist()]

@@ -45,7 +45,7 @@ def make_table(num_rows: int) -> ClipTable:
     rng = np.random.default_rng(0)
     letters = LETTERS[rng.integers(len(LETTERS), size=(num_rows, 11))]
     letters[:, 7:] = LETTERS[np.stack([np.arange(num_rows) // 64**power % 64 for power in range(4)], axis=1)]
-    ids = StringColumn(letters.ravel(), np.arange(1, num_rows + 1, dtype=np.int64) * 11)
+    names = [name.decode() for name in letters.view("S11").ravel().tolist()]
     counts = rng.integers(1, 4, size=num_rows)
     ends = np.cumsum(counts)
     steps = np.cumsum((1 + 174 * rng.random(int(ends[-1])) ** 4).astype(np.int64))
@@ -53,15 +53,15 @@ def make_table(num_rows: int) -> ClipTable:
     starts_s = rng.integers(0, 60, size=num_rows) * 10.0
     return ClipTable(
         folder=Path(),
-        ids=ids,
-        paths=StringColumn.from_strings([f"audio/{name[:2]}/Y{name}.flac" for name in ids.to_list()]),
+        ids=StringColumn.from_strings(names),
+        paths=StringColumn.from_strings([f"audio/{name[:2]}/Y{name}.flac" for name in names]),
         start_s=starts_s,
         end_s=starts_s + 10,
         label_ends=ends,
         label_indices=((steps - np.repeat(firsts, counts)) % NUM_CLASSES).astype(np.int32),
         split_codes=(np.arange(num_rows) >= num_rows - num_rows // 100).astype(np.int32),
         split_names=("train", "eval"),
-        sha256=StringColumn.from_strings([""] * num_rows),
+        sha256=StringColumn.blank(num_rows),
     )
 
 

@@ -92,8 +92,7 @@ def import_audioset(
     paths = [path if file is None else file.path for path, file in zip(expected, found, strict=True)]
     has_file = np.array([file is not None for file in found], dtype=bool)
     keeps_times = np.array(is_part, dtype=bool) | ~has_file
-    placed = replace(
-        table,
+    placed = table.with_columns(
         paths=StringColumn.from_strings(paths),
         start_s=np.where(keeps_times, table.start_s, np.nan),
         end_s=np.where(keeps_times, table.end_s, np.nan),

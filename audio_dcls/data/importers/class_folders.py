@@ -16,7 +16,7 @@ from audio_dcls.data.importers.dataset_import import DatasetImport, require_fold
 from audio_dcls.data.importers.metadata_table import label_set
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.sound.audio_folder import is_hidden, sounds_below
-from audio_dcls.data.table.clip_table import Clip
+from audio_dcls.data.table.clip import Clip
 from audio_dcls.errors import ArgumentError, ManifestError
 
 HELD_OUT = 0.2

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.sound.audio_folder import is_sound
-from audio_dcls.data.table.clip_table import Clip
+from audio_dcls.data.table.clip import Clip
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import LabelSet
 

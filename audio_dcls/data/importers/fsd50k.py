@@ -13,7 +13,7 @@ import numpy as np
 
 from audio_dcls.data.importers.dataset_import import DatasetImport, find_clips, require_folder
 from audio_dcls.data.importers.metadata_table import MetadataTable, label_set, spaced
-from audio_dcls.data.table.clip_table import Clip
+from audio_dcls.data.table.clip import Clip
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import LabelSet
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from audio_dcls.data.importers.dataset_import import DatasetImport, find_clips, require_folder
 from audio_dcls.data.importers.metadata_table import MetadataTable
-from audio_dcls.data.table.clip_table import Clip
+from audio_dcls.data.table.clip import Clip
 from audio_dcls.data.table.folds import fold_name
 
 NUM_CLASSES = 10

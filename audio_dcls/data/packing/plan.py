@@ -117,7 +117,7 @@ def manifest_digest(table: ClipTable) -> str:
     rows = np.zeros(0, dtype=np.int64) if table.rows is None else table.rows
     arrays = [rows, table.start_s, table.end_s, table.label_ends, table.label_indices, table.split_codes]
     for column in (table.ids, table.paths, table.sha256):
-        arrays += [column.text, column.ends]
+        arrays += [column.text(), column.ends()]
     for array in arrays:
         content = np.ascontiguousarray(array)
         digest.update(f"{content.dtype.str}{content.shape}".encode())

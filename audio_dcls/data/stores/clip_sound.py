@@ -13,7 +13,7 @@ import numpy as np
 from audio_dcls.data.sound.decode import decode_mono
 from audio_dcls.data.sound.sound_stream import FileSound
 from audio_dcls.data.stores.sources import stored_sound
-from audio_dcls.data.table.clip_table import Clip
+from audio_dcls.data.table.clip import Clip
 
 
 @dataclass(frozen=True)

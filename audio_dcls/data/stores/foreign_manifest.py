@@ -73,7 +73,7 @@ def read_foreign_manifest(
         label_indices=label_indices,
         split_codes=np.concatenate(codes),
         split_names=tuple(split_names),
-        sha256=StringColumn.from_strings([""] * len(ids)),
+        sha256=StringColumn.blank(len(ids)),
         rows=np.concatenate(rows),
     )
 

@@ -218,7 +218,7 @@ def read_manifest(path: str | Path, labels: LabelSet, *, split: str | None = Non
             label_indices=label_indices,
             split_codes=np.zeros(num_rows, dtype=np.int32),
             split_names=(split,),
-            sha256=StringColumn(np.zeros(0, dtype=np.uint8), np.zeros(num_rows, dtype=np.int64)),
+            sha256=StringColumn.blank(num_rows),
             rows=np.arange(num_rows, dtype=np.int64),
         )
 

@@ -44,25 +44,25 @@ def read_manifest(address: str | Path, labels: LabelSet) -> ClipTable:
             f"'{store.address}': {INDEX_FILE} has {len(index)} rows, {PACK_FILE} lists {info.num_rows}; run "
             f"`audio-dcls pack verify {store.address}`"
         )
-    ids = index.column("id")
     label_ends, label_indices = _labels(index, LabelSet.from_csv(folder / LABELS_FILE), labels, store.address)
     split_names = tuple(info.splits())
     sizes = np.array([shard.num_rows for shard in info.shards], dtype=np.int64)
     codes = np.array([split_names.index(shard.split) for shard in info.shards], dtype=np.int32)
+    shard_of = np.repeat(np.arange(len(sizes)), sizes)
     first_rows = np.cumsum(sizes) - sizes
     return ClipTable(
         folder=folder,
-        ids=_strings(ids),
-        paths=_repeated([shard.name for shard in info.shards], sizes),
+        ids=StringColumn(index.column("id").cast(pa.large_binary())),
+        paths=StringColumn.from_strings([shard.name for shard in info.shards]).take(shard_of),
         start_s=index.numbers("start_s"),
         end_s=index.numbers("end_s"),
         label_ends=label_ends,
         label_indices=label_indices,
-        split_codes=np.repeat(codes, sizes),
+        split_codes=codes[shard_of],
         split_names=split_names,
         # A row's digest is of its sound, not of the file that `path` names.
-        sha256=StringColumn(np.zeros(0, dtype=np.uint8), np.zeros(len(index), dtype=np.int64)),
-        rows=np.arange(len(index), dtype=np.int64) - np.repeat(first_rows, sizes),
+        sha256=StringColumn.blank(len(index)),
+        rows=np.arange(len(index), dtype=np.int64) - first_rows[shard_of],
     )
 
 
@@ -92,19 +92,3 @@ def _labels(index: PackIndex, packed: LabelSet, labels: LabelSet, source: str) -
                 f"'{source}/{LABELS_FILE}'"
             ) from error
     return ends, wanted[indices]
-
-
-def _strings(column: pa.StringArray) -> StringColumn:
-    """An Arrow column of text as ours, its bytes not copied."""
-    _, offsets, text = column.buffers()
-    ends = np.frombuffer(offsets, dtype=np.int32)[1 : len(column) + 1].astype(np.int64)
-    content = np.frombuffer(text, dtype=np.uint8) if text is not None else np.zeros(0, dtype=np.uint8)
-    return StringColumn(content[: ends[-1] if len(ends) else 0], ends)
-
-
-def _repeated(texts: list[str], counts: np.ndarray) -> StringColumn:
-    """Each text as often as its count says."""
-    encoded = [np.frombuffer(text.encode(), dtype=np.uint8) for text in texts]
-    pieces = [np.tile(text, count) for text, count in zip(encoded, counts.tolist(), strict=True)]
-    lengths = np.repeat(np.array([len(text) for text in encoded], dtype=np.int64), counts)
-    return StringColumn(np.concatenate([np.zeros(0, dtype=np.uint8), *pieces]), np.cumsum(lengths))

@@ -12,7 +12,7 @@ import numpy as np
 from audio_dcls.data.sound.decode import ResampleQuality, read_clip
 from audio_dcls.data.sound.stored_sound import StoredSound
 from audio_dcls.data.suffixes import HDF5_SUFFIXES, PARQUET_SUFFIX
-from audio_dcls.data.table.clip_table import Clip
+from audio_dcls.data.table.clip import Clip
 from audio_dcls.errors import AudioFileError
 
 

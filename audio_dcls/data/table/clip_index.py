@@ -21,7 +21,7 @@ import pyarrow as pa
 from audio_dcls.data.suffixes import INDEX_SUFFIX
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.data.table.indexed_table import IndexedTable, MappedFile
-from audio_dcls.data.table.string_column import ENCODING, StringColumn
+from audio_dcls.data.table.string_column import StringColumn
 from audio_dcls.errors import ManifestError
 from audio_dcls.files import replacing
 from audio_dcls.labels import LabelSet
@@ -87,7 +87,7 @@ def read_index(path: str | Path, labels: LabelSet) -> IndexedTable:
     wrong = [name for name, expected in header["sha256"].items() if found.get(name) != expected]
     if wrong or len(table) != header["num_clips"]:
         raise ManifestError(f"'{path}' is damaged (columns {wrong}): its SHA-256 differs; fetch it again, or {REMEDY}")
-    return IndexedTable.of(table, MappedFile(map_index, path.absolute(), digest))
+    return IndexedTable(table, MappedFile(map_index, path.absolute(), digest))
 
 
 def map_index(path: Path, digest: str) -> ClipTable:
@@ -142,7 +142,7 @@ def _arrow_columns(table: ClipTable) -> dict[str, pa.Array]:
         "labels": pa.LargeListArray.from_arrays(offsets, pa.array(table.label_indices.astype(np.int32, copy=False))),
         "split": pa.DictionaryArray.from_arrays(codes, pa.array(table.split_names, pa.string())),
     }
-    if len(table.sha256.text):
+    if len(table.sha256.text()):
         columns["sha256"] = _to_arrow(table.sha256)
     if table.rows is not None:
         columns["row"] = pa.array(table.rows)
@@ -151,8 +151,8 @@ def _arrow_columns(table: ClipTable) -> dict[str, pa.Array]:
 
 def _table(path: Path, batch: Any, header: dict[str, Any]) -> ClipTable:
     """The columns as views of the mapped file."""
-    labels, split, num_clips = batch.column("labels"), batch.column("split"), batch.num_rows
-    none = StringColumn(np.zeros(0, dtype=np.uint8), np.broadcast_to(np.int64(0), (num_clips,)))
+    labels, split = batch.column("labels"), batch.column("split")
+    names = batch.schema.names
     return ClipTable(
         folder=Path(os.path.normpath(path.parent / header["folder"])),
         ids=_from_arrow(batch.column("id")),
@@ -163,40 +163,33 @@ def _table(path: Path, batch: Any, header: dict[str, Any]) -> ClipTable:
         label_indices=labels.values.to_numpy(),
         split_codes=split.indices.to_numpy(),
         split_names=tuple(split.dictionary.to_pylist()),
-        sha256=_from_arrow(batch.column("sha256")) if "sha256" in batch.schema.names else none,
-        rows=batch.column("row").to_numpy() if "row" in batch.schema.names else None,
+        sha256=_from_arrow(batch.column("sha256")) if "sha256" in names else StringColumn.blank(len(batch)),
+        rows=batch.column("row").to_numpy() if "row" in names else None,
     )
 
 
-def _to_arrow(column: StringColumn) -> pa.Array:
+def _to_arrow(column: StringColumn) -> Any:
     """Text, or bytes where a file name is not UTF-8."""
-    text = column.text.tobytes()
     try:
-        text.decode(ENCODING)
-        kind = pa.large_string()
-    except UnicodeDecodeError:
-        kind = pa.large_binary()
-    offsets = np.concatenate([np.zeros(1, dtype=np.int64), column.ends])
-    return pa.Array.from_buffers(kind, len(column), [None, pa.py_buffer(offsets), pa.py_buffer(text)])
+        return column.array.cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return column.array
 
 
 def _from_arrow(array: Any) -> StringColumn:
-    _, offsets, text = array.buffers()
-    ends = np.frombuffer(offsets, dtype=np.int64)[1 : len(array) + 1]
-    num_bytes = int(ends[-1]) if len(ends) else 0
-    return StringColumn(np.frombuffer(text or b"", dtype=np.uint8)[:num_bytes], ends)
+    return StringColumn(array.cast(pa.large_binary()))
 
 
 def _column_digests(table: ClipTable) -> dict[str, str]:
     """SHA-256 of each column's content, in hexadecimal."""
     columns: dict[str, list[np.ndarray]] = {
-        "id": [table.ids.ends, table.ids.text],
-        "path": [table.paths.ends, table.paths.text],
+        "id": [table.ids.ends(), table.ids.text()],
+        "path": [table.paths.ends(), table.paths.text()],
         "start_s": [table.start_s],
         "end_s": [table.end_s],
         "labels": [table.label_ends, table.label_indices],
         "split": [table.split_codes, np.frombuffer("\n".join(table.split_names).encode(), dtype=np.uint8)],
-        "sha256": [table.sha256.text],
+        "sha256": [table.sha256.text()],
         "row": [] if table.rows is None else [table.rows],
     }
     digests = {}

@@ -9,37 +9,18 @@ from __future__ import annotations
 import os
 import typing
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from audio_dcls.data.table.string_column import StringColumn, spans
+from audio_dcls.data.table.clip import Clip
+from audio_dcls.data.table.string_column import StringColumn
 
 CLIPS_AT_ONCE = 4096
 NO_ROW = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """One stretch of one sound file, with its labels."""
-
-    id: str
-    """Unique in its manifest."""
-    path: Path
-    """The sound file."""
-    start_s: float | None
-    """Where the clip starts in the file, in seconds; None is the file's beginning."""
-    end_s: float | None
-    """Where the clip ends in the file, in seconds; None is the file's end."""
-    labels: tuple[int, ...]
-    """Indices into the manifest's label set."""
-    split: str
-    """The part of the data it belongs to, such as `train`."""
-    sha256: str | None = None
-    """Hexadecimal digest of the file's content; None is not known."""
-    row: int | None = None
-    """Row of `path` where that is a store of many clips; None: the file is the clip's own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,20 +97,22 @@ class ClipTable(Sequence[Clip]):
     def take(self, indices: np.ndarray) -> ClipTable:
         """The clips at `indices` ((n,) integers, or (N,) booleans), in that order."""
         indices = np.flatnonzero(indices) if indices.dtype == bool else indices
-        lengths = self.label_counts()[indices]
-        starts = self.label_ends[indices] - lengths
-        return replace(
-            self,
+        label_ends, label_indices = take_lists(self.label_ends, self.label_indices, indices)
+        return self.with_columns(
             ids=self.ids.take(indices),
             paths=self.paths.take(indices),
             start_s=self.start_s[indices],
             end_s=self.end_s[indices],
-            label_ends=np.cumsum(lengths),
-            label_indices=self.label_indices[spans(starts, lengths)],
+            label_ends=label_ends,
+            label_indices=label_indices,
             split_codes=self.split_codes[indices],
             sha256=self.sha256.take(indices),
             rows=None if self.rows is None else self.rows[indices],
         )
+
+    def with_columns(self, **columns: Any) -> ClipTable:
+        """A table in memory with other values for some fields."""
+        return ClipTable(**({field.name: getattr(self, field.name) for field in fields(ClipTable)} | columns))
 
     def full_paths(self) -> StringColumn:
         """Sound files with the folder before them."""
@@ -170,14 +153,14 @@ class ClipTable(Sequence[Clip]):
         ends = (self.label_ends[rows] - first_label).tolist()
         labels = self.label_indices[first_label : first_label + ends[-1]].tolist()
         columns = zip(
-            self.ids.text_of(first, last),
-            self.paths.text_of(first, last),
+            self.ids.slice(first, last),
+            self.paths.slice(first, last),
             self.start_s[rows].tolist(),
             self.end_s[rows].tolist(),
             [0, *ends[:-1]],
             ends,
             self.split_codes[rows].tolist(),
-            self.sha256.text_of(first, last),
+            self.sha256.slice(first, last),
             [NO_ROW] * (last - first) if self.rows is None else self.rows[rows].tolist(),
             strict=True,
         )
@@ -194,6 +177,25 @@ class ClipTable(Sequence[Clip]):
             )
             for id_, path, start_s, end_s, first_label, end_label, code, sha256, row in columns
         ]
+
+
+def take_lists(ends: np.ndarray, values: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Choose among lists that are stored one after the other.
+
+    Args:
+        ends: (n,) int64, where each list ends in `values`.
+        values: the values of all lists.
+        indices: (k,) integers, which lists to take.
+
+    Returns:
+        Where each chosen list ends, (k,) int64, and the values of the chosen lists.
+
+    >>> take_lists(np.array([2, 5]), np.array([7, 8, 4, 5, 6]), np.array([1, 0]))
+    (array([3, 5]), array([4, 5, 6, 7, 8]))
+    """
+    offsets = np.concatenate([np.zeros(1, dtype=np.int64), ends])
+    lists = pa.LargeListArray.from_arrays(offsets, pa.array(values)).take(pa.array(indices))
+    return lists.offsets.to_numpy()[1:], lists.values.to_numpy()
 
 
 def _rows_of(clips: Sequence[Clip]) -> np.ndarray | None:

@@ -8,16 +8,14 @@ Forked workers share the map; a spawned one is sent the file's name and the chos
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from audio_dcls.data.table.clip_table import Clip, ClipTable
-from audio_dcls.data.table.string_column import spans
+from audio_dcls.data.table.clip import Clip
+from audio_dcls.data.table.clip_table import ClipTable, take_lists
 
-COLUMNS = frozenset(field.name for field in fields(ClipTable))
 ONE_FOR_ALL = ("folder", "split_names")
 MAX_SPREAD = 4
 """Clips of one piece are read together where they lie among at most this many times as many rows."""
@@ -34,37 +32,43 @@ class MappedFile(NamedTuple):
     """Of the content: a file that was replaced meanwhile is refused."""
 
 
-class IndexedTable(ClipTable):
-    """Some rows of a mapped table, which behave as a table of their own; made by `of`.
+class _Column:
+    """A column of an `IndexedTable`: the chosen rows are cut out of the map on first access, and kept."""
 
-    A column is cut out of the map when it is first asked for as a whole; single clips are read from the map. What
-    `dataclasses.replace` or `concatenate` makes of it is a plain table in memory.
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, table: IndexedTable, owner: type) -> Any:
+        table.__dict__[self.name] = column = table._cut(self.name)
+        return column
+
+
+class IndexedTable(ClipTable):
+    """Some rows of a mapped table, which behave as a table of their own.
+
+    A column is cut out of the map when it is first asked for as a whole; single clips are read from the map.
+    `with_columns` and `concatenate` return a plain table in memory.
+
+    Args:
+        base: every clip of the file, its columns views of the map.
+        file: how to map the file again.
+        picked: (N,) integers, rows of the file; None for all.
     """
 
-    _base: ClipTable
-    _file: MappedFile
-    _picked: np.ndarray | None
+    folder: Any = _Column()
+    ids: Any = _Column()
+    paths: Any = _Column()
+    start_s: Any = _Column()
+    end_s: Any = _Column()
+    label_ends: Any = _Column()
+    label_indices: Any = _Column()
+    split_codes: Any = _Column()
+    split_names: Any = _Column()
+    sha256: Any = _Column()
+    rows: Any = _Column()
 
-    def __new__(cls, *args: Any, **columns: Any) -> Any:
-        """An empty shell for `of`; with columns, as `dataclasses.replace` gives them, a plain table."""
-        return ClipTable(*args, **columns) if args or columns else object.__new__(cls)
-
-    def __init__(self) -> None:
-        """Set nothing: columns come from the map."""
-
-    @classmethod
-    def of(cls, base: ClipTable, file: MappedFile, picked: np.ndarray | None = None) -> IndexedTable:
-        """Rows of a mapped table.
-
-        Args:
-            base: every clip of the file, its columns views of the map.
-            file: how to map it again.
-            picked: (N,) integers, rows of the file; None for all.
-        """
-        table = cls()
-        for name, value in (("_base", base), ("_file", file), ("_picked", picked)):
-            object.__setattr__(table, name, value)
-        return table
+    def __init__(self, base: ClipTable, file: MappedFile, picked: np.ndarray | None = None) -> None:
+        self._base, self._file, self._picked = base, file, picked
 
     def take(self, indices: np.ndarray) -> IndexedTable:
         """The clips at `indices` ((n,) integers, or (N,) booleans), in that order; no column is copied."""
@@ -72,28 +76,19 @@ class IndexedTable(ClipTable):
         picked = np.arange(len(self))[indices] if self._picked is None else self._picked[indices]
         is_all = len(picked) == len(self._base) and np.array_equal(picked, np.arange(len(picked)))
         dtype = np.int32 if len(self._base) <= np.iinfo(np.int32).max else np.int64  # half as much in every worker
-        return IndexedTable.of(self._base, self._file, None if is_all else picked.astype(dtype))
+        return IndexedTable(self._base, self._file, None if is_all else picked.astype(dtype))
 
     def __len__(self) -> int:
         return len(self._base) if self._picked is None else len(self._picked)
 
-    def __getattr__(self, name: str) -> Any:
-        """A column, cut out of the map once."""
-        if name not in COLUMNS:
-            raise AttributeError(f"'{type(self).__name__}' has no attribute '{name}'")
-        column = self._column(name)
-        object.__setattr__(self, name, column)
-        return column
-
-    def _column(self, name: str) -> Any:
+    def _cut(self, name: str) -> Any:
         column = getattr(self._base, name)
         if self._picked is None or name in ONE_FOR_ALL or column is None:
             return column
-        if name in ("label_ends", "label_indices"):
-            lengths = self._base.label_counts()[self._picked]
-            if name == "label_ends":
-                return np.cumsum(lengths)
-            return column[spans(self._base.label_ends[self._picked] - lengths, lengths)]
+        if name == "label_ends":
+            return np.cumsum(self._base.label_counts()[self._picked])
+        if name == "label_indices":
+            return take_lists(self._base.label_ends, column, self._picked)[1]
         return column[self._picked] if isinstance(column, np.ndarray) else column.take(self._picked)
 
     def _clips(self, first: int, last: int) -> list[Clip]:
@@ -112,4 +107,4 @@ class IndexedTable(ClipTable):
 
 def _reopened(file: MappedFile, picked: np.ndarray | None) -> IndexedTable:
     """The table in another process."""
-    return IndexedTable.of(file.open(file.path, file.digest), file, picked)
+    return IndexedTable(file.open(file.path, file.digest), file, picked)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from audio_dcls.data.table.string_column import spans
+from audio_dcls.data.table.clip_table import take_lists
 from audio_dcls.errors import LabelError, ManifestError
 from audio_dcls.labels import SEPARATOR, LabelSet
 
@@ -50,9 +50,8 @@ class LabelColumn:
                 raise ManifestError(f"{where}: {error}") from error
         counts = np.array([len(indices) for indices in parsed], dtype=np.int64)
         flat = np.array([index for indices in parsed for index in indices], dtype=np.int32)
-        starts = np.cumsum(counts) - counts
         self._counts.append(counts[codes])
-        self._indices.append(flat[spans(starts[codes], counts[codes])])
+        self._indices.append(take_lists(np.cumsum(counts), flat, codes)[1])
 
     def columns(self) -> tuple[np.ndarray, np.ndarray]:
         """Where the labels of each clip end (N,) int64, and the labels of all clips (L,) int32."""

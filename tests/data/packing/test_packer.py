@@ -25,7 +25,7 @@ from audio_dcls.data.packing.verify import verify_pack
 from audio_dcls.data.stores.codec import Codec
 from audio_dcls.data.stores.pack_manifest import read_manifest
 from audio_dcls.data.stores.reader import read_row
-from audio_dcls.data.table.clip_table import Clip
+from audio_dcls.data.table.clip import Clip
 from audio_dcls.errors import ArgumentError, ManifestError
 from audio_dcls.labels import LabelSet
 

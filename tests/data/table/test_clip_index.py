@@ -84,7 +84,7 @@ def test_a_choice_of_rows_is_that_of_a_plain_table(path: Path, clips: list[Clip]
 
 def test_what_is_made_of_it_is_a_plain_table(path: Path, clips: list[Clip]) -> None:
     table = read_index(path, LABELS).take(np.array([3, 1]))
-    renamed = dataclasses.replace(table, split_names=("x", "y", "z"))
+    renamed = table.with_columns(split_names=("x", "y", "z"))
     assert type(renamed) is ClipTable and {clip.split for clip in renamed} <= {"x", "y", "z"}
     both = ClipTable.concatenate([table, read_index(path, LABELS)])
     assert type(both) is ClipTable and list(both) == [clips[3], clips[1], *clips]

@@ -1,0 +1,28 @@
+"""One clip: a sound, or a stretch of one, with its labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One stretch of one sound file, with its labels."""
+
+    id: str
+    """Unique in its manifest."""
+    path: Path
+    """The sound file."""
+    start_s: float | None
+    """Where the clip starts in the file, in seconds; None is the beginning of the file."""
+    end_s: float | None
+    """Where the clip ends in the file, in seconds; None is the end of the file."""
+    labels: tuple[int, ...]
+    """Indices into the label set of the manifest."""
+    split: str
+    """The part of the data that the clip belongs to, such as `train`."""
+    sha256: str | None = None
+    """SHA-256 of the file, in hexadecimal digits; None if it is not known."""
+    row: int | None = None
+    """The row of the clip where `path` is a store of many clips; None if the file holds this clip alone."""
