@@ -1,4 +1,6 @@
-from .audit.check import ClipProblem, ClipReport, check_clips
+from .audit.check import check_clips
+from .audit.problems import ClipProblem
+from .audit.report import ClipReport
 from .importers.audioset import AudioSetImport, import_audioset
 from .importers.class_folders import import_class_folders
 from .importers.dataset_import import DatasetImport

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from audio_dcls.data.audit.fault_kinds import Duplicates
+from audio_dcls.data.audit.problems import Duplicates
 from audio_dcls.data.sound.decode import ResampleQuality
 from audio_dcls.data.table.folds import SplitNames, fold_name, hold_out
 from audio_dcls.settings import Settings

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from audio_dcls.data.audit.check import ClipProblem
+from audio_dcls.data.audit.problems import ClipProblem
 from audio_dcls.data.loading.samples import Batch
 from audio_dcls.models.activation import Activation, activate
 

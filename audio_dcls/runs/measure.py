@@ -15,6 +15,7 @@ import torch
 
 from audio_dcls.data.audit.check import check_clips
 from audio_dcls.data.audit.journal import CheckJournal, known_reports
+from audio_dcls.data.audit.report_file import write_report
 from audio_dcls.data.audit.rules import AuditRules, judge
 from audio_dcls.data.loading.loader import eval_loader
 from audio_dcls.data.loading.samples import Batch, ClipDataset
@@ -213,7 +214,7 @@ def _usable_clips(
     )
     report = judge(found, AuditRules(duplicates=config.data.duplicates, sides=(listed.split_names,)))
     if manifest is not None:
-        report.to_csv(report_path)
+        write_report(report, report_path)
     if not report.usable:
         raise EvaluationError(f"none of the {len(listed)} clips of '{rows.source}' can be used; see '{report_path}'")
     return report.usable

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from audio_dcls.data.audit.check import ClipProblem
+from audio_dcls.data.audit.problems import ClipProblem
 from audio_dcls.data.loading.samples import ClipDataset
 from audio_dcls.dcls.history_files import drop_records_after, write_record
 from audio_dcls.dcls.parameters import clamp_positions, count_outside

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from audio_dcls.counted_random import counted_rng
-from audio_dcls.data.audit.check import ClipProblem
+from audio_dcls.data.audit.problems import ClipProblem
 from audio_dcls.data.augment.augmentation import Augmentation
 from audio_dcls.data.augment.mixup import MixupConfig, draw_mixup, micro_batch_partners, mix, smooth_labels
 from audio_dcls.data.loading.sampler import StepBatchSampler

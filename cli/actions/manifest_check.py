@@ -10,7 +10,8 @@ import typer
 
 from audio_dcls.data.audit.audit import audit_clips
 from audio_dcls.data.audit.class_pairs import PAIRS_IN_JSON, class_pairs, pair_values
-from audio_dcls.data.audit.report import ClipProblem, ClipReport
+from audio_dcls.data.audit.problems import ClipProblem
+from audio_dcls.data.audit.report import ClipReport
 from audio_dcls.data.audit.rules import AuditRules, default_sides
 from audio_dcls.data.audit.summary import AuditSummary, summarise_audit
 from audio_dcls.data.manifest_reader import load_manifest

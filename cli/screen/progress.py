@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from audio_dcls.data.audit.check import ClipReport
+    from audio_dcls.data.audit.report import ClipReport
     from audio_dcls.evaluation import TaggingMetrics
     from audio_dcls.runs.run_dir import StudyDir
     from audio_dcls.training.train_events import ClipFailed, RunStarted, StepDone, TrainEvent

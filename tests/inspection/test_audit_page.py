@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from audio_dcls.data.audit.check import ClipReport
 from audio_dcls.data.audit.outcomes import Outcome, OutcomeTable
+from audio_dcls.data.audit.report import ClipReport
 from audio_dcls.data.audit.rules import AuditRules, judge
 from audio_dcls.data.audit.summary import AuditSummary, summarise_audit
 from audio_dcls.data.table.clip_table import Clip, ClipTable

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 
 from audio_dcls.data.audit.audit import audit_clips
-from audio_dcls.data.audit.check import ClipReport
+from audio_dcls.data.audit.report import ClipReport
 from audio_dcls.data.audit.rules import AuditRules, default_sides
 from audio_dcls.data.demo import write_demo_corpus
 from audio_dcls.data.loading.samples import ClipDataset

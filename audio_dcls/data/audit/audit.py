@@ -1,4 +1,4 @@
-"""The audit of a manifest: every clip read once, compared with the others, and reported; goes on after a kill."""
+"""The audit of a manifest: every clip is read once, compared with the others, and reported. A killed audit resumes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from audio_dcls.data.audit.check import check_clips
 from audio_dcls.data.audit.journal import CheckJournal, known_reports
 from audio_dcls.data.audit.report import ClipReport
+from audio_dcls.data.audit.report_file import write_report
 from audio_dcls.data.audit.rules import AuditRules, judge
 from audio_dcls.data.table.clip_table import Clip
 
@@ -25,32 +26,30 @@ def audit_clips(
 
     Args:
         clips: clips to audit.
-        report: CSV file. What it, and the journal of an audit that was killed, say of files that have not changed is
-            kept; the whole report replaces it at the end. None keeps nothing.
-        rules: what counts as wrong; the defaults of `AuditRules` where left out.
-        num_workers: threads that decode; 0 decodes in this one.
-        trust_packs: whether rows of packed shards count as usable unread.
+        report: CSV file. Outcomes of unchanged files, from this file and from the journal of a killed audit, are kept;
+            the complete report replaces it at the end. None writes no report.
+        rules: what counts as wrong; by default those of `AuditRules`.
+        num_workers: threads that decode; 0 decodes in the calling thread.
+        trust_packs: count rows of packed shards as usable without reading them.
         on_progress: called with the number of clips done since the last call.
 
     Raises:
-        ArgumentError: `num_workers` is negative, or `rules` names a split that is not there.
+        ArgumentError: `num_workers` is negative, or `rules` names a split that does not exist.
         ManifestError: the report or its journal cannot be read or written.
     """
     rules = rules or AuditRules()
-    if report is None:
-        found = check_clips(clips, num_workers=num_workers, trust_packs=trust_packs, on_progress=on_progress)
-        return judge(found, rules)
-    path = Path(report)
-    journal = CheckJournal(path)
+    path = None if report is None else Path(report)
+    journal = None if path is None else CheckJournal(path)
     found = check_clips(
         clips,
         num_workers=num_workers,
-        previous=known_reports(path, journal),
+        previous=() if path is None or journal is None else known_reports(path, journal),
         trust_packs=trust_packs,
         journal=journal,
         on_progress=on_progress,
     )
     judged = judge(found, rules)
-    judged.to_csv(path)
-    journal.remove()
+    if path is not None and journal is not None:
+        write_report(judged, path)
+        journal.remove()
     return judged

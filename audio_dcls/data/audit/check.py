@@ -1,7 +1,7 @@
-"""Which clips of a manifest can be used, and why the others cannot.
+"""Check the clips of a manifest: find those that can be used, and why the others cannot.
 
-Every clip is decoded as training would decode it, by threads: libsndfile and the numpy work around it release Python's
-lock, and threads need no start-up. A file that has not changed since a previous report is not decoded again.
+Every clip is decoded as training would decode it, by threads: libsndfile and NumPy release Python's lock, and threads
+need no start-up. A file that has not changed since a previous report is not decoded again.
 
 T samples.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,20 +18,20 @@ import numpy as np
 
 from audio_dcls.data.audit.journal import CheckJournal
 from audio_dcls.data.audit.known_outcomes import KnownOutcomes, sound_keys
-from audio_dcls.data.audit.outcomes import CONTENT_BYTES, NO_FILE, USABLE, Outcome, OutcomeBuilder
-from audio_dcls.data.audit.report import ClipProblem, ClipReport, ClipWarning, Coverage
+from audio_dcls.data.audit.outcomes import CONTENT_BYTES, NO_FILE, USABLE, Outcome, OutcomeTable
+from audio_dcls.data.audit.report import ClipReport
 from audio_dcls.data.parallel import map_in_batches
-from audio_dcls.data.sound.decode import check_waveform, decode_mono, sound_name
-from audio_dcls.data.sound.stored_sound import EncodedSound, PcmSound, StoredSound
+from audio_dcls.data.sound.decode import check_waveform, decode_mono
+from audio_dcls.data.sound.sound_file import cannot_be_read
+from audio_dcls.data.sound.stored_sound import EncodedSound, PcmSound, StoredSound, sound_name
 from audio_dcls.data.stores.sources import stored_sound
 from audio_dcls.data.table.clip_table import Clip, ClipTable
 from audio_dcls.errors import ArgumentError, AudioFileError
+from audio_dcls.files import file_sha256
 
-__all__ = ["ClipProblem", "ClipReport", "ClipWarning", "Coverage", "check_clips"]
-
-FULL_SCALE = 0.9999
-"""Samples from here on count as clipped; the largest of 16 bits is 0.99997."""
-KEYS_AT_ONCE = 65_536
+_FULL_SCALE = 0.9999
+"""Samples from this value on count as clipped; the largest of 16 bits is 0.99997."""
+_KEYS_AT_ONCE = 65_536
 
 
 def check_clips(
@@ -43,15 +43,15 @@ def check_clips(
     journal: CheckJournal | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> ClipReport:
-    """Decode every clip and report which can be used; clips are not compared with each other (`audit_clips` does).
+    """Decode every clip and report which can be used, without comparing clips (`audit_clips` compares them).
 
     Args:
         clips: clips to check.
-        num_workers: threads that decode; 0 decodes in this one. The result does not depend on it.
-        previous: older reports, oldest first; where a clip's file has the size and time of change it had then, its
-            outcome is kept.
-        trust_packs: whether rows of packed shards, each decoded when it was packed, count as usable unread.
-        journal: told of every clip that was read.
+        num_workers: threads that decode; 0 decodes in the calling thread. The result does not depend on it.
+        previous: older reports, oldest first; the outcome of a clip is kept if its file still has the same size and
+            time of change.
+        trust_packs: count rows of packed shards, each decoded when it was packed, as usable without reading them.
+        journal: records every clip that is read.
         on_progress: called with the number of clips done since the last call.
 
     Raises:
@@ -63,36 +63,38 @@ def check_clips(
     table = clips if isinstance(clips, ClipTable) else ClipTable.from_clips(clips)
     known = KnownOutcomes(previous)
     examine = functools.partial(_examine, known=known, trust_packs=trust_packs)
-    found = OutcomeBuilder()
     keyed = zip(table, _keys(table, bool(previous)), strict=True)
-    try:
+
+    def outcomes() -> Iterator[Outcome]:
         for batch in map_in_batches(examine, keyed, num_workers):
-            found.extend(examined.outcome for examined in batch)
             if journal is not None:
                 for examined in batch:
                     if examined.is_fresh:
                         journal.add(examined.clip, examined.outcome)
             if on_progress is not None:
                 on_progress(len(batch))
+            yield from (examined.outcome for examined in batch)
+
+    try:
+        return ClipReport(table, OutcomeTable.from_outcomes(outcomes()))
     finally:
         if journal is not None:
             journal.flush()
-    return ClipReport(table, found.table())
 
 
 class _Examined(NamedTuple):
     clip: Clip
     outcome: Outcome
     is_fresh: bool
-    """Whether the sound was read."""
+    """True if the sound was read now."""
 
 
 def _keys(table: ClipTable, needed: bool) -> np.ndarray:
-    """Keys of all clips; zeros where nothing is known that they could find."""
+    """Keys of all clips, or zeros if there is no report to look them up in."""
     if not needed:
         return np.zeros(len(table), dtype=np.uint64)
-    firsts = range(0, len(table), KEYS_AT_ONCE)
-    parts = [sound_keys(table.take(np.arange(first, min(first + KEYS_AT_ONCE, len(table))))) for first in firsts]
+    firsts = range(0, len(table), _KEYS_AT_ONCE)
+    parts = [sound_keys(table.take(np.arange(first, min(first + _KEYS_AT_ONCE, len(table))))) for first in firsts]
     return np.concatenate([np.zeros(0, dtype=np.uint64), *parts])
 
 
@@ -103,7 +105,7 @@ def _examine(keyed: tuple[Clip, np.uint64], *, known: KnownOutcomes, trust_packs
     try:
         status = clip.path.stat()
         num_bytes, modified_ns = status.st_size, status.st_mtime_ns
-    except (OSError, ValueError):  # reading it says what is wrong
+    except (OSError, ValueError):  # reading the file below reports what is wrong
         num_bytes, modified_ns = NO_FILE, NO_FILE
     before = known.find(key, num_bytes, modified_ns)
     if before is not None:
@@ -132,7 +134,7 @@ def _measure(clip: Clip, num_bytes: int, modified_ns: int) -> Outcome:
         _check_content(sound, clip.sha256)
     waveform, rate_hz = decode_mono(sound, start_s=clip.start_s, end_s=clip.end_s)
     check_waveform(waveform, rate_hz, sound)
-    num_clipped = np.count_nonzero(waveform >= FULL_SCALE) + np.count_nonzero(waveform <= -FULL_SCALE)
+    num_clipped = np.count_nonzero(waveform >= _FULL_SCALE) + np.count_nonzero(waveform <= -_FULL_SCALE)
     digest = hashlib.blake2b(rate_hz.to_bytes(4, "little"), digest_size=CONTENT_BYTES, usedforsecurity=False)
     digest.update(waveform.tobytes())
     return Outcome(
@@ -147,26 +149,25 @@ def _measure(clip: Clip, num_bytes: int, modified_ns: int) -> Outcome:
 
 
 def _check_content(sound: Path | StoredSound, sha256: str) -> None:
-    """Refuse a sound that is not the one listed; one that is not there is left to the decoder."""
+    """Refuse a sound that is not the one listed; a missing file is left to the decoder."""
     if isinstance(sound, EncodedSound):
         found = hashlib.sha256(sound.content).hexdigest()
     elif isinstance(sound, PcmSound):
         found = hashlib.sha256(sound.samples.tobytes()).hexdigest()
     elif sound.is_file():
-        found = _file_digest(sound)
+        found = _sha256(sound)
     else:
         return
     if found != sha256:
         raise AudioFileError(
-            f"{sound_name(sound)} has the SHA-256 {found[:12]}..., listed is {sha256[:12]}...; "
+            f"{sound_name(sound)} has the SHA-256 {found[:12]}..., but {sha256[:12]}... is listed; "
             "fetch the file again, or clear the cell to accept it",
             reason="changed",
         )
 
 
-def _file_digest(path: Path) -> str:
+def _sha256(path: Path) -> str:
     try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
+        return file_sha256(path)
     except OSError as error:
-        raise AudioFileError(f"'{path}' cannot be read ({error.strerror}); mend it", reason="unreadable") from error
+        raise cannot_be_read(path, error) from error

@@ -1,4 +1,4 @@
-"""Classes that clips have at once.
+"""Pairs of classes that occur together in clips.
 
 Axes: C classes.
 """
@@ -16,21 +16,21 @@ PAIRS_IN_JSON = 100
 
 
 class ClassPair(NamedTuple):
-    """Two classes that clips have at once."""
+    """Two classes that occur together."""
 
     first: int
     second: int
     num_clips: int
     share: float
-    """Of the clips of the rarer one, 0 to 1."""
+    """Share of the clips of the rarer class, 0 to 1."""
 
 
 def class_pairs(together: np.ndarray, top_k: int) -> list[ClassPair]:
-    """The pairs of classes that most clips have both of; fewer where fewer occur.
+    """The pairs of classes that occur together in the most clips, most frequent first.
 
     Args:
-        together: (C, C) of `co_occurrence`.
-        top_k: pairs at most.
+        together: (C, C), from `co_occurrence`.
+        top_k: largest number of pairs.
 
     >>> class_pairs(np.array([[4, 2, 0], [2, 3, 0], [0, 0, 1]]), 5)
     [ClassPair(first=0, second=1, num_clips=2, share=0.6666666666666666)]
@@ -46,7 +46,7 @@ def class_pairs(together: np.ndarray, top_k: int) -> list[ClassPair]:
 
 
 def pair_values(pairs: Sequence[ClassPair], labels: LabelSet) -> list[dict[str, Any]]:
-    """Plain values for JSON, classes by their identifiers."""
+    """Plain values for JSON, with the identifiers of the classes."""
     return [
         {
             "first": labels.ids[pair.first],

@@ -1,7 +1,7 @@
-"""What a check has found so far, so that one that was killed goes on where it was.
+"""The journal of a check: the outcomes so far, from which a killed check resumes.
 
-A file of JSON lines beside the report, appended and flushed to disk every thousand clips; a last line that was cut off
-by the kill is left out. It is taken away when the whole report is written.
+It is a file of JSON lines next to the report, appended and flushed to disk every thousand clips. A last line that a
+kill cut off is ignored. The file is removed when the complete report is written.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Any
 
 from audio_dcls.data.audit.outcomes import Outcome, OutcomeTable
 from audio_dcls.data.audit.report import ClipReport
+from audio_dcls.data.audit.report_file import read_report
 from audio_dcls.data.table.clip_table import Clip, ClipTable
 from audio_dcls.errors import ManifestError
 
-VERSION = 1
+_VERSION = 1
 FLUSH_CLIPS = 1000
 
 
@@ -25,7 +26,7 @@ class CheckJournal:
     """The journal of the check of one report.
 
     Args:
-        report: the report's file; the journal's name is that and `.journal`.
+        report: the report's file; the journal's name is this name with `.journal` added.
     """
 
     def __init__(self, report: Path) -> None:
@@ -33,10 +34,10 @@ class CheckJournal:
         self._pending: list[str] = []
 
     def read(self) -> ClipReport | None:
-        """What an earlier check left; None for nothing.
+        """Read the outcomes that an earlier check left; None without a journal.
 
         Raises:
-            ManifestError: the file cannot be read, or is no such journal.
+            ManifestError: the file cannot be read, or is not a journal of this version.
         """
         if not self.path.is_file():
             return None
@@ -46,20 +47,20 @@ class CheckJournal:
         )
 
     def add(self, clip: Clip, outcome: Outcome) -> None:
-        """Note a clip; it is on disk after a thousand of them, or after `flush`.
+        """Record a clip; it is on disk after a thousand clips, or after `flush`.
 
         Raises:
             ManifestError: the file cannot be written.
         """
         content = outcome.content.hex()
         sound = (os.path.abspath(clip.path), clip.start_s, clip.end_s, clip.sha256, clip.row)
-        cells = (VERSION, *sound, *outcome[:-1], content)
+        cells = (_VERSION, *sound, *outcome[:-1], content)
         self._pending.append(json.dumps(cells) + "\n")
         if len(self._pending) >= FLUSH_CLIPS:
             self.flush()
 
     def flush(self) -> None:
-        """Bring what was noted to disk.
+        """Write the recorded clips to disk.
 
         Raises:
             ManifestError: the file cannot be written.
@@ -73,25 +74,25 @@ class CheckJournal:
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
-            raise ManifestError(f"'{self.path}' cannot be written ({error.strerror}); make room and go on") from error
+            raise ManifestError(f"'{self.path}' cannot be written ({error.strerror}); free some disk space") from error
         self._pending.clear()
 
     def remove(self) -> None:
-        """Take the file away: the report holds all of it."""
+        """Remove the file, once the report holds all of it."""
         self._pending.clear()
         self.path.unlink(missing_ok=True)
 
     def _rows(self) -> Iterator[tuple[Clip, Outcome]]:
         for cells in _whole_lines(self.path):
-            if not (isinstance(cells, list) and cells[:1] == [VERSION]):
-                raise ManifestError(f"'{self.path}' is not a journal of version {VERSION}; delete it to start afresh")
+            if not (isinstance(cells, list) and cells[:1] == [_VERSION]):
+                raise ManifestError(f"'{self.path}' is not a journal of version {_VERSION}; delete it to start again")
             _, path, start_s, end_s, sha256, row, *values, content = cells
             outcome = Outcome._make([*values, bytes.fromhex(content)])
             yield Clip("", Path(path), start_s, end_s, (), "", sha256, row), outcome
 
 
 def _whole_lines(path: Path) -> Iterator[Any]:
-    """JSON values of the lines that are not cut off; a kill may leave one such line at the end of each flush."""
+    """JSON values of the complete lines; a kill may leave a line cut off at the end of each flush."""
     try:
         with path.open("rb") as stream:
             for line in stream:
@@ -102,15 +103,15 @@ def _whole_lines(path: Path) -> Iterator[Any]:
                 except ValueError:  # cut off
                     continue
     except OSError as error:
-        raise ManifestError(f"'{path}' cannot be read ({error.strerror}); mend it, or delete it") from error
+        raise ManifestError(f"'{path}' cannot be read ({error.strerror}); fix it, or delete it") from error
 
 
 def known_reports(report: Path, journal: CheckJournal) -> Sequence[ClipReport]:
-    """Earlier outcomes, oldest first: of the report, and of a check that was killed after it.
+    """Earlier outcomes, oldest first: the report, and the journal of a check that was killed after it.
 
     Raises:
-        ManifestError: one of the two files is not what its name says.
+        ManifestError: one of the two files is of another kind.
     """
-    whole = [ClipReport.from_csv(report)] if report.is_file() else []
+    whole = [read_report(report)] if report.is_file() else []
     partial = journal.read()
     return whole if partial is None else [*whole, partial]

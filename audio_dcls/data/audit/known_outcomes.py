@@ -1,4 +1,4 @@
-"""Outcomes of earlier checks, found by what makes a clip's sound: its file, its times, its row and its digest."""
+"""Outcomes of earlier checks, looked up by what determines a clip's sound: its file, times, row and digest."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from audio_dcls.data.audit.fault_kinds import DERIVED
 from audio_dcls.data.audit.outcomes import NO_FILE, USABLE, Outcome
-from audio_dcls.data.audit.report import ClipReport, sound_paths
+from audio_dcls.data.audit.problems import DERIVED
+from audio_dcls.data.audit.report import ClipReport, absolute_paths
 from audio_dcls.data.table.clip_table import ClipTable
 
-KEY_BYTES = 8
-"""Two of two million clips have the same key with a chance of 1e-7, and then differ in size or time of change."""
+_KEY_BYTES = 8
+"""Two of two million clips have the same key with a probability of 1e-7, and then differ in size or time of change."""
 
 
 def sound_keys(table: ClipTable) -> np.ndarray:
-    """What tells the clips' sounds apart without reading them.
+    """Keys that tell the clips' sounds apart without reading them.
 
     Shape: (N,) uint64.
     """
     rows = [-1] * len(table) if table.rows is None else table.rows.tolist()
     columns = zip(
-        sound_paths(table), table.start_s.tolist(), table.end_s.tolist(), table.sha256.to_list(), rows, strict=True
+        absolute_paths(table), table.start_s.tolist(), table.end_s.tolist(), table.sha256.to_list(), rows, strict=True
     )
     keys = b"".join(
-        hashlib.blake2b(repr(values).encode(), digest_size=KEY_BYTES, usedforsecurity=False).digest()
+        hashlib.blake2b(repr(values).encode(), digest_size=_KEY_BYTES, usedforsecurity=False).digest()
         for values in columns
     )
     return np.frombuffer(keys, dtype=np.uint64)
 
 
 class KnownOutcomes:
-    """What earlier reports say; of two that know a sound, the later one counts.
+    """Outcomes in earlier reports; of two outcomes of the same sound, the later one counts.
 
     Args:
         reports: oldest first.
@@ -48,7 +48,7 @@ class KnownOutcomes:
         self._places = len(joined) - 1 - last
 
     def find(self, key: np.uint64, num_bytes: int, modified_ns: int) -> Outcome | None:
-        """The outcome of a sound whose file is as it was then; None where it has to be read."""
+        """The earlier outcome of a sound whose file has not changed; None if the sound must be read."""
         if num_bytes == NO_FILE or not len(self._keys):
             return None
         place = int(np.searchsorted(self._keys, key))
@@ -59,6 +59,4 @@ class KnownOutcomes:
         outcome = self.reports[number].outcomes[row - (int(self._ends[number - 1]) if number else 0)]
         if (outcome.num_bytes, outcome.modified_ns) != (num_bytes, modified_ns):
             return None
-        if outcome.reason in DERIVED:
-            outcome = outcome._replace(reason=USABLE, message="")
-        return outcome if outcome.reason or outcome.content else None
+        return outcome._replace(reason=USABLE, message="") if outcome.reason in DERIVED else outcome

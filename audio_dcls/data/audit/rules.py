@@ -1,6 +1,6 @@
-"""What follows from the measurements of all clips together: the same sound twice, lengths, clipping.
+"""Problems that follow from the measurements of all clips: the same sound twice, wrong lengths, clipping.
 
-N clips. Nothing is read here, so a report can be judged anew by other rules at once.
+N clips. No sound is read here, so a report can be judged again by other rules at once.
 """
 
 from __future__ import annotations
@@ -10,64 +10,67 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from audio_dcls.data.audit.fault_kinds import CLIPPED, DUPLICATE, LEAKED, WRONG_LENGTH, Duplicates
 from audio_dcls.data.audit.outcomes import UNKNOWN
-from audio_dcls.data.audit.report import ClipReport, ClipWarning
+from audio_dcls.data.audit.problems import CLIPPED, DUPLICATE, LEAKED, WRONG_LENGTH, ClipWarning, Duplicates
+from audio_dcls.data.audit.report import ClipReport
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import ArgumentError
 
-HELD_OUT_NAMES = ("eval", "test", "val")
-"""Beginnings of names of splits that are measured on."""
+_HELD_OUT_NAMES = ("eval", "test", "val")
+"""Names of held-out splits begin with one of these."""
 
 
 @dataclass(frozen=True)
 class AuditRules:
-    """What counts as wrong beyond what makes a clip unusable by itself."""
+    """Rules beyond those that each clip must meet by itself."""
 
     clip_s: float | None = None
-    """Length of clips whose times the manifest does not say, in seconds; None leaves theirs unchecked."""
+    """Length in seconds of clips without times in the manifest; None does not check their length."""
     length_tolerance_s: float = 0.5
-    """Seconds a clip may be shorter or longer."""
+    """Largest difference in seconds from the expected length."""
     clipped_share: float = 0.01
-    """Share of samples at full scale, 0 to 1, from which a clip counts as clipped."""
+    """Share of samples at full scale, 0 to 1, from which on a clip counts as clipped."""
     duplicates: Duplicates | None = "keep"
-    """The same sound twice in a split: the later clip is left out (`drop`) or used with a warning (`keep`). In two
-    splits it is always a fault. None compares nothing."""
+    """If a sound occurs twice in a split, the later clip is excluded (`drop`) or used with a warning (`keep`). A sound
+    that occurs in two splits is always a fault. None does not compare clips."""
     sides: tuple[tuple[str, ...], ...] = ()
-    """Splits that count as one, those held out first: of the same sound on two sides, the clip on the first stays.
-    Splits not named are one side, the last. Empty: every split is a side, in the order of `default_sides`."""
+    """Groups of splits, held-out groups first: if a sound occurs in two groups, the clip in the first one stays. All
+    splits that are not named form the last group. If empty, every split is a group, in the order of `default_sides`."""
 
     def __post_init__(self) -> None:
         for name, low, high in (("length_tolerance_s", 0.0, float("inf")), ("clipped_share", 0.0, 1.0)):
             if not low <= getattr(self, name) <= high:
-                raise ArgumentError(f"`{name}` (={getattr(self, name)}) must be {low:g} to {high:g}; mend it")
+                raise ArgumentError(f"`{name}` (={getattr(self, name)}) must be from {low:g} to {high:g}; fix it")
         if self.clip_s is not None and not 0 < self.clip_s < float("inf"):
             raise ArgumentError(f"`clip_s` (={self.clip_s}) must be above 0; leave it out for any length")
 
 
 def default_sides(split_names: Sequence[str], held_out: Sequence[str] | None = None) -> tuple[tuple[str, ...], ...]:
-    """Every split a side, held-out ones first.
+    """Every split as a group of its own, held-out splits first.
 
     Args:
         split_names: all splits.
-        held_out: those measured on; None takes those whose names begin with eval, test or val.
+        held_out: names of the held-out splits; None takes those whose names begin with eval, test or val.
+
+    Raises:
+        ArgumentError: a name is not that of a split.
 
     >>> default_sides(["train", "eval", "unbalanced_train"])
     (('eval',), ('train',), ('unbalanced_train',))
     """
     if held_out is None:
-        held_out = [name for name in split_names if name.lower().startswith(HELD_OUT_NAMES)]
+        held_out = [name for name in split_names if name.lower().startswith(_HELD_OUT_NAMES)]
     unknown = [name for name in held_out if name not in split_names]
     if unknown:
-        raise ArgumentError(f"`held_out` names '{unknown[0]}', which must be one of {', '.join(split_names)}; mend it")
+        raise ArgumentError(f"`held_out` names '{unknown[0]}', which must be one of {', '.join(split_names)}; fix it")
     return tuple((name,) for name in (*held_out, *(name for name in split_names if name not in held_out)))
 
 
 def judge(report: ClipReport, rules: AuditRules) -> ClipReport:
-    """The report with faults and warnings that follow from measurements.
+    """The report with the faults and warnings that follow from its measurements.
 
     Args:
-        report: of `check_clips`, or one judged before.
+        report: from `check_clips`, or one that was judged before.
         rules: what counts as wrong.
     """
     table, outcomes = report.table, report.outcomes.with_faults([], [], [])
@@ -87,7 +90,7 @@ def judge(report: ClipReport, rules: AuditRules) -> ClipReport:
 
 
 def _repeated(table: ClipTable, content: np.ndarray, is_usable: np.ndarray, rules: AuditRules) -> Iterator[ClipWarning]:
-    """Usable clips whose sound another clip has that stays."""
+    """Usable clips with the same sound as another clip that stays."""
     sides = rules.sides or default_sides(table.split_names)
     side_of = {name: number for number, names in enumerate(sides) for name in names}
     side = np.array([side_of.get(name, len(sides)) for name in table.split_names], dtype=np.int64)[table.split_codes]
@@ -115,7 +118,7 @@ def _clipped(table: ClipTable, shares: np.ndarray, rules: AuditRules) -> Iterato
     for row in np.flatnonzero((shares >= rules.clipped_share) & (shares > 0)).tolist():
         message = (
             f"'{table[row].path}' has {shares[row]:.2%} of its samples at full scale, which should be under "
-            f"{rules.clipped_share:.2%}; find a better source, or leave it"
+            f"{rules.clipped_share:.2%}; find a better source, or keep it"
         )
         yield ClipWarning(row, CLIPPED, message)
 
@@ -128,6 +131,6 @@ def _wrong_lengths(table: ClipTable, durations_s: np.ndarray, rules: AuditRules)
         by = "the clip length" if np.isnan(by_times_s[row]) else "its times"
         message = (
             f"'{table[row].path}' gives {durations_s[row]:.2f} s of sound, {expected_s[row]:.2f} by {by} (at most "
-            f"{rules.length_tolerance_s:g} apart); mend the times, or leave it"
+            f"{rules.length_tolerance_s:g} apart); fix the times, or keep it"
         )
         yield ClipWarning(row, WRONG_LENGTH, message)

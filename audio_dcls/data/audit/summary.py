@@ -1,4 +1,4 @@
-"""What an audit comes to: coverage of splits and classes, kinds of faults, classes that go together, names of sets.
+"""The summary of an audit: coverage of splits and classes, kinds of problems, and classes that occur together.
 
 Axes: S splits, C classes.
 """
@@ -6,7 +6,7 @@ Axes: S splits, C classes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +15,6 @@ import numpy as np
 from audio_dcls.data.audit.class_pairs import PAIRS_IN_JSON, ClassPair, class_pairs, pair_values
 from audio_dcls.data.audit.report import ClipReport, Coverage
 from audio_dcls.data.table.clip_set import id_hash
-from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.data.table.label_matrix import class_counts, co_occurrence
 from audio_dcls.labels import LabelSet
 
@@ -26,17 +25,17 @@ class SplitSummary:
 
     coverage: Coverage
     usable_s: float
-    """Seconds of sound in its usable clips, of those that were decoded."""
+    """Seconds of sound in its usable clips, as far as they were decoded."""
     clip_id_hash: str
-    """`id_hash` of its usable clips, as a score on them carries it."""
+    """`id_hash` of its usable clips; a score measured on them carries the same hash."""
     faults: Mapping[str, int]
-    """Clips that each kind leaves out."""
+    """Number of clips excluded by each kind of fault."""
     warnings: Mapping[str, int]
-    """Usable clips that each kind warns of; a clip may have several."""
+    """Number of usable clips with each kind of warning; a clip may have several."""
     class_listed: np.ndarray
-    """(C,) clips of each class."""
+    """(C,) number of clips per class."""
     class_usable: np.ndarray
-    """(C,) usable clips of each class."""
+    """(C,) number of usable clips per class."""
 
 
 @dataclass(frozen=True)
@@ -47,42 +46,32 @@ class AuditSummary:
     labels: LabelSet
     splits: Mapping[str, SplitSummary]
     co_occurrence: np.ndarray
-    """(C, C) usable clips of all splits that have both classes; on the diagonal, that have the class."""
+    """(C, C) number of usable clips of all splits with both classes; on the diagonal, with the class."""
 
     @property
     def coverage(self) -> Coverage:
-        """Of all splits together."""
+        """Coverage of all splits together."""
         parts = [split.coverage for split in self.splits.values()]
         return Coverage(sum(part.num_listed for part in parts), sum(part.num_usable for part in parts))
 
     def faults(self) -> dict[str, int]:
-        """Clips that each kind leaves out, the most frequent kind first."""
-        counts = Counter[str]()
-        for split in self.splits.values():
-            counts.update(split.faults)
-        return dict(counts.most_common())
+        """Number of clips excluded by each kind of fault, the most frequent kind first."""
+        return _sum_counts(split.faults for split in self.splits.values())
 
     def warnings(self) -> dict[str, int]:
-        """Usable clips that each kind warns of, the most frequent kind first."""
-        counts = Counter[str]()
-        for split in self.splits.values():
-            counts.update(split.warnings)
-        return dict(counts.most_common())
+        """Number of usable clips with each kind of warning, the most frequent kind first."""
+        return _sum_counts(split.warnings for split in self.splits.values())
 
     def class_listed(self) -> np.ndarray:
-        """(C,) clips of each class over all splits."""
+        """(C,) number of clips per class over all splits."""
         return sum((split.class_listed for split in self.splits.values()), np.zeros(len(self.labels), dtype=np.int64))
 
     def class_usable(self) -> np.ndarray:
-        """(C,) usable clips of each class over all splits."""
+        """(C,) number of usable clips per class over all splits."""
         return sum((split.class_usable for split in self.splits.values()), np.zeros(len(self.labels), dtype=np.int64))
 
     def class_pairs(self, top_k: int) -> list[ClassPair]:
-        """The pairs of classes that most usable clips have both of.
-
-        Args:
-            top_k: pairs at most.
-        """
+        """The pairs of classes that occur together in the most usable clips, `top_k` at most."""
         return class_pairs(self.co_occurrence, top_k)
 
     def to_json_dict(self) -> dict[str, Any]:
@@ -119,11 +108,11 @@ class AuditSummary:
 
 
 def summarise_audit(report: ClipReport, labels: LabelSet, source: str) -> AuditSummary:
-    """The numbers of an audit.
+    """Summarise an audit.
 
     Args:
-        report: its clips have their labels, so it is not one that was read from a file.
-        labels: what their label indices mean.
+        report: a report whose clips have labels; one that was read from a file has none.
+        labels: the classes of their label indices.
         source: the manifest's name.
     """
     splits = {}
@@ -133,10 +122,17 @@ def summarise_audit(report: ClipReport, labels: LabelSet, source: str) -> AuditS
     return AuditSummary(source, labels, splits, co_occurrence(report.usable, len(labels)))
 
 
+def _sum_counts(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    counts = Counter[str]()
+    for part in parts:
+        counts.update(part)
+    return dict(counts.most_common())
+
+
 def _summarise_split(report: ClipReport, is_of: np.ndarray, num_classes: int) -> SplitSummary:
     outcomes = report.outcomes
-    listed, usable = _taken(report.table, is_of), _taken(report.table, is_of & outcomes.is_usable)
-    counts = np.bincount(outcomes.reason_codes[is_of], minlength=len(outcomes.reason_names)).tolist()
+    listed, usable = report.table.take(is_of), report.table.take(is_of & outcomes.is_usable)
+    counts = np.bincount(outcomes.records["reason"][is_of], minlength=len(outcomes.reason_names)).tolist()
     reasons = zip(outcomes.reason_names, counts, strict=True)
     warnings = Counter(warning.reason for warning in report.clip_warnings if is_of[warning.index])
     durations_s = outcomes.duration_s[is_of & outcomes.is_usable]
@@ -149,7 +145,3 @@ def _summarise_split(report: ClipReport, is_of: np.ndarray, num_classes: int) ->
         class_listed=class_counts(listed, num_classes),
         class_usable=class_counts(usable, num_classes),
     )
-
-
-def _taken(table: ClipTable, mask: np.ndarray) -> ClipTable:
-    return table.take(np.flatnonzero(mask))

@@ -18,7 +18,7 @@ import torch
 import torch.utils.data
 from torch import Tensor
 
-from audio_dcls.data.audit.check import ClipProblem
+from audio_dcls.data.audit.problems import ClipProblem
 from audio_dcls.data.augment.augmentation import Augmentation
 from audio_dcls.data.loading.cache import WaveformCache
 from audio_dcls.data.sound.decode import ResampleQuality, check_resample_quality, fit_length

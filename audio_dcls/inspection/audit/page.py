@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from audio_dcls.data.audit.fault_kinds import KINDS
-from audio_dcls.data.audit.report import ClipProblem, ClipReport
+from audio_dcls.data.audit.problems import PROBLEM_KINDS, ClipProblem
+from audio_dcls.data.audit.report import ClipReport
 from audio_dcls.data.audit.summary import AuditSummary
 from audio_dcls.inspection.audit.figures import (
     draw_class_counts,
@@ -105,7 +105,7 @@ def _kinds(summary: AuditSummary) -> str:
     faults, warnings = summary.faults(), summary.warnings()
     if not faults and not warnings:
         return "<p>Nothing: every clip can be used, and there is no warning.</p>"
-    about = {kind.name: kind for kind in KINDS}
+    about = {kind.name: kind for kind in PROBLEM_KINDS}
     rows = []
     for counts, what in ((faults, "left out"), (warnings, "used")):
         for name, count in counts.items():

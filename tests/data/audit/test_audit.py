@@ -1,4 +1,4 @@
-"""The audit: sounds compared, lengths and clipping judged, and an audit that was killed goes on where it was."""
+"""The audit: sounds are compared, lengths and clipping judged, and a killed audit resumes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ import soundfile
 
 from audio_dcls.data.audit import check
 from audio_dcls.data.audit.audit import audit_clips
-from audio_dcls.data.audit.check import ClipReport, check_clips
-from audio_dcls.data.audit.fault_kinds import KINDS
+from audio_dcls.data.audit.check import check_clips
 from audio_dcls.data.audit.journal import CheckJournal
+from audio_dcls.data.audit.problems import PROBLEM_KINDS
+from audio_dcls.data.audit.report import ClipReport
+from audio_dcls.data.audit.report_file import read_report
 from audio_dcls.data.audit.rules import AuditRules, default_sides, judge
 from audio_dcls.data.table.clip_set import id_hash
 from audio_dcls.data.table.clip_table import Clip
@@ -94,25 +96,25 @@ def test_rules_for_the_same_sound(
     assert (reasons(report), warnings(report)) == (left_out, warned)
 
 
-def test_a_report_is_judged_anew_without_reading(doubled: list[Clip], tmp_path: Path) -> None:
+def test_a_report_is_judged_again_without_reading(doubled: list[Clip], tmp_path: Path) -> None:
     strict = audit_clips(doubled, tmp_path / "r.csv", rules=AuditRules(duplicates="drop"))
     assert judge(strict, AuditRules(duplicates=None)).problems == []
     assert judge(judge(strict, AuditRules(duplicates=None)), AuditRules(duplicates="drop")) == strict
-    read = ClipReport.from_csv(tmp_path / "r.csv")
+    read = read_report(tmp_path / "r.csv")
     assert [(p.id, p.reason, p.message) for p in read.problems] == [
         (p.id, p.reason, p.message) for p in strict.problems
     ]
 
 
-def test_a_report_says_of_which_clip_another_is_a_duplicate(doubled: list[Clip], tmp_path: Path) -> None:
+def test_a_report_names_the_clip_that_a_duplicate_repeats(doubled: list[Clip], tmp_path: Path) -> None:
     report = audit_clips(doubled, tmp_path / "r.csv")
-    ((warned,), (said,)) = (
+    ((warned,), (row,)) = (
         report.warnings,
-        [row for row in csv.DictReader((tmp_path / "r.csv").open()) if row["warnings"]],
+        [one for one in csv.DictReader((tmp_path / "r.csv").open()) if one["warnings"]],
     )
-    assert (said["id"], said["warnings"], said["message"]) == (warned.id, "duplicate", warned.message)
-    assert "same sound as clip" in said["message"] and said["reason"] == ""
-    assert ClipReport.from_csv(tmp_path / "r.csv").outcomes == report.outcomes
+    assert (row["id"], row["warnings"], row["message"]) == (warned.id, "duplicate", warned.message)
+    assert "same sound as clip" in row["message"] and row["reason"] == ""
+    assert read_report(tmp_path / "r.csv").outcomes == report.outcomes
 
 
 def test_lengths(tmp_path: Path) -> None:
@@ -170,7 +172,7 @@ def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def test_a_killed_audit_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_audit_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clips = make_clips(tmp_path, 90)
     report, clean = tmp_path / "report.csv", tmp_path / "clean.csv"
     monkeypatch.setattr("audio_dcls.data.audit.journal.FLUSH_CLIPS", 10)
@@ -234,17 +236,6 @@ def test_only_new_and_changed_files_are_read_again(tmp_path: Path, monkeypatch: 
     assert again.outcomes.duration_s[2] == 0.5
 
 
-def test_a_report_without_measurements_is_read_once_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clips = [*make_clips(tmp_path, 2), clip_of(tmp_path / "none.wav", "none", "train")]
-    audit_clips(clips, tmp_path / "report.csv")
-    rows = [line.split(",")[:10] for line in (tmp_path / "report.csv").read_text().splitlines()]
-    (tmp_path / "report.csv").write_text("\n".join(",".join(row) for row in rows) + "\n")
-    names = count_reads(monkeypatch)
-    report = audit_clips(clips, tmp_path / "report.csv")
-    assert names[:2] == ["0.wav", "1.wav"]
-    assert reasons(report) == {"none": "missing"}
-
-
 def test_the_hash_of_a_set_is_that_of_a_shell(tmp_path: Path) -> None:
     ids = ["b_10000", "-a_0", "Z_30000", "é"]
     (tmp_path / "ids.txt").write_text("\n".join(ids) + "\n")
@@ -256,5 +247,5 @@ def test_the_hash_of_a_set_is_that_of_a_shell(tmp_path: Path) -> None:
 
 def test_the_guide_names_every_kind() -> None:
     text = GUIDE.read_text(encoding="utf-8")
-    for kind in KINDS:
+    for kind in PROBLEM_KINDS:
         assert f"| `{kind.name}` | {'left out' if kind.is_fault else 'used'} | {kind.meaning} |" in text, kind.name

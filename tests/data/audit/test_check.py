@@ -10,8 +10,9 @@ import pytest
 import soundfile
 
 from audio_dcls.data.audit import check
-from audio_dcls.data.audit.check import ClipReport, Coverage, check_clips
-from audio_dcls.data.audit.report import FORMER_COLUMNS
+from audio_dcls.data.audit.check import check_clips
+from audio_dcls.data.audit.report import Coverage
+from audio_dcls.data.audit.report_file import REPORT_COLUMNS, read_report, write_report
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.parallel import map_in_batches
 from audio_dcls.data.table.clip_table import Clip, ClipTable
@@ -98,13 +99,13 @@ def test_no_clips():
 
 def test_written_and_read(clips, tmp_path):
     report = check_clips(clips)
-    report.to_csv(tmp_path / "out" / "report.csv")
-    again = ClipReport.from_csv(tmp_path / "out" / "report.csv")
+    write_report(report, tmp_path / "out" / "report.csv")
+    again = read_report(tmp_path / "out" / "report.csv")
     assert again.problems == report.problems
     assert again.outcomes == report.outcomes
     assert again.coverage() == report.coverage()
-    check_clips([]).to_csv(tmp_path / "empty.csv")
-    assert ClipReport.from_csv(tmp_path / "empty.csv").problems == []
+    write_report(check_clips([]), tmp_path / "empty.csv")
+    assert read_report(tmp_path / "empty.csv").problems == []
 
 
 def count_reads(monkeypatch) -> list[Path]:
@@ -122,9 +123,9 @@ def count_reads(monkeypatch) -> list[Path]:
 
 def test_unchanged_files_are_not_decoded_again(clips, tmp_path, monkeypatch):
     report = check_clips(clips)
-    report.to_csv(tmp_path / "report.csv")
+    write_report(report, tmp_path / "report.csv")
     paths = count_reads(monkeypatch)
-    again = check_clips(clips, previous=[ClipReport.from_csv(tmp_path / "report.csv")])
+    again = check_clips(clips, previous=[read_report(tmp_path / "report.csv")])
     assert again == report
     assert paths == [clip.path for clip in clips if "missing" in clip.id]
 
@@ -147,13 +148,13 @@ def test_what_changed_is_decoded_again(clips, tmp_path, monkeypatch):
     assert not {missing.id, silent.id, other.id} & {problem.id for problem in again.problems}
 
 
-@pytest.mark.parametrize("content", ["id,path\na,b\n", ",".join(FORMER_COLUMNS) + "\na,b,,,train,,,,many,1\n"])
+@pytest.mark.parametrize("content", ["id,path\na,b\n", ",".join(REPORT_COLUMNS) + "\na,b,,,train,,,,many,1,,,,,\n"])
 def test_what_is_no_report_is_named(tmp_path, content):
     (tmp_path / "report.csv").write_text(content)
     with pytest.raises(ManifestError, match=r"report.csv', row \d"):
-        ClipReport.from_csv(tmp_path / "report.csv")
+        read_report(tmp_path / "report.csv")
     with pytest.raises(ManifestError, match="does not exist"):
-        ClipReport.from_csv(tmp_path / "none.csv")
+        read_report(tmp_path / "none.csv")
 
 
 def test_negative_workers():
