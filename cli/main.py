@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import typer
 
 from audio_dcls.errors import AudioDclsError
-from audio_dcls_cli import (
+from audio_dcls_cli.commands import (
     bench,
     checkpoint,
     demo,

@@ -15,7 +15,7 @@ from audio_dcls.files import CACHE_VARIABLE
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
 from audio_dcls.models.weights.published import PUBLISHED
-from audio_dcls_cli.models import app
+from audio_dcls_cli.commands.models import app
 
 
 def run(*arguments: str, width: int = 100) -> str:

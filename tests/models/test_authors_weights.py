@@ -20,7 +20,7 @@ from audio_dcls.models import DclsConfig
 from audio_dcls.models.authors_weights import read_authors_weights, read_state
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
 from audio_dcls.models.conversion import convert_checkpoint, convert_tagger
-from audio_dcls_cli.checkpoint import app
+from audio_dcls_cli.commands.checkpoint import app
 
 TOLERANCE = 1e-4
 """What the issue asks of logits; sums in another order differ by some 1e-6."""

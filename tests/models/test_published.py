@@ -23,7 +23,7 @@ from audio_dcls.models.weights import zenodo
 from audio_dcls.models.weights.published import DEFAULT_NAME, PUBLISHED, find_published
 from audio_dcls.models.weights.resolve import resolve, resolve_tagger
 from audio_dcls_cli.actions.inputs import fetch_weights
-from audio_dcls_cli.models import app
+from audio_dcls_cli.commands.models import app
 
 if TYPE_CHECKING:
     from conftest import FileServer

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from audio_dcls_cli import manifest_import
+from audio_dcls_cli.commands import manifest_import
 from audio_dcls_cli.options import NUM_THREADS, Json, LabelsFile, ManifestOut, Source, Workers
 
 app = typer.Typer(no_args_is_help=True, help="Build and check manifests.")
