@@ -12,15 +12,17 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Literal
 
-from audio_dcls.data.importers.dataset_import import DatasetImport, require_folder
+from audio_dcls.data.importers.dataset_import import SINGLE_LABEL, DatasetImport, require_folder
 from audio_dcls.data.importers.metadata_table import label_set
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.sound.audio_folder import is_hidden, sounds_below
 from audio_dcls.data.table.clip import Clip
+from audio_dcls.data.table.folds import fold_numbers
 from audio_dcls.errors import ArgumentError, ManifestError
 
 HELD_OUT = 0.2
 _SPLIT = re.compile(r"train|training|val|valid|validation|dev|test|testing|eval|evaluation|fold\d+", re.IGNORECASE)
+_TRAIN_SPLIT = re.compile("train|training", re.IGNORECASE)
 
 Layout = Literal["auto", "classes", "splits"]
 
@@ -64,23 +66,15 @@ def import_class_folders(
         if has_splits
         else _held_out_splits(class_of, HELD_OUT if held_out is None else held_out, seed)
     )
-    clips = [
-        Clip(
-            id=name,
-            path=folder / name,
-            start_s=None,
-            end_s=None,
-            labels=(classes.index(class_of[name]),),
-            split=splits[name],
-        )
-        for name in of_class
-    ]
+    clips = [Clip.whole_file(name, folder / name, (classes.index(class_of[name]),), splits[name]) for name in of_class]
+    manifest = Manifest(clips=clips, labels=label_set(folder, classes, classes), source=str(folder))
     return DatasetImport(
-        manifest=Manifest(clips=clips, labels=label_set(folder, classes, classes), source=str(folder)),
+        manifest=manifest,
         num_found=len(clips),
         num_missing=0,
         num_unlisted=len(sounds) - len(clips),
         left_out=_folders_without(folder, {name.split("/")[0] for name in of_class}),
+        settings=(*_split_settings(list(manifest.splits())), SINGLE_LABEL),
     )
 
 
@@ -123,6 +117,18 @@ def num_held_out(num_clips: int, share: float) -> int:
     if share == 0:
         return 0
     return min(max(math.floor(share * num_clips + 0.5), 1), num_clips - 1)
+
+
+def _split_settings(splits: list[str]) -> list[str]:
+    """Config values that name the splits of folders; empty if they are the defaults."""
+    numbers = fold_numbers(splits)
+    if len(numbers) > 1:
+        return [f"data.fold={numbers[0]}"]
+    train = [name for name in splits if _TRAIN_SPLIT.fullmatch(name)]
+    others = [name for name in splits if name not in train]
+    val = [name for name in others if name.lower().startswith(("val", "dev"))] or others[:1]
+    named = {"train": train, "eval": val}
+    return [f"data.{side}_splits=[{','.join(names)}]" for side, names in named.items() if names and names != [side]]
 
 
 def _folders_without(folder: Path, tops: set[str]) -> tuple[str, ...]:

@@ -13,6 +13,9 @@ from audio_dcls.data.table.clip import Clip
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import LabelSet
 
+SINGLE_LABEL = "loss.name=cross_entropy"
+"""The setting for datasets with one class per clip."""
+
 
 @dataclass(frozen=True)
 class DatasetImport:
@@ -27,6 +30,8 @@ class DatasetImport:
     """Audio files that belong to no clip."""
     left_out: tuple[str, ...] = ()
     """Folders that hold no sound of a class, where classes are folders."""
+    settings: tuple[str, ...] = ()
+    """Config values that suit the dataset, such as `data.fold=1`, for `audio-dcls train --set`."""
 
 
 def find_clips(
@@ -36,6 +41,7 @@ def find_clips(
     listed_in: Path,
     *,
     left_out: Iterable[Path] = (),
+    settings: tuple[str, ...] = (),
 ) -> DatasetImport:
     """Look for each clip's file; one that is not there keeps its row, for a check to report.
 
@@ -45,6 +51,7 @@ def find_clips(
         folders: where the dataset keeps its audio, not below one another.
         listed_in: the file that lists the clips, for messages.
         left_out: files that it lists too, and that are not wanted.
+        settings: config values that suit the dataset.
 
     Raises:
         ManifestError: a folder does not exist, or not one of the clips does.
@@ -64,6 +71,7 @@ def find_clips(
         num_found=num_found,
         num_missing=len(clips) - num_found,
         num_unlisted=len(on_disk - listed),
+        settings=settings,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from audio_dcls.data.importers.dataset_import import DatasetImport, find_clips, require_folder
+from audio_dcls.data.importers.dataset_import import SINGLE_LABEL, DatasetImport, find_clips, require_folder
 from audio_dcls.data.importers.metadata_table import MetadataTable
 from audio_dcls.data.table.clip import Clip
 from audio_dcls.data.table.folds import fold_name
@@ -39,10 +39,17 @@ def import_esc50(folder: Path, *, esc10: bool = False) -> DatasetImport:
     folds = table.integers("fold", 1, NUM_FOLDS)
     labels, targets = table.classes("target", "category", NUM_CLASSES)
     clips = [
-        Clip(id=Path(name).stem, path=audio / name, start_s=None, end_s=None, labels=(target,), split=fold_name(fold))
+        Clip.whole_file(Path(name).stem, audio / name, (target,), fold_name(fold))
         for name, fold, target in zip(table.columns["filename"], folds.tolist(), targets.tolist(), strict=True)
     ]
-    return find_clips(clips, labels, [audio], table.path, left_out=[audio / name for name in whole.columns["filename"]])
+    return find_clips(
+        clips,
+        labels,
+        [audio],
+        table.path,
+        left_out=[audio / name for name in whole.columns["filename"]],
+        settings=("data.fold=1", SINGLE_LABEL, "frontend.clip_s=5"),
+    )
 
 
 def _esc10_rows(table: MetadataTable) -> MetadataTable:

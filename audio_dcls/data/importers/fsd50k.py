@@ -42,7 +42,7 @@ def import_fsd50k(folder: Path) -> DatasetImport:
     ]
     in_dev = np.isin(eval_.columns["fname"].astype(str), dev.columns["fname"].astype(str))
     eval_.reject("fname", in_dev, f"is in '{dev.path}' too; remove it from one of them")
-    return find_clips(clips, labels, audio.values(), folder / TRUTH)
+    return find_clips(clips, labels, audio.values(), folder / TRUTH, settings=("data.eval_splits=[val]",))
 
 
 def _vocabulary(path: Path) -> LabelSet:
@@ -70,5 +70,5 @@ def _clips(table: MetadataTable, splits: list[str], audio: Path, labels: LabelSe
                 "vocabulary.csv beside it does not list; mend one of them, or take the files FSD50K ships"
             )
         indices = tuple(index_of[mid] for mid in mids)
-        clips.append(Clip(id=name, path=audio / f"{name}.wav", start_s=None, end_s=None, labels=indices, split=split))
+        clips.append(Clip.whole_file(name, audio / f"{name}.wav", indices, split))
     return clips

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from audio_dcls.data.importers.dataset_import import DatasetImport, require_folder
+from audio_dcls.data.importers.dataset_import import SINGLE_LABEL, DatasetImport, require_folder
 from audio_dcls.data.importers.metadata_table import label_set
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.sound.audio_folder import is_hidden, is_sound
@@ -52,13 +52,11 @@ def import_speech_commands(folder: Path, *, words: Words = "all") -> DatasetImpo
     index_of = {word: classes.index(word if word in classes else UNKNOWN) for word in known}
     on_disk = {f"{word}/{name}" for word in known for name in sounds[word]}
     clips = [
-        Clip(
-            id=name.removesuffix(".wav"),
-            path=folder / name,
-            start_s=None,
-            end_s=None,
-            labels=(index_of[name.partition("/")[0]],),
-            split=listed[name][0] if name in listed else "train",
+        Clip.whole_file(
+            name.removesuffix(".wav"),
+            folder / name,
+            (index_of[name.partition("/")[0]],),
+            listed[name][0] if name in listed else "train",
         )
         for name in sorted(on_disk | set(listed))
     ]
@@ -69,6 +67,7 @@ def import_speech_commands(folder: Path, *, words: Words = "all") -> DatasetImpo
         num_missing=num_missing,
         num_unlisted=sum(is_sound(path.name) for path in folder.iterdir()),
         left_out=tuple(word for word in folders if word not in known),
+        settings=("data.eval_splits=[val]", SINGLE_LABEL, "frontend.clip_s=1"),
     )
 
 

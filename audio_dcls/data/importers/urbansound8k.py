@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from audio_dcls.data.importers.dataset_import import DatasetImport, find_clips, require_folder
+from audio_dcls.data.importers.dataset_import import SINGLE_LABEL, DatasetImport, find_clips, require_folder
 from audio_dcls.data.importers.metadata_table import MetadataTable
 from audio_dcls.data.table.clip import Clip
 from audio_dcls.data.table.folds import fold_name
@@ -36,7 +36,8 @@ def import_urbansound8k(folder: Path) -> DatasetImport:
     labels, indices = table.classes("classID", "class", NUM_CLASSES)
     audio = folder / "audio"
     clips = [
-        Clip(id=Path(name).stem, path=audio / fold / name, start_s=None, end_s=None, labels=(index,), split=fold)
+        Clip.whole_file(Path(name).stem, audio / fold / name, (index,), fold)
         for name, fold, index in zip(table.columns["slice_file_name"], folds, indices.tolist(), strict=True)
     ]
-    return find_clips(clips, labels, [audio / fold for fold in sorted(set(folds))], table.path)
+    settings = ("data.fold=1", SINGLE_LABEL, "frontend.clip_s=4")
+    return find_clips(clips, labels, [audio / fold for fold in sorted(set(folds))], table.path, settings=settings)

@@ -26,3 +26,8 @@ class Clip:
     """SHA-256 of the file, in hexadecimal digits; None if it is not known."""
     row: int | None = None
     """The row of the clip where `path` is a store of many clips; None if the file holds this clip alone."""
+
+    @classmethod
+    def whole_file(cls, name: str, path: Path, labels: tuple[int, ...], split: str) -> Clip:
+        """A clip that is all of one sound file."""
+        return cls(name, path, None, None, labels, split)
