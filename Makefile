@@ -1,4 +1,4 @@
-# A machine with Python 3.11 or newer and make needs nothing else; every target first brings .venv up to date.
+# Python 3.11 or newer and make are all that is needed; every target first brings .venv up to date.
 #   PYTHON=python3.12 make env        another interpreter
 #   UV_TORCH_BACKEND=cpu make env     PyTorch's CPU build on Linux (the registry's own carries CUDA, some 3 GB)
 #   make test PYTEST_ARGS="-k kernel" arguments for pytest
@@ -32,7 +32,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@if $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv; then \
 	  $(BIN)/uv pip install --python $(BIN)/python --build-constraints constraints.txt $(INSTALL); \
 	else \
-	  echo "uv is not to be had here; pip does it, more slowly" >&2; \
+	  echo "uv is not available here; pip installs instead, more slowly" >&2; \
 	  $(BIN)/python -m pip install --disable-pip-version-check $(INSTALL); \
 	fi
 	@touch $@
@@ -55,7 +55,7 @@ check: $(STAMP)  ## lint, format, types, layering, Dockerfile
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 
-format: $(STAMP)  ## rewrite the code as check wants it
+format: $(STAMP)  ## reformat the code, and apply the fixes of ruff
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 

@@ -33,24 +33,32 @@ def test_the_ten_lines_of_the_dcls_guide_run(capsys: pytest.CaptureFixture[str])
     assert not list(dcls_layers(names["model"]))  # type: ignore[arg-type]
 
 
-def test_every_file_of_the_tree_is_named() -> None:
+def tree_folders() -> set[str]:
+    """The folders that README's tree names, as paths from the root."""
     text = README.read_text(encoding="utf-8")
     tree = text[text.index("## The tree") :]
+    block = re.search(r"```\n(.*?)```", tree, re.DOTALL)
+    assert block is not None
+    folders: list[str] = []
+    names: set[str] = set()
+    for line in block.group(1).splitlines():
+        found = re.match(r"( *)([\w]+)/", line)
+        assert found is not None, line
+        folders = [*folders[: len(found[1]) // 2], found[2]]
+        names.add("/".join(folders))
+    return names
+
+
+def test_the_tree_names_every_folder_of_code() -> None:
     root = README.parent
-    for folder in (
-        "training",
-        "evaluation",
-        "inference",
-        "models",
-        "frontend",
-        "dcls",
-        "data",
-        "data/packed",
-        "inspection",
-        "service",
-        "service/routes",
-        "service/runs",
-    ):
-        for path in (root / "audio_dcls" / folder).glob("*.py"):
-            if path.name != "__init__.py" and not path.name.startswith("depthwise"):
-                assert path.name in tree, path
+    found = {
+        str(path.parent.relative_to(root))
+        for top in ("audio_dcls", "cli", "configs", "data_manifests", "benchmarks", "tests")
+        for path in root.glob(f"{top}/**/*.py")
+    }
+    not_listed = {name for name in found if name.startswith("tests/")} | {"configs/paper", "data_manifests/labels"}
+    assert found - not_listed <= tree_folders()
+
+
+def test_every_folder_of_the_tree_exists() -> None:
+    assert [name for name in tree_folders() if not (README.parent / name).is_dir()] == []

@@ -70,7 +70,7 @@ def test_a_flipped_byte_is_named_and_mended(packed, run, tiny_corpus):
     shard.write_bytes(content)
     text = run("pack", "verify", packed, code=1)
     assert "'data/train-00001-of-00003.parquet', row " in text and "has changed" in text
-    assert "Delete the files named, and give the same pack command again" in text
+    assert "Delete these files, and give the same pack command again" in text
     assert len(json.loads(run("pack", "verify", packed, "--json", code=1))["faults"]) == 1
     shard.unlink()
     arguments = ("--labels", tiny_corpus / "labels.csv", "--rows-per-shard", 10, "--rate", 16_000)
