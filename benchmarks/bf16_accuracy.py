@@ -26,8 +26,9 @@ from audio_dcls.models import prepare_for_inference
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
 from audio_dcls.models.checkpoint.folders import MODEL_FILE
 from audio_dcls.runs.find_run import find_runs, latest_study
-from audio_dcls.runs.run_dir import RunDir, StudyDir
-from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
+from audio_dcls.runs.run_dir import RunDir
+from audio_dcls.runs.study_dir import StudyDir
+from audio_dcls.runs.training_clips import load_manifests, prepare_clips
 
 TOP = 5
 NUM_RESAMPLES = 2000

@@ -24,8 +24,8 @@ import torch
 
 from audio_dcls.evaluation import summarise
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.run_dir import StudyDir
-from audio_dcls.runs.usable_clips import TrainingClips, load_manifests, prepare_clips
+from audio_dcls.runs.study_dir import StudyDir
+from audio_dcls.runs.training_clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.settings import build, load_yaml, merge, parse_overrides
 from audio_dcls.training.distributed.processes import build_fabric
 from audio_dcls.training.loop import Trainer

@@ -16,7 +16,8 @@ from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint, load_check
 from audio_dcls.models.checkpoint.folders import PLAN_FILE
 from audio_dcls.models.find_model import find_model
 from audio_dcls.runs.find_run import expand_cases, find_runs
-from audio_dcls.runs.run_dir import RunDir, StudyDir
+from audio_dcls.runs.run_dir import RunDir
+from audio_dcls.runs.study_dir import StudyDir
 
 if TYPE_CHECKING:
     from audio_dcls.data.loading.samples import ClipDataset
@@ -91,7 +92,7 @@ def _measure(run: RunDir, loaded: LoadedCheckpoint, on_progress: Progress | None
     """The run's newest checkpoint on its own clips."""
     from audio_dcls.data.table.label_matrix import class_counts
     from audio_dcls.runs.measure import measure_study
-    from audio_dcls.runs.usable_clips import load_manifests, of_splits
+    from audio_dcls.runs.training_clips import load_manifests, select_splits
 
     study = StudyDir(run.path.parent)
     found: list[tuple[Predictions, ClipDataset]] = []
@@ -123,7 +124,7 @@ def _measure(run: RunDir, loaded: LoadedCheckpoint, on_progress: Progress | None
         source=f"{len(clips)} clips of split {'+'.join(names.eval)}",
         sample_rate_hz=loaded.frontend.sample_rate_hz,
         waveform=waveform,
-        train_counts=class_counts(of_splits(rows.table, names.train), len(loaded.labels)),
+        train_counts=class_counts(select_splits(rows.table, names.train), len(loaded.labels)),
     )
 
 

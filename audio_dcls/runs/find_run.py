@@ -1,4 +1,4 @@
-"""From a path, or none, to the study, runs or model that it means."""
+"""Find the study and runs that a path means, or the latest study."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from pathlib import Path
 
 from audio_dcls.errors import RunError
 from audio_dcls.models.checkpoint.folders import CONFIG_FILE, PLAN_FILE
-from audio_dcls.runs.run_dir import RunDir, StudyDir
+from audio_dcls.runs.run_dir import RunDir
+from audio_dcls.runs.study_dir import StudyDir
 from audio_dcls.settings import load_yaml
 
 
 def expand_cases(path: str | Path) -> list[Path]:
-    """The folders to evaluate for a path: a study's trained cases, in its order, or else the path itself.
+    """The folders to evaluate for a path: the trained cases of a study, in its order, or the path itself.
 
     Raises:
-        RunError: it is a study of several cases of which none is trained.
+        RunError: it is a study of several cases, and no case is trained.
     """
     path = Path(path)
     if not (path / PLAN_FILE).is_file():
@@ -22,12 +23,12 @@ def expand_cases(path: str | Path) -> list[Path]:
     folders = [path / name for name in load_yaml(path / PLAN_FILE).get("cases", {})]
     cases = [folder for folder in folders if any(run.checkpoints() for run in StudyDir(folder).runs())]
     if not cases:
-        raise RunError(f"study '{path}' has no trained run yet; go on with: audio-dcls study --resume {path}")
+        raise RunError(f"study '{path}' has no trained run yet; resume it with: audio-dcls study --resume {path}")
     return cases
 
 
 def find_runs(path: str | Path) -> tuple[StudyDir, list[RunDir]]:
-    """Read a path as a study or as one run of it.
+    """The study and the runs that a path means: all runs of a study folder, or the one of a seed-N folder.
 
     Raises:
         RunError: it is neither, or has no run yet.
@@ -49,10 +50,10 @@ def find_runs(path: str | Path) -> tuple[StudyDir, list[RunDir]]:
 
 
 def latest_study(root: str | Path = "runs") -> StudyDir:
-    """The study under `root`, or case of a study of several, whose runs were written to last.
+    """The study under `root`, or the case of a study, whose runs were written to last.
 
     Raises:
-        RunError: there is none.
+        RunError: there is no trained study.
     """
     configs = [*Path(root).glob("*/config.yaml"), *(p.parent / CONFIG_FILE for p in Path(root).glob("*/*/seed-*"))]
     studies = [StudyDir(config.parent) for config in dict.fromkeys(configs) if config.is_file()]

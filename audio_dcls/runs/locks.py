@@ -1,7 +1,10 @@
 """Advisory locks between processes, on one machine or on a file system that several share.
 
-A lock ends with the process that holds it, so a killed job leaves none behind. Where the system or the file system has
-no such locks, nothing is held: two jobs must then not be given the same run.
+A lock ends with the process that holds it, so a killed job leaves no lock. If the system or the file system has no such
+locks, nothing is locked: do not start two jobs for the same run then.
+
+The `filelock` package is not used here: it raises an error on file systems without locks, or creates a lock file that a
+killed job leaves behind, and a forked loader worker keeps its lock.
 """
 
 from __future__ import annotations
@@ -18,15 +21,15 @@ except ImportError:  # not a POSIX system
     fcntl = None
 
 _handles: set[int] = set()
-WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
+_NO_LOCKS_ERRORS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 
 @contextlib.contextmanager
 def try_lock(path: Path) -> Iterator[bool]:
-    """Hold a lock while the body runs, if no other process holds it; whether it is held is given to the body.
+    """Hold a lock while the body runs, unless another process holds it; the body gets True if the lock is held.
 
     Args:
-        path: file that stands for the lock; made if it is not there, and left there.
+        path: the lock's file; it is created if needed, and never deleted.
     """
     with _opened(path) as handle:
         held = _lock(handle, wait=False)
@@ -39,11 +42,11 @@ def try_lock(path: Path) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def wait_for_lock(path: Path, on_wait: Callable[[], object] | None = None) -> Iterator[None]:
-    """Hold a lock while the body runs, after whoever holds it now.
+    """Wait until no other process holds a lock, and hold it while the body runs.
 
     Args:
-        path: as of `try_lock`.
-        on_wait: called once if another process holds it.
+        path: as in `try_lock`.
+        on_wait: called once if another process holds the lock.
     """
     with _opened(path) as handle:
         if not _lock(handle, wait=False):
@@ -68,15 +71,15 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(handle)
 
 
-def _leave_to_parent() -> None:
-    """A forked worker must not keep a lock for the seconds that it outlives a killed parent."""
+def _close_in_child() -> None:
+    """Close the locks in a forked worker, so that it does not hold them after its parent was killed."""
     for handle in _handles:
         os.close(handle)
     _handles.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_parent)
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 def _lock(handle: int, *, wait: bool) -> bool:
@@ -85,7 +88,7 @@ def _lock(handle: int, *, wait: bool) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno in WITHOUT_LOCKS:
+        if error.errno in _NO_LOCKS_ERRORS:
             return True
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES) and not wait:
             return False
@@ -94,7 +97,7 @@ def _lock(handle: int, *, wait: bool) -> bool:
 
 
 def _unlock(handle: int) -> None:
-    # Said outright: worker processes forked meanwhile have the file open too, and closing it here would not end theirs.
+    # Unlock explicitly: closing the file would not unlock it while a forked process has it open.
     if fcntl is not None:
         with contextlib.suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_UN)

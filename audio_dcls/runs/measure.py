@@ -33,9 +33,10 @@ from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint, load_check
 from audio_dcls.models.checkpoint.folders import MODEL_FILE
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.find_run import expand_cases, find_runs, latest_study
-from audio_dcls.runs.run_dir import RunDir, StudyDir
+from audio_dcls.runs.run_dir import RunDir
 from audio_dcls.runs.scores import Evaluation, RunScores, StudyScores, write_per_class
-from audio_dcls.runs.usable_clips import build_dataset, load_manifests, of_splits
+from audio_dcls.runs.study_dir import StudyDir
+from audio_dcls.runs.training_clips import build_dataset, load_manifests, select_splits
 
 Progress = Callable[[int], object]
 """Called with the number of clips done since the last call."""
@@ -180,7 +181,7 @@ def _find_clips(study: StudyDir, labels: LabelSet, options: MeasureOptions) -> _
     splits = options.measured_splits or config.data.measured_splits()
     if options.fit_thresholds is not None and options.manifest is None:
         _check_untrained(study, config, rows, splits)
-    listed = of_splits(rows.table, splits)
+    listed = select_splits(rows.table, splits)
     if not len(listed):
         raise EvaluationError(
             f"manifest '{rows.source}' has no clip of split {list(splits)}; its splits are "

@@ -1,59 +1,33 @@
-"""Study and run directories: the only output of training, and the only thing the other commands read.
-
-::
-
-    STUDY/                   one config, one or more seeds
-      config.yaml            the whole config, defaults included
-      .lock                  held while it is trained
-      clip_report.csv        every clip, and for those that cannot be used the reason
-      seed-0/                one run
-        status.json          state, step, epoch, last scores; replaced atomically
-        pretrained.json      which weights were loaded, adapted, left random; with model.pretrained
-        metrics.jsonl        one JSON object a line
-        tensorboard/
-        nonfinite/step-00000007.json  clips of a step whose loss or gradient was not finite
-        checkpoints/step-00000120/{model.safetensors, state.safetensors, checksums.json}; last.safetensors where the
-                             model is an average
-        positions/step-00000068.safetensors  where the elements were after each epoch; with DCLS
-        best/model.safetensors  of the highest mAP on the validation splits, where there are some
-        eval/per_class.csv
-"""
+"""One run's folder: its checkpoints, status, metrics and results. `study_dir` describes the layout."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from audio_dcls.errors import AudioDclsError, RunError
+from audio_dcls.errors import RunError
 from audio_dcls.files import file_sha256, flush_folder, write_atomically
 from audio_dcls.models.checkpoint.checkpoint import CHECKSUM_FILE
 from audio_dcls.models.checkpoint.folders import (
     BEST_FOLDER,
     CHECKPOINTS_FOLDER,
-    CONFIG_FILE,
     MODEL_FILE,
     checkpoint_folder,
     checkpoint_folders,
-    seed_folders,
 )
-from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.locks import try_lock
-from audio_dcls.runs.resumable_keys import changed_keys
-from audio_dcls.runs.run_files import METRICS_FILE, PER_CLASS_FILE, STATUS_FILE, seed_folder
-from audio_dcls.settings import build, dump_yaml, load_yaml
+from audio_dcls.runs.run_files import METRICS_FILE, PER_CLASS_FILE, STATUS_FILE
 
 
 class RunDir:
     """One run, `STUDY/seed-N`.
 
     Args:
-        path: the folder; made when first written to.
+        path: the folder; it is created by the first write.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -61,7 +35,7 @@ class RunDir:
 
     @property
     def seed(self) -> int:
-        """The seed, read off the folder's name."""
+        """The seed, from the folder's name."""
         return int(self.path.name.removeprefix("seed-"))
 
     @property
@@ -81,12 +55,12 @@ class RunDir:
 
     @property
     def best_folder(self) -> Path:
-        """Folder of the model that did best on the validation splits, where the config names some."""
+        """Folder of the best model on the validation splits, if the config names some."""
         return self.path / BEST_FOLDER
 
     @property
     def positions_folder(self) -> Path:
-        """Folder of records of where the elements of DCLS layers were (`audio_dcls.dcls.history_files`)."""
+        """Folder of the recorded positions of DCLS elements (`audio_dcls.dcls.history_files`)."""
         return self.path / "positions"
 
     @property
@@ -118,19 +92,19 @@ class RunDir:
         """The newest checkpoint, or the best one.
 
         Raises:
-            RunError: there is none.
+            RunError: it does not exist.
         """
         if not best:
             return self.newest_checkpoint()
         if not (self.best_folder / MODEL_FILE).is_file():
             raise RunError(
-                f"run '{self.path}' has no best checkpoint: one is kept where `data.validation_splits` names splits to "
-                "pick it by; measure the last one instead"
+                f"run '{self.path}' has no best checkpoint: there is one only if `data.validation_splits` names "
+                "splits; use the newest checkpoint instead"
             )
         return self.best_folder
 
-    def whole_checkpoint(self) -> tuple[Path | None, list[str]]:
-        """The newest checkpoint whose files are as they were written, and what is wrong with newer ones."""
+    def intact_checkpoint(self) -> tuple[Path | None, list[str]]:
+        """The newest checkpoint whose files are undamaged, and messages about newer, damaged ones."""
         problems = []
         for folder in reversed(self.checkpoints()):
             problem = _damage(folder)
@@ -140,7 +114,7 @@ class RunDir:
         return None, problems
 
     def checkpoint_path(self, step: int) -> Path:
-        """Folder of the checkpoint after so many steps."""
+        """Folder of the checkpoint after a number of steps."""
         return checkpoint_folder(self.path, step)
 
     def nonfinite_path(self, step: int) -> Path:
@@ -148,12 +122,12 @@ class RunDir:
         return self.path / "nonfinite" / f"step-{step:08d}.json"
 
     def num_skipped(self, num_done: int) -> int:
-        """Steps left out among the first `num_done`, by their reports."""
+        """Number of skipped steps among the first `num_done`, counted by their reports."""
         steps = [int(path.stem.removeprefix("step-")) for path in (self.path / "nonfinite").glob("step-*.json")]
         return sum(step <= num_done for step in steps)
 
     def begin_checkpoint(self, step: int) -> Path:
-        """A fresh temporary folder to write a checkpoint into; `finish_checkpoint` makes it count."""
+        """Create an empty temporary folder for a checkpoint; `finish_checkpoint` gives it its final name."""
         final = checkpoint_folder(self.path, step)
         temporary = final.with_name(f".{final.name}.tmp")
         self.drop_unfinished()
@@ -161,12 +135,12 @@ class RunDir:
         return temporary
 
     def drop_unfinished(self) -> None:
-        """Remove what a killed or failed writing of a checkpoint left."""
+        """Remove the unfinished checkpoints of a killed process or a failed write."""
         for path in (self.path / CHECKPOINTS_FOLDER).glob(".step-*.tmp"):
             shutil.rmtree(path, ignore_errors=True)
 
     def finish_checkpoint(self, temporary: Path, keep: int) -> Path:
-        """Rename a complete temporary folder to its final name and drop all but the newest `keep`."""
+        """Rename a complete temporary folder to its final name, and delete all but the newest `keep` checkpoints."""
         digests = {file.name: file_sha256(file) for file in sorted(temporary.iterdir())}
         write_atomically(temporary / CHECKSUM_FILE, json.dumps(digests, indent=2).encode())
         final = temporary.with_name(temporary.name.removeprefix(".").removesuffix(".tmp"))
@@ -174,13 +148,13 @@ class RunDir:
             shutil.rmtree(final)
         os.replace(temporary, final)
         flush_folder(final.parent)
-        for old in self.checkpoints()[:-keep]:  # first out of sight, so that a kill leaves no half of one
+        for old in self.checkpoints()[:-keep]:  # renamed first, so that a killed process leaves no partial checkpoint
             os.replace(old, hidden := old.with_name(f".{old.name}.tmp"))
             shutil.rmtree(hidden)
         return final
 
     def status(self) -> dict[str, Any]:
-        """Content of status.json, or an empty mapping for a run not begun."""
+        """Content of status.json; empty if the run was not started."""
         path = self.status_path
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
@@ -200,7 +174,7 @@ class RunDir:
             file.write(json.dumps(record) + "\n")
 
     def drop_metrics_after(self, step: int) -> None:
-        """Forget lines of steps later than `step`: a resumed run writes them anew."""
+        """Drop lines of steps later than `step`: a resumed run writes them again."""
         path = self.metrics_path
         if not path.is_file():
             return
@@ -224,99 +198,3 @@ def _damage(folder: Path) -> str | None:
     except (OSError, ValueError) as error:
         return f"{CHECKSUM_FILE}: {error}"
     return None
-
-
-class StudyDir:
-    """One config trained over seeds.
-
-    Args:
-        path: the folder.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-
-    @property
-    def report_path(self) -> Path:
-        """The report of clips that cannot be used."""
-        return self.path / "clip_report.csv"
-
-    def create(self, config: TrainConfig) -> None:
-        """Make the folder and write the config.
-
-        Raises:
-            RunError: the folder already holds a study or other files.
-        """
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise RunError(
-                f"output folder '{self.path}' is not empty; go on with it by --resume {self.path}, "
-                "or give another --out"
-            )
-        self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path / CONFIG_FILE, dump_yaml(config).encode())
-
-    def config(self) -> TrainConfig:
-        """The study's config.
-
-        Raises:
-            RunError: the folder is not a study.
-        """
-        path = self.path / CONFIG_FILE
-        if not path.is_file():
-            raise RunError(f"'{self.path}' is not a study folder (it has no config.yaml); check the path")
-        return build(TrainConfig, load_yaml(path), str(path))
-
-    def is_untrained(self) -> bool:
-        """Whether every run that was begun ended before its first figure and checkpoint: there is nothing to lose."""
-        return not any(
-            run.status().get("state") in ("running", "done") or run.metrics_path.is_file() or run.checkpoints()
-            for run in self.runs()
-        )
-
-    @contextlib.contextmanager
-    def claimed(self, config: TrainConfig) -> Iterator[None]:
-        """Keep other processes from training this study while the body runs.
-
-        Args:
-            config: of a study that is made where there is none; one that is untrained becomes one of this config, and
-                what it knows of clips stays.
-
-        Raises:
-            RunError: the folder holds other files, or another process is training the study.
-        """
-        path = self.path / CONFIG_FILE
-        if not path.is_file():
-            self.create(config)
-        with try_lock(self.path / ".lock") as is_ours:
-            if not is_ours:
-                raise RunError(
-                    f"'{self.path}' is being trained by another process; wait until it ends, or give another --out"
-                )
-            if self.is_untrained() and changed_keys(self.config(), config):
-                write_atomically(path, dump_yaml(config).encode())
-            yield
-
-    @contextlib.contextmanager
-    def dropped_if_unused(self) -> Iterator[None]:
-        """If the body fails before there is a run, a folder that the body made goes again."""
-        was_there = self.path.exists()
-        try:
-            yield
-        except AudioDclsError:
-            if not was_there and not self.runs() and not self.report_path.is_file():
-                shutil.rmtree(self.path, ignore_errors=True)
-            raise
-
-    def mark_stopped(self) -> None:
-        """Let no run seem to be running: its process ends."""
-        for run in self.runs():
-            if run.status().get("state") == "running":
-                run.write_status(state="stopped")
-
-    def run(self, seed: int) -> RunDir:
-        """The run of one seed."""
-        return RunDir(seed_folder(self.path, seed))
-
-    def runs(self) -> list[RunDir]:
-        """Runs begun, by seed."""
-        return [RunDir(folder) for folder in seed_folders(self.path)]

@@ -19,7 +19,7 @@ from audio_dcls.models.checkpoint.folders import LAST_FILE, MODEL_FILE, STATE_FI
 from audio_dcls.models.checkpoint.tensor_file import load_tensors, save_tensors
 from audio_dcls.runs.config import LoopConfig, TrainConfig
 from audio_dcls.runs.run_dir import RunDir
-from audio_dcls.runs.usable_clips import TrainingClips
+from audio_dcls.runs.training_clips import TrainingClips
 from audio_dcls.training.learning.averaging import WeightAverage
 from audio_dcls.training.training_state import load_training_state, save_training_state
 
@@ -154,7 +154,7 @@ def restore(
     Raises:
         CheckpointError: every checkpoint is damaged.
     """
-    folder, problems = run_dir.whole_checkpoint()
+    folder, problems = run_dir.intact_checkpoint()
     if folder is None:
         if problems:
             raise CheckpointError(

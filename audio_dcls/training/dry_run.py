@@ -11,7 +11,7 @@ import psutil
 from audio_dcls.errors import ManifestError
 from audio_dcls.models import build_tagger
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.usable_clips import load_manifests
+from audio_dcls.runs.training_clips import load_manifests
 from audio_dcls.training.distributed.batch_layout import BatchLayout
 from audio_dcls.training.prepare import prepare_run
 

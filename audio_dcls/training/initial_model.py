@@ -1,4 +1,4 @@
-"""The model a run starts with."""
+"""Build the model that a run starts with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from audio_dcls.errors import ManifestError
 from audio_dcls.models import AudioTagger, build_tagger, start_tagger
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.usable_clips import TrainingClips
+from audio_dcls.runs.training_clips import TrainingClips
 from audio_dcls.training.learning.class_prior import set_prior_bias
 from audio_dcls.training.learning.frozen_backbone import check_freezable
 
@@ -18,13 +18,13 @@ def build_initial_model(config: TrainConfig, seed: int, clips: TrainingClips, *,
 
     Args:
         config: the run's config.
-        seed: draws what starts at random.
-        clips: the classes, and their frequencies for `loop.prior_bias`.
-        is_begun: whether the run has a checkpoint to take its weights from; the hub need not be reached again.
+        seed: seed of the random initial weights.
+        clips: give the classes, and their frequencies for `loop.prior_bias`.
+        is_begun: True if the run has a checkpoint with its weights; pretrained weights are not loaded then.
 
     Raises:
-        ManifestError: a training clip has not exactly one label, and the loss asks for it.
-        ModelError: the model cannot be built as asked, its weights cannot be had, or it cannot be frozen.
+        ManifestError: the loss needs exactly one label per clip, and a training clip has another number.
+        ModelError: the model cannot be built as asked, its weights are not available, or it cannot be frozen.
     """
     if config.loss.activation == "softmax":
         check_one_label(clips)
@@ -32,30 +32,30 @@ def build_initial_model(config: TrainConfig, seed: int, clips: TrainingClips, *,
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = start_tagger(model_config, config.frontend, len(clips.labels), clips.labels)
-    trained = model.pretrained_report
-    if config.loop.prior_bias and not (trained is not None and trained.has_classifier):
-        kept = [] if trained is None else [clips.labels.index(label) for label in trained.kept_classes]
+    report = model.pretrained_report
+    if config.loop.prior_bias and not (report is not None and report.has_classifier):
+        kept = [] if report is None else [clips.labels.index(label) for label in report.kept_classes]
         set_prior_bias(model.backbone, clips.train, len(clips.labels), config.loss.activation, kept)
-    if config.optimizer.freeze_backbone_epochs is not None and trained is not None:
-        check_freezable(trained)
+    if config.optimizer.freeze_backbone_epochs is not None and report is not None:
+        check_freezable(report)
     return model
 
 
 def check_buildable(config: TrainConfig) -> None:
-    """Build the model without its memory, so that a mistake in its config is found before clips are read.
+    """Build the model on the meta device, so that an error in its config is found before clips are read.
 
     Raises:
-        ModelError: name, sizes or swap are not those of a model that can be built.
+        ModelError: no model can be built with this name, these sizes or this swap.
     """
     with torch.device("meta"):
         build_tagger(config.model, config.frontend, num_classes=1)
 
 
 def check_one_label(clips: TrainingClips) -> None:
-    """Make sure that every training clip has exactly one label.
+    """Check that every training clip has exactly one label.
 
     Raises:
-        ManifestError: one has none, or several.
+        ManifestError: a clip has no label, or several.
     """
     wrong = np.flatnonzero(clips.train.label_counts() != 1)
     if len(wrong):
@@ -63,6 +63,6 @@ def check_one_label(clips: TrainingClips) -> None:
         names = [clips.labels.names[index] for index in clip.labels]
         raise ManifestError(
             f"`loss.name` (='cross_entropy') needs clips with exactly one label, but clip '{clip.id}' "
-            f"('{clip.path}') has {len(names)}: {', '.join(names) or 'none'}; leave it out of the manifest, or set "
+            f"('{clip.path}') has {len(names)}: {', '.join(names) or 'no label'}; leave it out of the manifest, or set "
             "loss.name=bce"
         )

@@ -19,7 +19,7 @@ from audio_dcls.inference.backends import has_bf16
 from audio_dcls.models.sync_norm import synchronise_norms
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.run_dir import RunDir
-from audio_dcls.runs.usable_clips import TrainingClips, build_dataset
+from audio_dcls.runs.training_clips import TrainingClips, build_dataset
 from audio_dcls.training import train_events as events
 from audio_dcls.training.checkpointing import CheckpointClock, CheckpointWriter, restore
 from audio_dcls.training.distributed.gather import gather_items, peak_memory_mib

@@ -8,7 +8,7 @@ from audio_dcls.data.loading.spectrogram_stats import SpectrogramStats, draw_cli
 from audio_dcls.errors import ManifestError
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.usable_clips import TrainingClips
+from audio_dcls.runs.training_clips import TrainingClips
 from audio_dcls.training.train_events import NormalisationMismatch
 
 NUM_CLIPS = 200

@@ -15,7 +15,7 @@ from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.models import AudioTagger
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.run_dir import RunDir
-from audio_dcls.runs.usable_clips import build_dataset
+from audio_dcls.runs.training_clips import build_dataset
 from audio_dcls.training.clip_order import build_order
 from audio_dcls.training.distributed.batch_layout import (
     BatchLayout,

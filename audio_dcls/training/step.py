@@ -1,6 +1,6 @@
 """One optimiser step: augmentation on the device, loss, accumulation, and the sum over processes.
 
-Axis legend: B clips of a micro-batch, C classes, T samples, N frequency bins, F frames, L drop-path layers.
+Axis legend: B clips of a micro-batch, C classes.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from audio_dcls.training.learning.losses import Loss, binary_cross_entropy
 
 @dataclass(frozen=True)
 class StepResult:
-    """What one step did, over all processes."""
+    """Result of one step, over all processes."""
 
     loss: float
     """Mean over the clips of the step."""
     gradient_norm: float
     num_clips: int
     is_applied: bool
-    """Whether the weights changed: not where loss or gradient was not finite, or no clip could be read."""
+    """Whether the weights changed; they do not if loss or gradient is not finite, or no clip could be read."""
     data_wait_s: float
     """Seconds this process waited for clips."""
     failures: tuple[ClipProblem, ...]
@@ -43,28 +43,28 @@ class StepResult:
 
     @property
     def is_finite(self) -> bool:
-        """Whether loss and gradient are numbers, or there was nothing to compute them of."""
+        """Whether loss and gradient are finite, or there was no clip to compute them from."""
         return self.is_applied or self.num_clips == 0
 
 
 class StepRunner:
     """Forward, backward and optimiser step over the micro-batches of one global batch.
 
-    What is computed does not depend on how the batch is cut into micro-batches and dealt to processes, batch norm
-    within a micro-batch excepted: mixup and drop path are drawn for places in the global batch.
+    The result does not depend on how the batch is split into micro-batches and processes, except for batch norm within
+    a micro-batch: mixup and drop path are drawn for places in the global batch.
 
     Args:
         fabric: Lightning Fabric, for devices, precision and backward.
         model: the tagger, set up by the fabric.
         optimizer: set up by the fabric.
-        sampler: how the global batch is cut and dealt.
+        sampler: splits the global batch over micro-batches and processes.
         mixup: mixup and label smoothing.
         clip_gradient_norm: largest global gradient norm, or None.
         seed: seed of the run.
-        augmentation: of the training clips; applies what was drawn for their spectrograms.
+        augmentation: of the training clips; applies the draws for their spectrograms.
         loss: logits (B, C) and targets (B, C) to the mean over clips.
-        freeze: holds the backbone for the first steps, or None.
-        distillation: takes the place of `loss` where there is a teacher.
+        freeze: freezes the backbone for the first steps, or None.
+        distillation: replaces `loss` if there is a teacher, else None.
     """
 
     def __init__(
@@ -99,8 +99,8 @@ class StepRunner:
     def run(self, step: int, batches: Iterator[Batch]) -> StepResult:
         """Do one step.
 
-        The random parts of the model draw by (seed, step, place in the batch), so a resumed run draws what an
-        uninterrupted one would have.
+        The random parts of the model depend on (seed, step, place in the batch), so a resumed run draws the same
+        numbers as an uninterrupted one.
 
         Args:
             step: index of the step, counted from 0 over the whole run.
@@ -108,7 +108,7 @@ class StepRunner:
         """
         if self.freeze is not None:
             self.freeze.apply(step)
-        saved = [(buffer, buffer.clone()) for norm in self.norms for buffer in norm.buffers()]
+        norm_buffers = [(buffer, buffer.clone()) for norm in self.norms for buffer in norm.buffers()]
         failures: list[ClipProblem] = []
         totals = torch.zeros(2, dtype=torch.float64)
         waited_s, num_micro = 0.0, self.sampler.micro_batches_per_step
@@ -133,21 +133,21 @@ class StepRunner:
         if is_applied:
             self.optimizer.step()
         else:
-            for buffer, value in saved:
+            for buffer, value in norm_buffers:
                 buffer.copy_(value)
         self.optimizer.zero_grad()
         norm = float(gradient_norm)
         return StepResult(loss_sum / num_clips, norm, round(num_clips), is_applied, waited_s, tuple(failures))
 
     def _accumulate(self, step: int, micro: int, batch: Batch, *, is_last: bool) -> Tensor:
-        """Add one micro-batch's gradient; its summed loss and clips, (2,)."""
+        """Add the gradient of one micro-batch; return its summed loss and number of clips, (2,)."""
         num_clips = len(batch)
         if num_clips == 0:
             if not is_last or self.fabric.world_size == 1:
                 return torch.zeros(2, dtype=torch.float64)
-            batch = _one_silence(batch)  # every process takes part in the last backward pass, be it with nothing
+            batch = _silent_batch(batch)  # every process must take part in the last backward pass
         loss = self._loss(step, micro, batch)
-        # Processes' gradients are averaged, micro-batches' are summed: both must weigh by clips.
+        # Gradients are averaged over processes and summed over micro-batches: both must be weighted by clips.
         share = num_clips / self.sampler.batch_size * self.fabric.world_size
         with self.fabric.no_backward_sync(self.model, enabled=not is_last):
             self.fabric.backward(loss * share)
@@ -179,14 +179,14 @@ class StepRunner:
             changed = mel if change_mel is None else change_mel(mel)
             return mix(changed, lam, partners) if mixes_mel else changed
 
-        self._draw(step, start, slots)
+        self._seed_model(step, start, slots)
         logits = self.model(waveforms, on_power=on_power, on_mel=on_mel)
         if self.distillation is not None:
             return self.distillation(logits.float(), targets, indices, lam, partners)
         return self.loss(logits.float(), targets)
 
-    def _draw(self, step: int, start: int, slots: Tensor) -> None:
-        """Seed dropout, and draw which clips skip which branches."""
+    def _seed_model(self, step: int, start: int, slots: Tensor) -> None:
+        """Seed dropout, and draw which residual branches each clip skips."""
         torch.manual_seed(int(counted_rng(self.seed, step, start, stream="dropout").integers(2**63)))
         if not self.num_drop_paths:
             return
@@ -195,6 +195,6 @@ class StepRunner:
         set_drop_path_draws(self.model, draws[:, start + slots].to(self.fabric.device))
 
 
-def _one_silence(batch: Batch) -> Batch:
-    """A batch of one silent clip in place of an empty batch."""
+def _silent_batch(batch: Batch) -> Batch:
+    """A batch of one silent clip, to use instead of an empty batch."""
     return batch.map_tensors(lambda tensor: tensor.new_zeros((1, *tensor.shape[1:])))

@@ -14,7 +14,7 @@ import typer
 from audio_dcls.errors import ConfigError, RunError
 from audio_dcls.inspection import draw_study
 from audio_dcls.runs.locks import wait_for_lock
-from audio_dcls.runs.usable_clips import TrainingClips, load_manifests, prepare_clips
+from audio_dcls.runs.training_clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.training.distributed.failure import failing_together
 from audio_dcls.training.distributed.processes import build_fabric, one_after_the_first
 from audio_dcls.training.initial_model import check_buildable

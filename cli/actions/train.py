@@ -12,8 +12,8 @@ import typer
 from audio_dcls.errors import ConfigError
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.resumable_keys import changed_keys, override_resumable_keys
-from audio_dcls.runs.run_dir import StudyDir
-from audio_dcls.runs.usable_clips import TrainingClips, load_manifests, prepare_clips
+from audio_dcls.runs.study_dir import StudyDir
+from audio_dcls.runs.training_clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.settings import build, load_yaml, merge, parse_overrides
 from audio_dcls.training.distributed.failure import failing_together
 from audio_dcls.training.distributed.processes import build_fabric, one_after_the_first

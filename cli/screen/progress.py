@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from audio_dcls.data.audit.report import ClipReport
     from audio_dcls.evaluation import TaggingMetrics
-    from audio_dcls.runs.run_dir import StudyDir
+    from audio_dcls.runs.study_dir import StudyDir
     from audio_dcls.training.train_events import ClipFailed, RunStarted, StepDone, TrainEvent
 
 out = Console(highlight=False)

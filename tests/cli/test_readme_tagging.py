@@ -20,7 +20,7 @@ from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
 from audio_dcls.models.checkpoint.checkpoint import save_checkpoint
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.study_dir import StudyDir
 
 README = Path(__file__).parents[2] / "README.md"
 LABELS = LabelSet(("/m/03kmc9", "/m/09x0r", "/m/04rlf"), ("Siren", "Speech", "Music"))

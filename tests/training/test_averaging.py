@@ -14,8 +14,8 @@ from torch import nn
 from audio_dcls.models.checkpoint.folders import LAST_FILE, MODEL_FILE
 from audio_dcls.models.checkpoint.tensor_file import load_tensors
 from audio_dcls.runs.config import AveragingConfig, TrainConfig
-from audio_dcls.runs.run_dir import StudyDir
-from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
+from audio_dcls.runs.study_dir import StudyDir
+from audio_dcls.runs.training_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.interruption import StopRequest
 from audio_dcls.training.learning.averaging import WeightAverage

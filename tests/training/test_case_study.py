@@ -16,7 +16,7 @@ from audio_dcls.errors import ArgumentError, AudioDclsError, ConfigError, RunErr
 from audio_dcls.evaluation.study_table import Speed
 from audio_dcls.labels import LabelSet
 from audio_dcls.runs.locks import try_lock, wait_for_lock
-from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
+from audio_dcls.runs.training_clips import load_manifests, prepare_clips
 from audio_dcls.training.distributed.processes import build_fabric
 from audio_dcls.training.studies import case_study
 from audio_dcls.training.studies.case_study import CaseRunBegins, CaseRunBusy, CaseRunFailed, CaseStudyDir, train_cases
@@ -108,7 +108,7 @@ def test_a_wrong_choice_is_named(study_file: Path, only: str, expected: str) -> 
 @pytest.mark.parametrize(
     ("cases", "expected"),
     [
-        ({"a": {"baseline": "b"}}, "baseline.*must be another case: there is none"),
+        ({"a": {"baseline": "b"}}, "baseline.*must be another case: there is no other"),
         ({"a": {"baseline": "a"}, "b": {}}, "must be another case: b"),
         ({"table": {}}, "must have another name"),
         ({"a/b": {}}, "pattern"),
@@ -246,7 +246,7 @@ def test_a_failed_run_does_not_keep_the_others(
 def test_a_damaged_status_is_named(study_file: Path, tmp_path: Path) -> None:
     plan, study = load_study(study_file), CaseStudyDir(tmp_path / "out")
     study.create(plan)
-    with pytest.raises(RunError, match=r"no run of study.*was begun"):
+    with pytest.raises(RunError, match=r"no run of study.*was started"):
         study_table(study)
     study.write_labels(LabelSet.from_csv(plan.shared.data.labels))
     for text in ("{", json.dumps({"state": "done"}), json.dumps({"state": "done", "last_evaluation": None})):

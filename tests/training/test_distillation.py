@@ -18,8 +18,8 @@ from audio_dcls.data.loading.teacher_logits import TeacherLogits
 from audio_dcls.errors import ConfigError
 from audio_dcls.models.activation import Activation
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.run_dir import StudyDir
-from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
+from audio_dcls.runs.study_dir import StudyDir
+from audio_dcls.runs.training_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.learning.distillation import Distillation
 from audio_dcls.training.learning.losses import binary_cross_entropy, cross_entropy

@@ -9,8 +9,8 @@ import pytest
 
 from audio_dcls.errors import ManifestError
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.run_dir import StudyDir
-from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
+from audio_dcls.runs.study_dir import StudyDir
+from audio_dcls.runs.training_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.distributed.processes import build_fabric
 from audio_dcls.training.dry_run import plan_run

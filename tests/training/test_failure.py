@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.study_dir import StudyDir
 from audio_dcls.settings import merge
 
 SCRIPT = """

@@ -16,8 +16,8 @@ from audio_dcls.errors import ConfigError, ModelError, PretrainedError
 from audio_dcls.models.checkpoint.folders import MODEL_FILE
 from audio_dcls.models.checkpoint.tensor_file import load_tensors
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.run_dir import StudyDir
-from audio_dcls.runs.usable_clips import TrainingClips, load_manifests, prepare_clips
+from audio_dcls.runs.study_dir import StudyDir
+from audio_dcls.runs.training_clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.initial_model import build_initial_model
 from audio_dcls.training.learning.class_prior import class_log_odds

@@ -16,9 +16,9 @@ from audio_dcls.evaluation import id_hash
 from audio_dcls.labels import LabelSet
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.measure import MeasureOptions, measure_study
-from audio_dcls.runs.run_dir import StudyDir
 from audio_dcls.runs.scores import RunScores, StudyScores, over_folds
-from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
+from audio_dcls.runs.study_dir import StudyDir
+from audio_dcls.runs.training_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.studies.study import train_study
 

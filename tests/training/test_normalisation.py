@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.run_dir import StudyDir
-from audio_dcls.runs.usable_clips import TrainingClips, load_manifests, prepare_clips
+from audio_dcls.runs.study_dir import StudyDir
+from audio_dcls.runs.training_clips import TrainingClips, load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.normalisation import check_normalisation
 from audio_dcls.training.studies.study import train_study

@@ -11,8 +11,8 @@ from audio_dcls.dcls.history_files import read_history
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
 from audio_dcls.models.checkpoint.folders import MODEL_FILE
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.run_dir import StudyDir
-from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
+from audio_dcls.runs.study_dir import StudyDir
+from audio_dcls.runs.training_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.studies.study import train_study
 from audio_dcls.training.train_events import StepDone

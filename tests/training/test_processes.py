@@ -14,7 +14,7 @@ import yaml
 
 from audio_dcls.errors import ConfigError
 from audio_dcls.runs.config import LoopConfig
-from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.study_dir import StudyDir
 from audio_dcls.settings import merge
 from audio_dcls.training.distributed.processes import build_fabric
 from tests.training.test_failure import free_port

@@ -15,7 +15,8 @@ from audio_dcls.models.checkpoint.folders import MODEL_FILE, STATE_FILE
 from audio_dcls.models.find_model import find_model
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.find_run import expand_cases, find_runs, latest_study
-from audio_dcls.runs.run_dir import RunDir, StudyDir
+from audio_dcls.runs.run_dir import RunDir
+from audio_dcls.runs.study_dir import StudyDir
 
 
 def write_checkpoint(run: RunDir, step: int, keep: int = 2) -> Path:

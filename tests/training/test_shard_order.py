@@ -19,8 +19,8 @@ from audio_dcls.models.checkpoint.folders import MODEL_FILE
 from audio_dcls.models.checkpoint.tensor_file import load_tensors
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.resumable_keys import override_resumable_keys
-from audio_dcls.runs.run_dir import StudyDir
-from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
+from audio_dcls.runs.study_dir import StudyDir
+from audio_dcls.runs.training_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.clip_order import build_order
 from audio_dcls.training.studies.study import train_study

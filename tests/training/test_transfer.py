@@ -13,8 +13,8 @@ from audio_dcls.errors import ConfigError
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
 from audio_dcls.models.find_model import find_model
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.run_dir import StudyDir
-from audio_dcls.runs.usable_clips import load_manifests, prepare_clips
+from audio_dcls.runs.study_dir import StudyDir
+from audio_dcls.runs.training_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
 from audio_dcls.training.distributed.processes import build_fabric
 from audio_dcls.training.loop import Trainer

@@ -69,7 +69,7 @@ def possible_batches(config: TrainConfig, num_processes: int) -> list[int]:
     """Per-device batches that divide the effective batch and split no mixup group, largest first.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such batch.
 
     >>> possible_batches(TrainConfig(), 32)[:3]
     [128, 64, 32]

@@ -13,7 +13,7 @@ from audio_dcls.data.augment import mix
 from audio_dcls.data.loading.teacher_logits import TeacherLogits, load_teacher
 from audio_dcls.models.activation import Activation, activate
 from audio_dcls.runs.config import TrainConfig
-from audio_dcls.runs.usable_clips import TrainingClips
+from audio_dcls.runs.training_clips import TrainingClips
 from audio_dcls.training.learning.losses import Loss
 
 

@@ -1,4 +1,4 @@
-"""A backbone that does not train for the first steps of a run."""
+"""Freeze the backbone for the first steps of a run."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from audio_dcls.runs.config import OptimizerConfig
 
 
 class BackboneFreeze:
-    """Holds everything but the classifier still, batch norms' statistics included, for so many steps.
+    """Freezes everything except the classifier, including the statistics of batch norms, for a number of steps.
 
-    What is held follows from the step alone, so a resumed run goes on as an uninterrupted one would.
+    The frozen parameters depend only on the step, so a resumed run equals an uninterrupted one.
 
     Args:
         model: the tagger.
-        num_steps: steps of the run during which the backbone is held.
-        saves_work: whether gradients of held parameters need not be computed; with several processes they must be, as
-            the processes wait for each other's.
+        num_steps: steps of the run during which the backbone is frozen.
+        saves_work: skip the gradients of frozen parameters; with several processes they must be computed, because the
+            processes wait for each other's gradients.
     """
 
     def __init__(self, model: AudioTagger, num_steps: float, *, saves_work: bool) -> None:
         self.num_steps, self.saves_work = num_steps, saves_work
         backbone = model.backbone
-        self.held = [p for name, p in backbone.named_parameters() if not name.startswith(f"{CLASSIFIER}.")]
+        self.frozen = [p for name, p in backbone.named_parameters() if not name.startswith(f"{CLASSIFIER}.")]
         self.norms = [module for module in backbone.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
     def apply(self, step: int) -> None:
-        """Hold the backbone in this step, or let it go; call it before the step's first forward pass."""
+        """Freeze or unfreeze the backbone for a step; call it before the step's first forward pass."""
         trains = step >= self.num_steps
         for norm in self.norms:
             norm.train(trains)
         if self.saves_work:
-            for parameter in self.held:
+            for parameter in self.frozen:
                 parameter.requires_grad_(trains)
 
     def drop_gradients(self, step: int) -> None:
-        """Forget the gradients of held parameters: an optimiser leaves a parameter without one as it is."""
+        """Drop the gradients of frozen parameters: an optimiser does not change a parameter without a gradient."""
         if step < self.num_steps:
-            for parameter in self.held:
+            for parameter in self.frozen:
                 parameter.grad = None
 
 
 def build_freeze(
     model: AudioTagger, config: OptimizerConfig, *, steps_per_epoch: int, num_processes: int
 ) -> BackboneFreeze | None:
-    """What `optimizer.freeze_backbone_epochs` asks for; None for nothing."""
+    """The freezing that `optimizer.freeze_backbone_epochs` configures; None without it."""
     epochs = config.freeze_backbone_epochs
     if epochs is None:
         return None
@@ -56,15 +56,15 @@ def build_freeze(
 
 
 def check_freezable(report: PretrainedReport) -> None:
-    """Make sure that freezing would hold nothing at its random start.
+    """Check that all frozen parameters were loaded.
 
     Raises:
-        ModelError: it would.
+        ModelError: some would stay at their random initial values.
     """
     random = [name for name in report.random if not name.startswith(f"{CLASSIFIER}.")]
     if random:
         raise ModelError(
-            f"`optimizer.freeze_backbone_epochs` would hold {len(random)} entries at their random start, such as "
-            f"'{random[0]}', which '{report.source}' has no weights of; give a checkpoint of this program with the "
+            f"`optimizer.freeze_backbone_epochs` would keep {len(random)} entries at random initial values, such as "
+            f"'{random[0]}', for which '{report.source}' has no weights; give a checkpoint of this program with the "
             "same `model.dcls` as model.pretrained_file, or leave freeze_backbone_epochs out"
         )

@@ -3,12 +3,12 @@
 ::
 
     STUDY/
-      study.yaml             the plan: every case's whole config, and what it is compared with
+      study.yaml             the plan: every case's whole config, and its baseline
       clip_report.csv        every clip, checked once for all cases
       labels.csv             the classes
-      CASE/                  as of `run_dir`: config.yaml, seed-0/, seed-1/, ...
-      table/                 what `audio-dcls study table` writes
-      .locks/                who is at work on what
+      CASE/                  see `audio_dcls.runs.study_dir`: config.yaml, seed-0/, seed-1/, ...
+      table/                 written by `audio-dcls study table`
+      .locks/                locks of the study and of its runs
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from audio_dcls.files import write_atomically
 from audio_dcls.labels import LabelSet
 from audio_dcls.models.checkpoint.folders import PLAN_FILE
 from audio_dcls.runs.locks import try_lock, wait_for_lock
-from audio_dcls.runs.run_dir import RunDir, StudyDir
-from audio_dcls.runs.usable_clips import TrainingClips
+from audio_dcls.runs.run_dir import RunDir
+from audio_dcls.runs.study_dir import StudyDir
+from audio_dcls.runs.training_clips import TrainingClips
 from audio_dcls.settings import build, dump_yaml, load_yaml
 from audio_dcls.training.interruption import StopRequest
 from audio_dcls.training.studies.study import train_study
@@ -40,19 +41,19 @@ State = Literal["done", "begun", "failed", "to do"]
 
 @dataclass(frozen=True)
 class CaseRunBegins:
-    """One run of a study is about to be trained, or gone on with."""
+    """One run of a study is about to start or resume."""
 
     case: str
     seed: int
     number: int
     """From 1."""
     num_runs: int
-    """Runs that were asked for."""
+    """Number of requested runs that are not done."""
 
 
 @dataclass(frozen=True)
 class CaseRunBusy:
-    """Another process is at work on a run, which is left to it."""
+    """Another process is training this run, so it is skipped here."""
 
     case: str
     seed: int
@@ -60,7 +61,7 @@ class CaseRunBusy:
 
 @dataclass(frozen=True)
 class CaseRunFailed:
-    """A run ended in an error; the others go on."""
+    """A run ended with an error; the study continues with the other runs."""
 
     case: str
     seed: int
@@ -87,7 +88,7 @@ class CaseStudyDir:
 
     @property
     def report_path(self) -> Path:
-        """The report of clips that cannot be used, shared by the cases."""
+        """Report on all clips, shared by the cases."""
         return self.path / "clip_report.csv"
 
     @property
@@ -97,27 +98,27 @@ class CaseStudyDir:
 
     @property
     def table_folder(self) -> Path:
-        """Where the study's table is written."""
+        """Folder of the study's table."""
         return self.path / TABLE_FOLDER
 
     @property
     def lock_path(self) -> Path:
-        """Held while the study is made and its clips are checked."""
+        """Lock that is held while the study is created and its clips are checked."""
         return self.path / LOCKS_FOLDER / "study"
 
     def run_lock_path(self, case: str, seed: int) -> Path:
-        """Held while a run is trained."""
+        """Lock that is held while a run is trained."""
         return self.path / LOCKS_FOLDER / f"{case}.seed-{seed}"
 
     def exists(self) -> bool:
-        """Whether a plan is there."""
+        """Whether the folder has a plan."""
         return self.plan_path.is_file()
 
     def create(self, plan: StudyPlan) -> None:
-        """Make the folder and write the plan, or find that another process has just written the same one.
+        """Create the folder and write the plan, unless another process has just written the same plan.
 
         Raises:
-            RunError: the folder holds something else, or a study of another plan.
+            RunError: the folder has other files, or a study with another plan.
         """
         self._check_free()
         with wait_for_lock(self.lock_path):
@@ -129,7 +130,7 @@ class CaseStudyDir:
         self.check_plan(plan)
 
     def _check_free(self) -> None:
-        """A folder with a plan is looked at later; without one it must be empty, or begun by another process."""
+        """Check that a folder without a plan is empty, or is being created by another process."""
         if self.exists() or not self.path.exists():
             return
         if not self.path.is_dir() or (any(self.path.iterdir()) and not (self.path / LOCKS_FOLDER).is_dir()):
@@ -144,7 +145,7 @@ class CaseStudyDir:
         part.replace(self.labels_path)
 
     def check_plan(self, plan: StudyPlan) -> None:
-        """See that the study here is one of this plan.
+        """Check that the study in the folder has this plan.
 
         Raises:
             RunError: it would train something else.
@@ -155,7 +156,7 @@ class CaseStudyDir:
             more = f" and {len(keys) - MAX_KEYS_NAMED} more" if len(keys) > MAX_KEYS_NAMED else ""
             raise RunError(
                 f"'{self.path}' holds a study of another plan (it differs in {named}{more}); "
-                f"go on with that one by --resume {self.path}, or give another --out"
+                f"resume that one with --resume {self.path}, or give another --out"
             )
 
     def plan(self) -> StudyPlan:
@@ -165,9 +166,9 @@ class CaseStudyDir:
             RunError: the folder is not a study of cases.
         """
         if not self.exists():
-            what = "a study of one config" if (self.path / "config.yaml").is_file() else "not a study of cases"
+            kind = "a study of one config" if (self.path / "config.yaml").is_file() else "not a study of cases"
             raise RunError(
-                f"'{self.path}' is {what} (it has no study.yaml); name a folder made by: audio-dcls study CONFIG"
+                f"'{self.path}' is {kind} (it has no study.yaml); name a folder made by: audio-dcls study CONFIG"
             )
         return build(StudyPlan, load_yaml(self.plan_path), str(self.plan_path))
 
@@ -180,7 +181,7 @@ class CaseStudyDir:
         return self.case(case).run(seed)
 
     def state(self, case: str, seed: int) -> State:
-        """How far a run has come."""
+        """State of a run."""
         state = self.run(case, seed).status().get("state")
         if state in ("done", "failed"):
             return state
@@ -195,20 +196,21 @@ def train_cases(
     fabric: Any,
     stop: StopRequest | None = None,
 ) -> Iterator[StudyEvent]:
-    """Train the runs that are not done yet, going on from checkpoints where there are some.
+    """Train the runs that are not done yet, and resume from checkpoints if there are any.
 
-    A run whose loss or gradient is not finite is reported, and the next one begun; with several processes it ends all.
+    If the loss or gradient of a run is not finite, the failure is reported and the next run starts; with several
+    processes the failure ends all of them.
 
     Args:
-        plan: the study's plan, under the circumstances of this machine.
-        study: where it is written.
-        runs: pairs of case and seed, in order; those done, and those another process is at work on, are left out.
+        plan: the study's plan, with this machine's values of resumable keys.
+        study: the folder to write to.
+        runs: pairs of case and seed, in order; runs that are done, or that another process is training, are skipped.
         clips: usable clips and labels.
-        fabric: of `build_fabric`, launched.
-        stop: says when to stop early; None never.
+        fabric: from `build_fabric`, launched.
+        stop: a request to stop early; None: the training never stops early.
 
     Yields:
-        What happens, run after run.
+        The events of the runs, one run after another.
     """
     pending = [pair for pair in runs if fabric.broadcast(study.state(*pair)) != "done"]
     for number, (case, seed) in enumerate(pending, start=1):
@@ -232,7 +234,7 @@ def train_cases(
 
 @contextlib.contextmanager
 def _claimed(study: CaseStudyDir, case: str, seed: int, fabric: Any) -> Iterator[str]:
-    """The lock of a run, taken by the first process for all: "ours", "busy", or "done" by another meanwhile."""
+    """Lock a run, on rank 0 for all processes: "ours", "busy", or "done" if another process has finished it."""
     with contextlib.ExitStack() as stack:
         claim = "ours"
         if fabric.is_global_zero:

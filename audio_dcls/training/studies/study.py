@@ -9,8 +9,8 @@ from typing import Any
 
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.resumable_keys import changed_keys
-from audio_dcls.runs.run_dir import StudyDir
-from audio_dcls.runs.usable_clips import TrainingClips
+from audio_dcls.runs.study_dir import StudyDir
+from audio_dcls.runs.training_clips import TrainingClips
 from audio_dcls.training.distributed.processes import build_fabric
 from audio_dcls.training.interruption import StopRequest
 from audio_dcls.training.loop import Trainer

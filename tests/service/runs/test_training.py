@@ -17,7 +17,7 @@ from audio_dcls.errors import ServiceError
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
 from audio_dcls.models.checkpoint.folders import MODEL_FILE
 from audio_dcls.models.checkpoint.tensor_file import load_tensors
-from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.runs.study_dir import StudyDir
 from audio_dcls.service.runs.launcher import LocalLauncher
 from audio_dcls.service.runs.run_service import RunService
 from audio_dcls.settings import merge

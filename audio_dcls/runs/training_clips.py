@@ -1,4 +1,4 @@
-"""From a data config to clips that can be trained on, and a report of those that cannot."""
+"""Find the usable clips of a data config, and report on those that cannot be used."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from audio_dcls.runs.config import TrainConfig
 
 @dataclass(frozen=True)
 class TrainingClips:
-    """Usable clips of each side, and the classes they are labelled with; millions are not made into objects."""
+    """Usable clips for training and evaluation, and their classes; kept as tables, as there may be millions."""
 
     labels: LabelSet
     train: ClipTable
     eval: ClipTable
     report: ClipReport
     validation: ClipTable = field(default_factory=lambda: ClipTable.from_clips(()))
-    """Clips that a best checkpoint is picked by; none where the config names no such split."""
+    """Clips that decide which checkpoint is the best; empty if the config names no validation split."""
 
 
 def load_manifests(config: DataConfig, on_progress: Callable[[int], None] | None = None) -> Manifest:
-    """All manifest rows of a data config as one manifest; the demo corpus is synthesised first if it is asked for.
+    """All manifest rows of a data config as one manifest; the demo corpus is synthesised first if it is configured.
 
     Args:
         config: the data config.
@@ -47,7 +47,7 @@ def load_manifests(config: DataConfig, on_progress: Callable[[int], None] | None
 
     Raises:
         ConfigError: no manifest is named.
-        ManifestError: a manifest cannot be read, or two hold the same clip.
+        ManifestError: a manifest cannot be read, or two manifests have the same clip.
         LabelError: the label file cannot be read.
     """
     if config.demo_folder is not None:
@@ -62,7 +62,7 @@ def load_manifests(config: DataConfig, on_progress: Callable[[int], None] | None
     if not config.manifests:
         raise ConfigError(
             "`data.manifests` is empty: name at least one manifest CSV, for example "
-            "--set data.manifests=[audioset.csv]; `audio-dcls manifest --help` says how one is built from a dataset"
+            "--set data.manifests=[audioset.csv]; `audio-dcls manifest --help` shows how to build one from a dataset"
         )
     labels = LabelSet.audioset() if config.labels == "audioset" else LabelSet.from_csv(config.labels)
     with shard_cache(config.shard_cache_gb):
@@ -79,17 +79,17 @@ def prepare_clips(
 ) -> TrainingClips:
     """Check every clip of the train, validation and eval splits, write the report, and keep the usable ones.
 
-    A clip of a pack was decoded when it was packed, and is not read again. A training clip whose sound is also in a
-    split measured on is left out.
+    Clips of a pack were decoded when they were packed, and are not read again. A training clip whose sound is also in a
+    validation or evaluation split is left out.
 
     Args:
         config: names the splits.
         manifest: all rows.
-        report_path: CSV to write; if it is there already, or was begun, files unchanged since are not read again.
+        report_path: CSV to write; files that have not changed since an earlier report are not read again.
         on_progress: called with the number of clips checked since the last call.
 
     Raises:
-        ConfigError: a split is on both sides, or the fold does not exist.
+        ConfigError: two keys name the same split, or the fold does not exist.
         ManifestError: a split has no row, or no usable clip.
     """
     names = config.split_names(manifest.splits(), manifest.source)
@@ -99,20 +99,20 @@ def prepare_clips(
         if both:
             raise ConfigError(f"splits {sorted(both)} are both in `data.{first}` and `data.{second}`: leave one out")
     wanted_splits = set().union(*sides.values())
-    wanted = of_splits(manifest.table, wanted_splits)
+    wanted = select_splits(manifest.table, wanted_splits)
     report = audit_clips(
         wanted,
         report_path,
-        rules=audit_rules(config, names),
+        rules=_audit_rules(config, names),
         num_workers=config.num_workers,
         trust_packs=True,
         on_progress=on_progress,
     )
     usable = {}
     for key, splits in sides.items():
-        usable[key] = of_splits(as_table(report.usable), splits)
+        usable[key] = select_splits(_as_table(report.usable), splits)
         if splits and not usable[key]:
-            listed = len(of_splits(wanted, splits))
+            listed = len(select_splits(wanted, splits))
             by_fold = config.fold is not None and key != "validation_splits"
             key, form = ("data.fold", "NUMBER") if by_fold else (f"data.{key}", "[NAME]")
             raise ManifestError(
@@ -129,32 +129,32 @@ def prepare_clips(
     )
 
 
-def audit_rules(config: DataConfig, names: SplitNames) -> AuditRules:
-    """What counts as wrong: of the same sound on two sides, the clip that is measured on stays."""
+def _audit_rules(config: DataConfig, names: SplitNames) -> AuditRules:
+    """Rules of the check: if two sides have the same sound, the evaluation clip stays."""
     return AuditRules(duplicates=config.duplicates, sides=(names.eval, config.validation_splits, names.train))
 
 
-def of_splits(table: ClipTable, names: Iterable[str]) -> ClipTable:
-    """The clips of the named splits, in the table's order; none for a split it does not have."""
+def select_splits(table: ClipTable, names: Iterable[str]) -> ClipTable:
+    """The clips of the named splits, in the table's order; names of other splits are ignored."""
     codes = [table.split_names.index(name) for name in names if name in table.split_names]
     return table.take(np.isin(table.split_codes, codes))
 
 
-def as_table(clips: Sequence[Clip]) -> ClipTable:
-    """Clips as columns; a table as it is."""
+def _as_table(clips: Sequence[Clip]) -> ClipTable:
+    """The clips as a table; a table is returned unchanged."""
     return clips if isinstance(clips, ClipTable) else ClipTable.from_clips(clips)
 
 
 def build_dataset(
     config: TrainConfig, clips: Sequence[Clip], num_classes: int, *, augment_seed: int | None = None
 ) -> ClipDataset:
-    """Clips as a run takes them.
+    """The dataset of clips for a run.
 
     Args:
         config: frontend, augmentation and cache.
-        clips: which.
+        clips: the clips.
         num_classes: length of the targets.
-        augment_seed: seed of their augmentation; None leaves them as they are, for measuring.
+        augment_seed: seed of the augmentation; None: no augmentation, for evaluation.
     """
     frontend, augmentation = config.frontend, None
     if augment_seed is not None:

@@ -1,4 +1,4 @@
-"""Measure a tagger in a backend on a corpus: what int8, or another runtime, costs.
+"""Measure a tagger in a backend on a corpus, to see the loss of accuracy by int8 or another runtime.
 
 Axis legend: N clips, C classes.
 """
@@ -17,9 +17,9 @@ from audio_dcls.errors import EvaluationError
 from audio_dcls.evaluation import TaggingMetrics, tagging_metrics
 from audio_dcls.inference.backends import Backend
 from audio_dcls.labels import LabelSet
-from audio_dcls.runs.usable_clips import of_splits
+from audio_dcls.runs.training_clips import select_splits
 
-CLIPS_PER_BATCH = 16
+_CLIPS_PER_BATCH = 16
 
 
 def measure_backend(
@@ -33,15 +33,15 @@ def measure_backend(
     num_workers: int = 0,
     on_progress: Callable[[int], None] | None = None,
 ) -> TaggingMetrics:
-    """Scores of a backend over the clips of a manifest, one clip a window; what cannot be read is left out.
+    """Scores of a backend on the clips of a manifest, one window per clip; unreadable clips are left out.
 
     Args:
         backend: computes probabilities.
-        labels: its classes.
+        labels: the backend's classes.
         manifest: what to measure on, as `load_manifest` takes it.
         splits: values of the `split` column; every clip if empty.
-        sample_rate_hz: rate the backend hears at.
-        clip_samples: length the clips are cut or filled up to.
+        sample_rate_hz: sample rate of the backend's input.
+        clip_samples: length that the clips are cut or padded to.
         num_workers: processes that decode.
         on_progress: called with the number of clips done since the last call.
 
@@ -50,7 +50,7 @@ def measure_backend(
         ManifestError: the manifest cannot be read.
     """
     rows = load_manifest(manifest, labels)
-    clips = of_splits(rows.table, splits or rows.splits())
+    clips = select_splits(rows.table, splits or rows.splits())
     if not len(clips):
         raise EvaluationError(
             f"manifest '{manifest}' has no clip of split {list(splits)}; its splits are {sorted(rows.splits())}"
@@ -62,7 +62,7 @@ def measure_backend(
         clip_samples=clip_samples,
     )
     ids, scores, targets = [], [], []
-    for batch in eval_loader(dataset, CLIPS_PER_BATCH, num_workers):
+    for batch in eval_loader(dataset, _CLIPS_PER_BATCH, num_workers):
         if len(batch.indices):
             ids.extend(dataset.clips.ids.take(batch.indices.numpy()).to_list())
             scores.append(backend.run(batch.waveforms.numpy())[0])
