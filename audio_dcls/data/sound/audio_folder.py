@@ -1,4 +1,4 @@
-"""Audio files below some folders, found by the name of a recording."""
+"""Find the audio files below folders by the name of a recording."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from typing import NamedTuple
 
 from audio_dcls.errors import ManifestError
 
-DECODED = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".rf64")
-"""Extensions libsndfile reads."""
-VIDEO = (".m4a", ".aac", ".mp4", ".webm", ".mkv", ".mka", ".mov")
-"""Extensions read with the extra `[video]`; a file of the first kind goes before. They are found without it too, so
-that a check names the extra and does not say `missing`."""
+_DECODED = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".caf", ".w64", ".rf64")
+"""Extensions that libsndfile reads."""
+_VIDEO = (".m4a", ".aac", ".mp4", ".webm", ".mkv", ".mka", ".mov")
+"""Extensions that need the extra `[video]`; files of the first kind are preferred. They are found without the extra
+too, so that a check names the extra instead of reporting `missing`."""
 
 _TIME = r"\d+(?:\.\d+)?"
 _START = re.compile(rf"(.+)_({_TIME})")
 _START_END = re.compile(rf"(.+)_({_TIME})_({_TIME})")
-MS_TOLERANCE = 1.0
+_MS_TOLERANCE = 1.0
 
 
 class FoundFile(NamedTuple):
-    """A file that goes by the name asked for."""
+    """A file of the requested name."""
 
     path: str
     is_segment: bool
-    """Whether its name says the segment's times."""
+    """True if its name holds the segment's times."""
     num_files: int
-    """Files that would do; the first of them is this one."""
+    """Number of files that match; this is the first."""
 
 
 class AudioFolder:
-    """Audio files by name.
+    """Audio files, looked up by name.
 
     Args:
         paths: the files.
@@ -44,7 +44,7 @@ class AudioFolder:
         self.num_files = len(paths)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         self._by_base: dict[str, list[str]] = defaultdict(list)
-        for path in sorted(paths, key=lambda path: (path.lower().endswith(VIDEO), path)):
+        for path in sorted(paths, key=lambda path: (path.lower().endswith(_VIDEO), path)):
             stem = os.path.splitext(os.path.basename(path))[0]
             self._by_stem[stem].append(path)
             for pattern in (_START, _START_END):
@@ -53,26 +53,26 @@ class AudioFolder:
 
     @classmethod
     def scan(cls, folders: Sequence[Path]) -> AudioFolder:
-        """Look for audio files below folders, at any depth; links to folders are followed.
+        """Collect the audio files below folders, at any depth; links to folders are followed.
 
         Raises:
             ManifestError: a folder does not exist.
         """
         for folder in folders:
             if not folder.is_dir():
-                raise ManifestError(f"audio folder '{folder}' does not exist or is no folder; check the path")
+                raise ManifestError(f"audio folder '{folder}' does not exist or is not a folder; check the path")
         return cls([path for folder in folders for path in _audio_files(folder)])
 
     def find(self, name: str, start_s: float, end_s: float) -> FoundFile | None:
-        """The file of a segment of a recording.
+        """Find the file of a segment of a recording.
 
-        `name_start_end` goes before `name_start`, that before `name`; times are in seconds or in milliseconds, and a
-        `Y` may stand before the name.
+        `name_start_end` is preferred to `name_start`, and that to `name`; times are in seconds or in milliseconds, and
+        the name may begin with an extra `Y`.
 
         Args:
             name: the recording's id.
-            start_s: where the segment starts.
-            end_s: where it ends.
+            start_s: start of the segment.
+            end_s: end of the segment.
 
         >>> folder = AudioFolder(["a/Yxy.wav", "b/xy_30000_40000.flac", "xy_10_20.wav"])
         >>> folder.find("xy", 30.0, 40.0).path, folder.find("xy", 0.0, 10.0).path, folder.find("z", 0.0, 10.0)
@@ -88,14 +88,14 @@ class AudioFolder:
 
 
 def _has_times(pattern: re.Pattern[str], name: str, path: str, start_s: float, end_s: float) -> bool:
-    """Whether a file's name is that of the recording and of the segment's times, in seconds or milliseconds."""
+    """True if a file's name holds the recording's id and the segment's times, in seconds or milliseconds."""
     match = pattern.fullmatch(os.path.splitext(os.path.basename(path))[0])
     if match is None or match[1] not in (name, f"Y{name}"):
         return False
     wanted_ms = (1000 * start_s, 1000 * end_s)
     written = [float(time) for time in match.groups()[1:]]
     return any(
-        all(abs(scale * time - wanted) < MS_TOLERANCE for time, wanted in zip(written, wanted_ms, strict=False))
+        all(abs(scale * time - wanted) < _MS_TOLERANCE for time, wanted in zip(written, wanted_ms, strict=False))
         for scale in (1, 1000)
     )
 
@@ -108,17 +108,17 @@ def _audio_files(folder: Path) -> Iterator[str]:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        yield from (os.path.join(parent, file) for file in files if file.lower().endswith(DECODED + VIDEO))
+        yield from (os.path.join(parent, file) for file in files if file.lower().endswith(_DECODED + _VIDEO))
 
 
 def sounds_below(folder: Path, *, videos: bool = False) -> list[str]:
-    """Audio files at any depth, in order, relative to the folder, with `/` between names; no hidden ones.
+    """Audio files at any depth, in order, relative to the folder, with `/` between names, without hidden files.
+
+    Archives made on macOS hold a hidden `._x.wav` for each `x.wav`, and a folder `__MACOSX` of such files.
 
     Args:
         folder: where to look.
-        videos: whether files that need the extra `[video]` are listed too.
-
-    Archives made on macOS hold a `._x.wav` beside each `x.wav`, and a folder `__MACOSX` of them.
+        videos: list files that need the extra `[video]` too.
     """
     found: list[str] = []
     for parent, names, files in os.walk(folder):
@@ -129,14 +129,14 @@ def sounds_below(folder: Path, *, videos: bool = False) -> list[str]:
 
 
 def is_sound(name: str, *, videos: bool = False) -> bool:
-    """Whether a file's name says that it holds sound that can be decoded; `videos` adds what needs the extra.
+    """True for a file name with an extension of a sound; `videos` adds those that need the extra `[video]`.
 
     >>> [is_sound(name) for name in ("a.WAV", "._a.wav", "a.txt")]
     [True, False, False]
     """
-    return name.lower().endswith(DECODED + VIDEO if videos else DECODED) and not is_hidden(name)
+    return name.lower().endswith(_DECODED + _VIDEO if videos else _DECODED) and not is_hidden(name)
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is the file system's own business."""
+    """True for a hidden file or folder, and for those that macOS adds to archives."""
     return name.startswith(".") or name == "__MACOSX"

@@ -1,6 +1,6 @@
-"""One clip of one sound file -> a mono waveform.
+"""Decode one clip of a sound file to a mono waveform.
 
-T samples at the wanted rate, as long as the clip is; nothing is padded here but by `fit_length`.
+T samples at the requested rate, as long as the clip; only `fit_length` pads.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ import soxr
 
 from audio_dcls.data.sound.flac_audio import decode_whole_flac
 from audio_dcls.data.sound.sndfile_audio import decode_sndfile, sndfile_duration_s
-from audio_dcls.data.sound.sound_file import beyond_the_end, check_file, downmix, no_frame
-from audio_dcls.data.sound.stored_sound import EncodedSound, PcmSound, StoredSound, sound_name
+from audio_dcls.data.sound.sound_file import beyond_the_end, check_file, no_frame, sample_range, to_mono, unusable
+from audio_dcls.data.sound.stored_sound import EncodedSound, PcmSound, StoredSound
 from audio_dcls.data.sound.video_audio import decode_video, is_video, video_duration_s
-from audio_dcls.errors import ArgumentError, AudioFileError
+from audio_dcls.errors import ArgumentError
 
-MIN_DURATION_S = 0.1
-MIN_SWING = 2e-5
-"""Sound must swing at least this far from lowest to highest sample; one step of 16 bits is 3.1e-5."""
-FULL_SCALE_INT16 = 32_768
+_MIN_DURATION_S = 0.1
+_MIN_SWING = 2e-5
+"""Smallest difference between the highest and the lowest sample; one step of 16 bits is 3.1e-5."""
 ResampleQuality = Literal["QQ", "LQ", "MQ", "HQ", "VHQ"]
-"""Of soxr, quickest first; a clip of 10 s from 44.1 kHz takes 2.7 ms by MQ, 3.0 by HQ, 4.1 by VHQ."""
+"""Qualities of soxr, fastest first; a clip of 10 s from 44.1 kHz takes 2.7 ms by MQ, 3.0 by HQ, 4.1 by VHQ."""
 
 
 def read_clip(
@@ -40,14 +39,14 @@ def read_clip(
     """Decode a clip, mix it down to mono (the mean over channels) and resample it (soxr).
 
     Args:
-        path: any file libsndfile reads: wav, flac, ogg (vorbis, opus), mp3, aiff and others; with the extra `[video]`
-            also m4a, aac, mp4, webm and mkv; or a sound in memory. Its first bytes, not its name, say which decoder
-            reads it, and no other one is tried.
+        path: any file that libsndfile reads: wav, flac, ogg (vorbis, opus), mp3, aiff and others; with the extra
+            `[video]` also m4a, aac, mp4, webm and mkv; or a sound in memory. Its first bytes, not its name, choose the
+            decoder, and no other one is tried.
         sample_rate_hz: rate of the result, at least 1.
-        start_s: where the clip starts in the file, at least 0; None is its beginning. Only the clip is decoded.
-        end_s: where the clip ends, more than `start_s`; None, or a time beyond the end of the file, is the file's end.
-        require_sound: whether a clip under 0.1 s, or a silent one, is refused.
-        resample_quality: of soxr.
+        start_s: start of the clip in the file, at least 0; None is the beginning. Only the clip is decoded.
+        end_s: end of the clip, more than `start_s`; None, or a time after the end of the file, is the file's end.
+        require_sound: refuse a clip under 0.1 s and a silent one.
+        resample_quality: quality of soxr.
 
     Shape: (T,) float32, about duration x `sample_rate_hz` samples.
 
@@ -107,13 +106,13 @@ def sound_duration_s(path: str | Path) -> float:
 def check_waveform(
     waveform: np.ndarray, sample_rate_hz: int, path: str | Path | StoredSound, *, require_sound: bool = True
 ) -> None:
-    """Refuse a waveform nothing can be learnt from.
+    """Refuse a waveform that no model can learn from.
 
     Args:
         waveform: (T,) mono.
         sample_rate_hz: its rate.
         path: the file, for messages.
-        require_sound: whether one that is short or silent is refused too.
+        require_sound: refuse a short or silent one too.
 
     Raises:
         AudioFileError: reason not_finite (a NaN or infinite sample), too_short (under 0.1 s), or silent (the lowest and
@@ -123,29 +122,19 @@ def check_waveform(
     Traceback (most recent call last):
     audio_dcls.errors.AudioFileError: 'a.wav' is silent: its samples swing by 0e+00, which must be at least 2e-05; ...
     """
-    name = sound_name(path)
     lowest, highest = (float(waveform.min()), float(waveform.max())) if len(waveform) else (0.0, 0.0)
     if not (math.isfinite(lowest) and math.isfinite(highest)):
         where = int(np.argmin(np.isfinite(waveform)))
-        raise AudioFileError(
-            f"{name} holds {waveform[where]} at {where / sample_rate_hz:.3f} s of the clip; samples must be finite, "
-            "write the file again",
-            reason="not_finite",
-        )
+        problem = f"holds {waveform[where]} at {where / sample_rate_hz:.3f} s of the clip"
+        raise unusable(path, "not_finite", f"{problem}; samples must be finite, write the file again")
     if not require_sound:
         return
-    if len(waveform) < MIN_DURATION_S * sample_rate_hz:
-        raise AudioFileError(
-            f"{name} gives {len(waveform) / sample_rate_hz:.3f} s of sound, which must be at least {MIN_DURATION_S}; "
-            "remove the clip or mend its times",
-            reason="too_short",
-        )
-    if highest - lowest < MIN_SWING:
-        raise AudioFileError(
-            f"{name} is silent: its samples swing by {highest - lowest:.0e}, which must be at least {MIN_SWING:.0e}; "
-            "remove the clip or fetch it again",
-            reason="silent",
-        )
+    if len(waveform) < _MIN_DURATION_S * sample_rate_hz:
+        rule = f"gives {len(waveform) / sample_rate_hz:.3f} s of sound, which must be at least {_MIN_DURATION_S}"
+        raise unusable(path, "too_short", f"{rule}; remove the clip or fix its times")
+    if highest - lowest < _MIN_SWING:
+        rule = f"is silent: its samples swing by {highest - lowest:.0e}, which must be at least {_MIN_SWING:.0e}"
+        raise unusable(path, "silent", f"{rule}; remove the clip or fetch it again")
 
 
 def fit_length(waveform: np.ndarray, num_samples: int) -> np.ndarray:
@@ -162,10 +151,10 @@ def fit_length(waveform: np.ndarray, num_samples: int) -> np.ndarray:
 
 
 def check_resample_quality(quality: str) -> None:
-    """Refuse a name soxr does not know.
+    """Refuse a quality that soxr does not have.
 
     Raises:
-        ArgumentError: it is none of `ResampleQuality`.
+        ArgumentError: it is not one of `ResampleQuality`.
     """
     known = typing.get_args(ResampleQuality)
     if quality not in known:
@@ -183,16 +172,11 @@ def _check_arguments(sample_rate_hz: int, start_s: float | None, end_s: float | 
 
 
 def _cut(sound: PcmSound, start_s: float | None, end_s: float | None) -> np.ndarray:
-    """A stretch of samples, mixed down to mono (T,) float32."""
+    """Part of a sound as mono (T,) float32."""
     total = len(sound.samples)
     if total == 0:
         raise no_frame(sound)
-    first = round((start_s or 0.0) * sound.sample_rate_hz)
+    first, last = sample_range(start_s, end_s, sound.sample_rate_hz, total)
     if first >= total:
         raise beyond_the_end(sound, total / sound.sample_rate_hz, start_s)
-    last = total if end_s is None else min(round(end_s * sound.sample_rate_hz), total)
-    samples = sound.samples[first:last]
-    frames = samples.astype(np.float32)
-    if samples.dtype.kind == "i":
-        frames *= np.float32(1 / FULL_SCALE_INT16)
-    return frames if frames.ndim == 1 else downmix(frames)
+    return to_mono(sound.samples[first : int(last)])

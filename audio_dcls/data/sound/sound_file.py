@@ -1,6 +1,6 @@
-"""What every decoder asks of a sound file, and what it says of one that cannot be used.
+"""Checks and errors that all decoders share, and samples as mono.
 
-T samples.
+T samples, C channels.
 """
 
 from __future__ import annotations
@@ -10,117 +10,157 @@ from pathlib import Path
 
 import numpy as np
 
-from audio_dcls.data.sound.stored_sound import EncodedSound, StoredSound, sound_name
+from audio_dcls.data.sound.stored_sound import EncodedSound, StoredSound, open_bytes, sound_name
 from audio_dcls.errors import AudioFileError
 
-MIN_DECODED_SHARE = 0.95
-"""A clip of which less than this share could be decoded is not used."""
+_MIN_DECODED_SHARE = 0.95
+"""A clip is refused if less than this share of it can be decoded."""
 FILE_RATES_HZ = range(1_000, 1_000_001)
-"""Rates a header may name; beyond lies damage, and a resampler asked for gigabytes."""
+"""Valid rates; any other rate in a header means damage, and a resampler would need gigabytes for it."""
+_ID3_HEADER_BYTES = 10
+
+
+def unusable(sound: str | Path | StoredSound, reason: str, problem: str) -> AudioFileError:
+    """The error of a sound: its name, followed by the problem and the remedy."""
+    return AudioFileError(f"{sound_name(sound)} {problem}", reason=reason)
 
 
 def check_file(path: Path | EncodedSound) -> None:
-    """Refuse what is no file, or an empty one.
+    """Refuse a path that is not a file, and an empty file.
 
     Raises:
         AudioFileError: reason missing, empty or unreadable.
     """
     if isinstance(path, EncodedSound):
-        if not path.content:
-            raise AudioFileError(f"{path.name} is empty (0 bytes); remove it or fetch it again", reason="empty")
-        return
-    name = f"'{path}'"
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a NUL in the path
-        message = f"{name} does not exist; check the path, or remove the clip"
-        raise AudioFileError(message, reason="missing") from error
-    except OSError as error:
-        message = f"{name} cannot be opened ({error.strerror}); check its path and permissions"
-        raise AudioFileError(message, reason="unreadable") from error
-    if not path.is_file():
-        raise AudioFileError(f"{name} is not a file; give the path of a sound file", reason="unreadable")
-    if status.st_size == 0:
-        raise AudioFileError(f"{name} is empty (0 bytes); remove it or fetch it again", reason="empty")
+        num_bytes = len(path.content)
+    else:
+        try:
+            num_bytes = path.stat().st_size
+        except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a NUL in the path
+            raise unusable(path, "missing", "does not exist; check the path, or remove the clip") from error
+        except OSError as error:
+            problem = f"cannot be opened ({error.strerror}); check its path and permissions"
+            raise unusable(path, "unreadable", problem) from error
+        if not path.is_file():
+            raise unusable(path, "unreadable", "is not a file; give the path of a sound file")
+    if num_bytes == 0:
+        raise unusable(path, "empty", "is empty (0 bytes); remove it or fetch it again")
 
 
 def read_start(path: Path | EncodedSound, num_bytes: int, first: int = 0) -> bytes:
-    """Bytes `first` .. `first` + `num_bytes` - 1 of a file, or as many as there are.
+    """Bytes `first` .. `first` + `num_bytes` - 1 of a file, fewer at its end.
 
     Raises:
         AudioFileError: reason unreadable.
     """
-    if isinstance(path, EncodedSound):
-        return path.content[first : first + num_bytes]
     try:
-        with path.open("rb", buffering=0) as stream:
+        with open_bytes(path) as stream:
             stream.seek(first)
-            return stream.read(num_bytes) or b""
+            return stream.read(num_bytes)
     except OSError as error:
         raise cannot_be_read(path, error) from error
 
 
+def id3_bytes(header: bytes) -> int:
+    """Length of the ID3 tag in front of a file, header included (https://id3.org/id3v2.4.0-structure, 3.1).
+
+    Args:
+        header: the first bytes of the file, at least 10 if it has a tag.
+
+    >>> id3_bytes(b"ID3" + bytes([4, 0, 0, 0, 0, 1, 2])), id3_bytes(b"RIFF")
+    (140, 0)
+    """
+    if not header.startswith(b"ID3") or len(header) < _ID3_HEADER_BYTES:
+        return 0
+    size = sum((byte & 0x7F) << shift for byte, shift in zip(header[6:10], (21, 14, 7, 0), strict=True))
+    return _ID3_HEADER_BYTES + size
+
+
 def check_rate(rate_hz: int, path: Path | EncodedSound) -> None:
-    """Refuse a rate no sound has.
+    """Refuse a rate that no sound has.
 
     Raises:
         AudioFileError: reason unreadable.
     """
     if rate_hz not in FILE_RATES_HZ:
-        raise AudioFileError(
-            f"{sound_name(path)} names a rate of {rate_hz} Hz, which must be {FILE_RATES_HZ[0]} to "
-            f"{FILE_RATES_HZ[-1]}; its header is damaged, fetch or write it again",
-            reason="unreadable",
+        raise unusable(
+            path,
+            "unreadable",
+            f"has a rate of {rate_hz} Hz, which must be from {FILE_RATES_HZ[0]} to {FILE_RATES_HZ[-1]}; its header is "
+            "damaged, fetch or write it again",
         )
 
 
 def check_is_whole(num_samples: int, wanted_samples: float, rate_hz: int, path: Path | EncodedSound) -> None:
-    """Refuse a clip of which too little could be decoded.
+    """Refuse a clip if too little of it could be decoded.
 
     Args:
-        num_samples: how much was decoded.
-        wanted_samples: as many as the file promises of the clip; infinity where it breaks off at an unknown place.
-        rate_hz: of both.
-        path: for messages.
+        num_samples: samples that were decoded.
+        wanted_samples: samples of the clip by the file's header; infinity if the file ends at an unknown place.
+        rate_hz: rate of both.
+        path: the file, for messages.
 
     Raises:
         AudioFileError: reason unreadable.
     """
-    if num_samples >= MIN_DECODED_SHARE * wanted_samples:
+    if num_samples >= _MIN_DECODED_SHARE * wanted_samples:
         return
     of = "" if math.isinf(wanted_samples) else f" of {wanted_samples / rate_hz:.2f}"
-    raise AudioFileError(
-        f"{sound_name(path)} breaks off: {num_samples / rate_hz:.2f}{of} s of the clip could be decoded, the file "
-        "is truncated; fetch or write it again",
-        reason="unreadable",
+    raise unusable(
+        path,
+        "unreadable",
+        f"breaks off: {num_samples / rate_hz:.2f}{of} s of the clip could be decoded, the file is truncated; fetch or "
+        "write it again",
     )
 
 
 def cannot_be_read(path: Path | EncodedSound, error: OSError) -> AudioFileError:
-    """What the disk says of a file."""
-    message = f"{sound_name(path)} cannot be read ({error.strerror or error}); check its disk and permissions"
-    return AudioFileError(message, reason="unreadable")
+    """The error of a file that the operating system cannot read."""
+    return unusable(path, "unreadable", f"cannot be read ({error.strerror or error}); check its disk and permissions")
 
 
 def no_frame(path: Path | StoredSound) -> AudioFileError:
-    """A file with a header and no sound."""
-    return AudioFileError(f"{sound_name(path)} holds no audio frame; remove it or fetch it again", reason="empty")
+    """The error of a file with a header and no sound."""
+    return unusable(path, "empty", "holds no audio frame; remove it or fetch it again")
 
 
 def beyond_the_end(path: Path | StoredSound, duration_s: float, start_s: float | None) -> AudioFileError:
-    """A clip that starts where the sound has ended."""
-    return AudioFileError(
-        f"{sound_name(path)} is {duration_s:.2f} s long, so nothing lies at start_s (={start_s}); "
-        "mend the times of the clip",
-        reason="out_of_range",
-    )
+    """The error of a clip that starts after the end of the sound."""
+    problem = f"is {duration_s:.2f} s long, so there is no sound at start_s (={start_s}); fix the times of the clip"
+    return unusable(path, "out_of_range", problem)
+
+
+def sample_range(start_s: float | None, end_s: float | None, rate_hz: int, total: float) -> tuple[int, float]:
+    """First sample of a clip, and the sample after its last.
+
+    Args:
+        start_s: start of the clip; None is the file's beginning.
+        end_s: end of the clip; None is the file's end.
+        rate_hz: rate of the file.
+        total: samples in the file; infinity if unknown.
+    """
+    return round((start_s or 0.0) * rate_hz), total if end_s is None else min(round(end_s * rate_hz), total)
+
+
+def to_mono(samples: np.ndarray) -> np.ndarray:
+    """Convert samples (T,) or (T, C) of any type to mono float32 (T,), with full scale at 1.
+
+    >>> to_mono(np.array([[16384, 0], [-32768, -32768]], dtype=np.int16)).tolist()
+    [0.25, -1.0]
+    """
+    frames = samples.astype(np.float32)
+    if samples.dtype.kind == "u":
+        frames = (frames - 128) / 128
+    elif samples.dtype.kind == "i":
+        frames *= np.float32(0.5 ** (8 * samples.dtype.itemsize - 1))
+    return frames if frames.ndim == 1 else downmix(frames)
 
 
 def downmix(frames: np.ndarray) -> np.ndarray:
     """Mean over channels of (T, C), channel by channel.
 
-    `mean` takes many times as long for stereo. A matrix product is as fast, but wakes BLAS's threads, which then keep
-    spinning for tens of milliseconds on the cores that torch is about to use.
+    `mean` takes many times as long for stereo. A matrix product is as fast, but wakes the threads of BLAS, which then
+    keep spinning for tens of milliseconds on the cores that torch needs next.
     """
     num_channels = frames.shape[1]
     if num_channels == 1:

@@ -1,6 +1,6 @@
 """Sounds of any length, block by block: files, arrays, raw samples of a pipe. Memory does not grow with their length.
 
-T samples of a block, as many as its source finds convenient.
+T samples of a block; the source chooses T.
 """
 
 from __future__ import annotations
@@ -15,36 +15,32 @@ from typing import BinaryIO, Literal, Protocol
 import numpy as np
 import soxr
 
-from audio_dcls.data.sound.decode import (
-    FULL_SCALE_INT16,
-    ResampleQuality,
-    check_resample_quality,
-    check_waveform,
-)
+from audio_dcls.data.sound.decode import ResampleQuality, check_resample_quality, check_waveform
 from audio_dcls.data.sound.sndfile_audio import sndfile_blocks
-from audio_dcls.data.sound.sound_file import FILE_RATES_HZ, check_file, downmix
+from audio_dcls.data.sound.sound_file import FILE_RATES_HZ, check_file, to_mono, unusable
 from audio_dcls.data.sound.video_audio import is_video, video_blocks
-from audio_dcls.errors import ArgumentError, AudioFileError
+from audio_dcls.errors import ArgumentError
 
 RawFormat = Literal["s16le", "f32le"]
 """Samples of a pipe: 16-bit integers or 32-bit floats, the lowest byte first."""
-MAX_FLOAT = 100.0
-"""Arrays of floating point above it are integers in disguise; loud mixtures reach some units."""
-RAW_BLOCK_S = 0.5
-"""Samples of a pipe are taken as they come, at most this much at once."""
+_MAX_FLOAT = 100.0
+"""Floating-point arrays with larger values hold integers by mistake; loud mixtures reach a few units."""
+_RAW_BLOCK_S = 0.5
+"""Longest block that is read from a pipe at once."""
+_FULL_SCALE_INT16 = 32_768
 _RAW_TYPES = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
 
 
 class Sound(Protocol):
-    """Something that can be heard from its beginning to its end."""
+    """A sound that can be read from its beginning to its end."""
 
     @property
     def name(self) -> str:
-        """What results and messages call it."""
+        """Name in results and messages."""
         ...
 
     def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
-        """The next samples, mono (T,) float32, and their rate in Hz, which stays the same."""
+        """The next samples, mono (T,) float32, and their rate in Hz, which is the same for all blocks."""
         ...
 
 
@@ -56,11 +52,11 @@ class FileSound:
 
     @property
     def name(self) -> str:
-        """Its path."""
+        """The path."""
         return str(self.path)
 
     def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
-        """Decode it piece by piece.
+        """Decode the file block by block.
 
         Raises:
             AudioFileError: reason missing, empty or unreadable.
@@ -79,16 +75,16 @@ class ArraySound:
     name: str = "array"
 
     def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
-        """All at once.
+        """Return all samples as one block.
 
         Raises:
-            ArgumentError: the shape, the type or the rate is not one of sound.
+            ArgumentError: the shape, the type or the rate is not that of a sound.
         """
         samples = self.samples
         if samples.ndim not in (1, 2) or not samples.size or (samples.ndim == 2 and len(samples) > samples.shape[1]):
             raise ArgumentError(
                 f"`sound` (shape {samples.shape}) must be (samples,) or (channels, samples), with at least one sample; "
-                "transpose it where the channels come last"
+                "transpose it if the channels come last"
             )
         if samples.dtype != np.int16 and samples.dtype.kind != "f":
             raise ArgumentError(
@@ -96,20 +92,17 @@ class ArraySound:
             )
         _check_rate(self.sample_rate_hz)
         loudest = float(np.abs(samples).max()) if samples.dtype != np.int16 else 0.0
-        if MAX_FLOAT < loudest < math.inf:
+        if _MAX_FLOAT < loudest < math.inf:
             raise ArgumentError(
                 f"`sound` reaches {loudest:g}, and floating point has full scale at 1; divide it by "
-                f"{FULL_SCALE_INT16}, or give it as int16"
+                f"{_FULL_SCALE_INT16}, or give it as int16"
             )
-        mono = samples.astype(np.float32)
-        if samples.dtype == np.int16:
-            mono *= np.float32(1 / FULL_SCALE_INT16)
-        yield mono if mono.ndim == 1 else downmix(mono.T), self.sample_rate_hz
+        yield to_mono(samples.T), self.sample_rate_hz
 
 
 @dataclass(frozen=True)
 class RawSound:
-    """Samples without a header from a pipe, interleaved where there are several channels."""
+    """Samples without a header from a pipe, with interleaved channels."""
 
     stream: BinaryIO
     sample_rate_hz: int
@@ -118,10 +111,10 @@ class RawSound:
     name: str = "-"
 
     def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
-        """Samples as they come, until the pipe is closed.
+        """Samples as they arrive, until the pipe is closed.
 
         Raises:
-            ArgumentError: a number is not one of sound.
+            ArgumentError: a number is out of range, or `form` is unknown.
             AudioFileError: reason empty (the pipe was closed before the first sample).
         """
         _check_rate(self.sample_rate_hz)
@@ -133,35 +126,30 @@ class RawSound:
         frame_bytes = dtype.itemsize * self.num_channels
         read = self.stream.read1 if isinstance(self.stream, io.BufferedReader) else self.stream.read
         rest, is_empty = b"", True
-        while content := read(math.ceil(RAW_BLOCK_S * self.sample_rate_hz) * frame_bytes):
+        while content := read(math.ceil(_RAW_BLOCK_S * self.sample_rate_hz) * frame_bytes):
             content = rest + content
             whole = len(content) // frame_bytes * frame_bytes
             rest = content[whole:]
             if whole:
                 is_empty = False
-                frames = np.frombuffer(content[:whole], dtype=dtype).astype(np.float32).reshape(-1, self.num_channels)
-                yield (
-                    downmix(frames * np.float32(1 / FULL_SCALE_INT16 if dtype.kind == "i" else 1)),
-                    self.sample_rate_hz,
-                )
+                samples = np.frombuffer(content[:whole], dtype=dtype).reshape(-1, self.num_channels)
+                yield to_mono(samples), self.sample_rate_hz
         if is_empty:
-            raise AudioFileError(
-                f"'{self.name}' ended before the first sample; check the program that writes to it", reason="empty"
-            )
+            raise unusable(self.name, "empty", "ended before the first sample; check the program that writes to it")
 
 
 def resampled_blocks(
     sound: Sound, *, sample_rate_hz: int = 32_000, resample_quality: ResampleQuality = "HQ"
 ) -> Iterator[np.ndarray]:
-    """A sound at another rate, block by block (soxr): the samples of `read_clip` of the whole.
+    """Resample a sound block by block (soxr); together, the blocks are what `read_clip` returns for the whole sound.
 
     Args:
-        sound: what to hear.
+        sound: the sound.
         sample_rate_hz: rate of the result, at least 1.
-        resample_quality: of soxr.
+        resample_quality: quality of soxr.
 
     Yields:
-        The next samples (T,) float32, never none.
+        The next samples (T,) float32, T at least 1.
 
     Raises:
         ArgumentError: an argument breaks its rule.
@@ -192,5 +180,5 @@ def _check_rate(sample_rate_hz: int) -> None:
     if sample_rate_hz not in FILE_RATES_HZ:
         raise ArgumentError(
             f"`sample_rate_hz` (={sample_rate_hz}) must be a whole number from {FILE_RATES_HZ[0]} to "
-            f"{FILE_RATES_HZ[-1]}; give the rate the samples were taken at"
+            f"{FILE_RATES_HZ[-1]}; give the rate at which the samples were recorded"
         )

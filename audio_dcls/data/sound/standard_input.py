@@ -1,4 +1,4 @@
-"""Sound from a pipe: samples as they come, or a whole file of any format."""
+"""Sound from a pipe: samples as they arrive, or a whole file of any format."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from audio_dcls.errors import ArgumentError, AudioFileError
 
 @dataclass(frozen=True)
 class PipedFile:
-    """A sound file of any format in a pipe. Decoders seek, so it is kept on disk while it is heard."""
+    """A sound file of any format in a pipe. Decoders seek, so it is kept on disk while it is decoded."""
 
     stream: BinaryIO
     name: str = "-"
 
     def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
-        """The whole file, once the pipe is closed.
+        """Decode the whole file, once the pipe is closed.
 
         Raises:
             AudioFileError: reason empty or unreadable.
@@ -49,7 +49,7 @@ def standard_input(stream: BinaryIO, raw: str | None) -> Sound:
             header: Hz, a number (1 by default), and s16le (by default) or f32le.
 
     Raises:
-        ArgumentError: `raw` is none of these.
+        ArgumentError: `raw` has another form.
 
     >>> import io
     >>> standard_input(io.BytesIO(), "48000,2").num_channels

@@ -1,12 +1,14 @@
-"""Sounds that lie in memory: what a store of many clips gives for one of them.
+"""Sounds in memory: one clip of a store that holds many.
 
 T samples.
 """
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -17,7 +19,7 @@ class EncodedSound:
 
     content: bytes
     name: str
-    """For messages, such as "'train-00003-of-00012.parquet', row 17"."""
+    """Name in messages, such as "'train-00003-of-00012.parquet', row 17"."""
 
     def __str__(self) -> str:
         return self.name
@@ -31,7 +33,7 @@ class PcmSound:
     """(T,) or (T, channels), int16 or float32."""
     sample_rate_hz: int
     name: str
-    """For messages."""
+    """Name in messages."""
 
     def __str__(self) -> str:
         return self.name
@@ -40,10 +42,19 @@ class PcmSound:
 StoredSound = EncodedSound | PcmSound
 
 
-def sound_name(path: str | Path | StoredSound) -> str:
-    """How a message names a sound: a file in quotes, a stored sound as its store does.
+def sound_name(sound: str | Path | StoredSound) -> str:
+    """Name of a sound in messages: the path in quotes, or the name of a stored sound.
 
     >>> sound_name("a.wav")
     "'a.wav'"
     """
-    return path.name if isinstance(path, EncodedSound | PcmSound) else f"'{path}'"
+    return sound.name if isinstance(sound, EncodedSound | PcmSound) else f"'{sound}'"
+
+
+def open_bytes(sound: Path | EncodedSound) -> BinaryIO:
+    """Open the bytes of a file, or of a stored one, for reading.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    return io.BytesIO(sound.content) if isinstance(sound, EncodedSound) else sound.open("rb")

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import soxr
 
-from audio_dcls.data.sound.decode import FULL_SCALE_INT16
-from audio_dcls.data.sound.sound_file import FILE_RATES_HZ, downmix
+from audio_dcls.data.sound.sound_file import FILE_RATES_HZ, to_mono
 from audio_dcls.data.sound.sound_stream import RawFormat
 from audio_dcls.errors import ArgumentError, AudioFileError
 from audio_dcls.inference import TagResult
@@ -82,13 +81,11 @@ class LiveTagger:
         self._rest = content[whole:]
         if not whole:
             return
-        frames = np.frombuffer(content[:whole], dtype=self.dtype).astype(np.float32).reshape(-1, self.num_channels)
-        if self.dtype.kind == "i":
-            frames *= np.float32(1 / FULL_SCALE_INT16)
-        elif not np.isfinite(frames).all():
+        samples = np.frombuffer(content[:whole], dtype=self.dtype).reshape(-1, self.num_channels)
+        if not np.isfinite(samples).all():
             message = f"'{self.name}' holds samples that are not finite; check the program that sends it"
             raise AudioFileError(message, reason="not_finite")
-        block = downmix(frames)
+        block = to_mono(samples)
         if self._resampler is not None:
             block = self._resampler.resample_chunk(block)
         for start, window in self.splitter.push(block):
