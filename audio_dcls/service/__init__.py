@@ -1,1 +1,1 @@
-"""Tagging and training over HTTP (the extra `[serve]`); `audio-dcls serve` runs it, `client` talks to it."""
+"""Tagging and training over HTTP (the extra `[serve]`): `audio-dcls serve` runs the service, `client` calls it."""

@@ -1,4 +1,4 @@
-"""The service as an application: its parts, put together and started in order."""
+"""Build the service as an ASGI application: its parts, its routes and its middleware."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from audio_dcls.service.runs.supervisor import Supervision
 from audio_dcls.service.settings import ServiceSettings
 from audio_dcls.service.tagging.decoding import Decoder
 from audio_dcls.service.tagging.model_store import ModelStore
-from audio_dcls.service.tagging.requests import Tagging
+from audio_dcls.service.tagging.upload_tagger import UploadTagger
 from audio_dcls.service.tagging.uploads import BodyLimit
 
 logger = logging.getLogger("audio_dcls.service")
-REQUEST_ID_HEADER = "X-Request-ID"
+_REQUEST_ID_HEADER = "X-Request-ID"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -37,7 +37,7 @@ class Service:
     """The parts of a running service.
 
     Args:
-        settings: of the service.
+        settings: the service's settings.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
@@ -46,17 +46,17 @@ class Service:
         self.authority = Authority(settings)
         self.store = ModelStore(settings, self.metrics)
         self.decoder = Decoder(settings)
-        self.tagging = Tagging(settings, self.store, self.decoder, self.metrics)
+        self.tagger = UploadTagger(settings, self.store, self.decoder, self.metrics)
         self.runs = _build_runs(settings) if settings.training else None
         self.is_ready = False
 
     @property
     def answers(self) -> bool:
-        """Whether requests should be sent here."""
+        """True if the service can answer requests."""
         return self.is_ready and (self.runs is None or self.runs.is_alive)
 
     async def start(self) -> None:
-        """Start the workers, take care of the runs, and load the default model in the background."""
+        """Start the workers and the runs, and load the default model in the background."""
         self.settings.state_dir.mkdir(parents=True, exist_ok=True)
         self.decoder.start()
         if self.runs is not None:
@@ -64,8 +64,8 @@ class Service:
         self._preloading = asyncio.create_task(self._preload())
 
     async def close(self) -> None:
-        """Finish what is in flight, then end all parts."""
-        self.is_ready, self.tagging.is_closing = False, True
+        """Finish the requests in flight, then close all parts."""
+        self.is_ready, self.tagger.is_closing = False, True
         await self._preloading
         await self.store.close()
         if self.runs is not None:
@@ -80,7 +80,7 @@ class Service:
                 await self.store.load(name)
             except AudioDclsError as error:
                 logger.warning("model '%s' cannot be loaded: %s", name, error)
-        self.is_ready = not self.tagging.is_closing
+        self.is_ready = not self.tagger.is_closing
 
 
 def _build_runs(settings: ServiceSettings) -> RunService:
@@ -99,7 +99,7 @@ def build_app(settings: ServiceSettings) -> FastAPI:
     """The service as an ASGI application.
 
     Args:
-        settings: of the service.
+        settings: the service's settings.
     """
     service = Service(settings)
 
@@ -113,7 +113,7 @@ def build_app(settings: ServiceSettings) -> FastAPI:
 
     app = FastAPI(
         title="audio_dcls",
-        summary="Tags sounds, and trains models that do.",
+        summary="Tags sounds, and trains models that tag them.",
         version=importlib.metadata.version("audio-dcls"),
         lifespan=lifespan,
         docs_url=None,
@@ -135,8 +135,8 @@ def _install_routes(app: FastAPI, service: Service) -> None:
             settings, service.store, service.metrics, is_ready=lambda: service.answers, runs=service.runs
         )
     )
-    app.include_router(tag.build_router(settings, service.tagging))
-    app.include_router(stream.build_router(settings, service.tagging, service.authority, service.metrics))
+    app.include_router(tag.build_router(settings, service.tagger))
+    app.include_router(stream.build_router(settings, service.tagger, service.authority, service.metrics))
     app.include_router(models.build_router(service.store))
     if service.runs is not None:
         app.include_router(runs.build_router(require, lambda name: models.describe(service.store, name)))
@@ -144,7 +144,7 @@ def _install_routes(app: FastAPI, service: Service) -> None:
 
 
 def _install_middleware(app: FastAPI, service: Service) -> None:
-    """The first one added is nearest to the routes."""
+    """Add the middleware; the first one added is the nearest to the routes."""
     settings = service.settings
     service.metrics.instrument(app)
     app.add_middleware(BodyLimit, settings=settings)
@@ -153,15 +153,15 @@ def _install_middleware(app: FastAPI, service: Service) -> None:
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
             allow_methods=["*"],
-            allow_headers=["Authorization", "Content-Type", REQUEST_ID_HEADER],
-            expose_headers=[REQUEST_ID_HEADER, "Retry-After"],
+            allow_headers=["Authorization", "Content-Type", _REQUEST_ID_HEADER],
+            expose_headers=[_REQUEST_ID_HEADER, "Retry-After"],
         )
     app.add_middleware(SameSite, settings=settings)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(AccessLog)
     app.add_middleware(
         CorrelationIdMiddleware,
-        header_name=REQUEST_ID_HEADER,
+        header_name=_REQUEST_ID_HEADER,
         generator=lambda: uuid.uuid4().hex,
         validator=lambda text: _REQUEST_ID.fullmatch(text) is not None,
         transformer=lambda text: text,

@@ -1,4 +1,4 @@
-"""Who may do what: API keys with scopes, and no calls from other sites' pages."""
+"""Access control: API keys with scopes, and no requests from pages of other sites."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from audio_dcls.service.problems import problem_response
 from audio_dcls.service.settings import ServiceSettings
 
 SUBPROTOCOL = "audio-dcls"
-KEY_PROTOCOL = "key."
-"""Browsers cannot set headers of a WebSocket; they offer the protocols `audio-dcls` and `key.KEY`."""
-SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-bearer = HTTPBearer(
-    auto_error=False, description="An API key of `audio-dcls keys add`; needed where keys are required."
+_KEY_PROTOCOL = "key."
+"""Browsers cannot set headers for a WebSocket; they offer the protocols `audio-dcls` and `key.KEY` instead."""
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_bearer = HTTPBearer(
+    auto_error=False, description="An API key from `audio-dcls keys add`, if the service requires keys."
 )
-Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(bearer)]
+_Credentials = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sent a request."""
+    """The sender of a request."""
 
     name: str | None
-    """Of the key; None without one."""
+    """The key's name; None without a key."""
     scopes: tuple[str, ...]
 
 
 class Authority:
-    """Tells callers by their keys.
+    """Identifies callers by their keys.
 
     Args:
-        settings: of the service.
+        settings: the service's settings.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
@@ -49,25 +49,25 @@ class Authority:
         self.keys = KeyFile(settings.keys_path)
 
     def caller(self, text: str | None) -> Caller:
-        """Whose key this is.
+        """The caller with a key.
 
         Raises:
-            ServiceError: 401, a key is needed, or this one is not known.
+            ServiceError: 401, a key is needed, or the key is unknown.
         """
         if text is None and not self.needs_keys:
             return Caller(None, SCOPES)
         key = None if text is None else self.keys.find(text)
         if key is None:
-            what = "an API key is needed" if text is None else "this API key is not known"
-            message = f"{what}; send one as the header 'Authorization: Bearer KEY' (audio-dcls keys add makes one)"
+            problem = "an API key is needed" if text is None else "this API key is unknown"
+            message = f"{problem}; send a key in the header 'Authorization: Bearer KEY' (audio-dcls keys add makes one)"
             raise ServiceError(message, status=401, code="unauthorized", headers={"WWW-Authenticate": "Bearer"})
         return Caller(key.name, key.scopes)
 
 
 def require(*scopes: str) -> Callable[..., Awaitable[Caller]]:
-    """A dependency that lets callers pass who have one of some scopes; any, where none is named."""
+    """A dependency that admits callers with at least one of the scopes; without scopes, it admits every caller."""
 
-    async def check(request: Request, credentials: Credentials) -> Caller:
+    async def check(request: Request, credentials: _Credentials) -> Caller:
         authority: Authority = request.app.state.authority
         caller = authority.caller(None if credentials is None else credentials.credentials)
         request.state.caller = caller
@@ -78,35 +78,36 @@ def require(*scopes: str) -> Callable[..., Awaitable[Caller]]:
 
 
 def check_scope(caller: Caller, scopes: Iterable[str]) -> None:
-    """Let a caller pass who has one of some scopes.
+    """Check that a caller has at least one of the scopes.
 
     Raises:
-        ServiceError: 403.
+        ServiceError: 403, the caller has no such scope.
     """
-    wanted = tuple(scopes)
-    if wanted and not set(wanted) & set(caller.scopes):
-        message = f"this API key ('{caller.name}') has the scopes {', '.join(caller.scopes)}; this needs {wanted[0]}"
+    required = tuple(scopes)
+    if required and not set(required) & set(caller.scopes):
+        held = ", ".join(caller.scopes)
+        message = f"this API key ('{caller.name}') has the scopes {held}; the request needs {required[0]}"
         raise ServiceError(message, status=403, code="forbidden")
 
 
 def websocket_key(connection: HTTPConnection) -> str | None:
-    """The key of a WebSocket: of its header, or of a protocol it offers."""
+    """The key of a WebSocket, from its header or from a protocol that it offers."""
     header = connection.headers.get("authorization", "")
     if header.lower().startswith("bearer "):
         return header[len("bearer ") :].strip()
     offered = [protocol.strip() for protocol in connection.headers.get("sec-websocket-protocol", "").split(",")]
-    return next((p.removeprefix(KEY_PROTOCOL) for p in offered if p.startswith(KEY_PROTOCOL)), None)
+    return next((p.removeprefix(_KEY_PROTOCOL) for p in offered if p.startswith(_KEY_PROTOCOL)), None)
 
 
 class SameSite:
-    """Turns away pages of other sites, which a browser on this machine would let call a service without keys.
+    """Middleware that refuses requests from pages of other sites; a browser would let them call a service without keys.
 
-    Without keys the Host header must name this machine (a foreign name that was made to resolve to it does not); an
-    Origin must be that of the service, or one of `cors_origins`.
+    Without keys, the Host header must name this machine, so that a foreign name that resolves to it is refused. An
+    Origin header must name the service itself, or one of `cors_origins`.
 
     Args:
-        app: what answers.
-        settings: of the service.
+        app: the application.
+        settings: the service's settings.
     """
 
     def __init__(self, app: ASGIApp, settings: ServiceSettings) -> None:
@@ -117,7 +118,7 @@ class SameSite:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or turn it away."""
+        """Answer a request, or refuse it."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
@@ -132,17 +133,17 @@ class SameSite:
     def _problem(self, headers: Headers, method: str, kind: str) -> str | None:
         host = headers.get("host", "")
         if self.hosts is not None and _host_name(host) not in self.hosts:
-            return f"host '{host[:80]}' is not this service's; name it in the setting `allowed_hosts`"
+            return f"host '{host[:80]}' is not a name of this service; add it to the setting `allowed_hosts`"
         origin = headers.get("origin")
-        if origin is None or (kind == "http" and method in SAFE_METHODS):
+        if origin is None or (kind == "http" and method in _SAFE_METHODS):
             return None
         if urlsplit(origin).netloc.lower() == host.lower() or origin in self.origins:
             return None
-        return f"pages of '{origin[:80]}' may not call this service; name it in the setting `cors_origins`"
+        return f"pages of '{origin[:80]}' may not call this service; add it to the setting `cors_origins`"
 
 
 def _host_name(host: str) -> str:
-    """The name of a Host header, without its port.
+    """The name in a Host header, without the port.
 
     >>> _host_name("[::1]:8000"), _host_name("localhost")
     ('::1', 'localhost')

@@ -1,4 +1,4 @@
-"""A client of the service: typed, synchronous; of the packages of the extra `[serve]` it needs httpx alone.
+"""A typed, synchronous client of the service; from the extra `[serve]` it needs only the package httpx.
 
 with Client("http://127.0.0.1:8000") as client:
     for tag in client.tag("street.wav").tags:
@@ -21,21 +21,21 @@ from audio_dcls.errors import ServiceError
 from audio_dcls.service.runs.schemas import PerClass, RunList, RunMetrics, RunView
 from audio_dcls.service.schemas import BatchResponse, Info, ModelList, ModelResponse, TagFailed, TagResponse
 
-ModelType = TypeVar("ModelType", bound=pydantic.BaseModel)
-FINAL = ("stopped", "done", "failed")
-BUSY = 503
-LONGEST_WAIT_S = 30.0
+_ModelType = TypeVar("_ModelType", bound=pydantic.BaseModel)
+_FINAL = ("stopped", "done", "failed")
+_BUSY = 503
+_MAX_WAIT_S = 30.0
 
 
 class Client:
-    """Talks to a service; a context manager.
+    """Calls a service; use it as a context manager.
 
     Args:
-        address: of the service, such as "http://127.0.0.1:8000".
-        key: an API key, where it needs one.
-        timeout_s: how long to wait for an answer.
-        retries: how often a request is sent again that the service is too busy for; it says itself after how long.
-        transport: of httpx, for tests.
+        address: the address of the service, such as "http://127.0.0.1:8000".
+        key: an API key, if the service needs one.
+        timeout_s: time to wait for an answer.
+        retries: how often a request to a busy service is sent again, after the time that the service names.
+        transport: a transport of httpx; for tests.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Client:
         self._http.close()
 
     def info(self) -> Info:
-        """What the service has and takes."""
+        """Information about the service and its limits."""
         return self._get(Info, "/v1/info")
 
     def tag(
@@ -67,19 +67,19 @@ class Client:
         """Tag a sound.
 
         Args:
-            sound: a file, or the bytes of one.
-            name: of bytes, for messages.
-            model: by name; the default one if None.
-            options: top_k, threshold, timeline, window_s, hop_s, pooling, short, classes, timeout_s, picture; as of
+            sound: a file, or its bytes.
+            name: the sound's name in messages; by default the file's name.
+            model: the model's name; None for the default model.
+            options: top_k, threshold, timeline, window_s, hop_s, pooling, short, classes, timeout_s and picture, as in
                 `POST /v1/tag`.
 
         Raises:
-            ServiceError: the service refuses it, or cannot be reached.
+            ServiceError: the service refuses the sound, or cannot be reached.
             OSError: the file cannot be read.
         """
         content = sound if isinstance(sound, bytes) else Path(sound).read_bytes()
-        called = name or (None if isinstance(sound, bytes) else Path(sound).name)
-        query = _query(model=model, name=called, **options)
+        name = name or (None if isinstance(sound, bytes) else Path(sound).name)
+        query = _query(model=model, name=name, **options)
         return self._read(TagResponse, self._send("POST", "/v1/tag", params=query, content=content))
 
     def tag_batch(
@@ -88,10 +88,10 @@ class Client:
         """Tag several files in one request.
 
         Returns:
-            An outcome for each, in their order; `TagFailed` for one that is no sound.
+            An outcome per file, in their order; `TagFailed` for a file that is not sound.
 
         Raises:
-            ServiceError: the service refuses all of them, or cannot be reached.
+            ServiceError: the service refuses the request, or cannot be reached.
             OSError: a file cannot be read.
         """
         files = [("files", (Path(sound).name, Path(sound).read_bytes())) for sound in sounds]
@@ -111,7 +111,7 @@ class Client:
         return self._post(ModelResponse, f"/v1/models/{name}/unload")
 
     def delete_model(self, name: str) -> None:
-        """Delete a model that was made of a run (scope admin)."""
+        """Delete a model that was made from a run (scope admin)."""
         self._send("DELETE", f"/v1/models/{name}")
 
     def submit(
@@ -125,10 +125,10 @@ class Client:
         """Put a run into the queue.
 
         Args:
-            config: name of a config the service knows, or its values.
+            config: name of a config on the service, or its values.
             overrides: values by dotted key, such as {"loop.epochs": 5}.
-            seeds: one run each; the config's if None.
-            name: the config's if None.
+            seeds: one run is trained per seed; None for the config's seeds.
+            name: None for the config's name.
         """
         body = {"config": config, "overrides": dict(overrides or {}), "seeds": seeds and list(seeds), "name": name}
         return self._post(RunView, "/v1/runs", json=body)
@@ -145,25 +145,25 @@ class Client:
         """Wait until a run is done, stopped or failed.
 
         Raises:
-            TimeoutError: it is not, after `timeout_s`.
+            TimeoutError: the run has not ended after `timeout_s`.
         """
         end = None if timeout_s is None else time.monotonic() + timeout_s
-        while (run := self.run(run_id)).state not in FINAL:
+        while (run := self.run(run_id)).state not in _FINAL:
             if end is not None and time.monotonic() > end:
                 raise TimeoutError(f"run '{run_id}' is {run.state} after {timeout_s:g} s")
             time.sleep(poll_s)
         return run
 
     def stop(self, run_id: str) -> RunView:
-        """Have a run write a checkpoint and end."""
+        """Make a run write a checkpoint and end."""
         return self._post(RunView, f"/v1/runs/{run_id}/stop")
 
     def resume(self, run_id: str) -> RunView:
-        """Have a run go on from its last checkpoint."""
+        """Resume a run from its last checkpoint."""
         return self._post(RunView, f"/v1/runs/{run_id}/resume")
 
     def delete(self, run_id: str) -> None:
-        """Delete a run with all it wrote."""
+        """Delete a run and its files."""
         self._send("DELETE", f"/v1/runs/{run_id}")
 
     def metrics(self, run_id: str) -> RunMetrics:
@@ -171,7 +171,7 @@ class Client:
         return self._get(RunMetrics, f"/v1/runs/{run_id}/metrics")
 
     def per_class(self, run_id: str) -> PerClass:
-        """A run's average precision by class."""
+        """A run's average precision per class."""
         return self._get(PerClass, f"/v1/runs/{run_id}/per-class")
 
     def log(self, run_id: str, *, tail: int = 200) -> str:
@@ -179,15 +179,15 @@ class Client:
         return self._send("GET", f"/v1/runs/{run_id}/logs", params={"tail": tail}).text
 
     def events(self, run_id: str) -> Iterator[tuple[str, Any]]:
-        """What happens to a run, as it happens, until it ends.
+        """The events of a run as they happen, until it ends.
 
         Yields:
-            "run", "metrics" or "log", and what came with it.
+            The kind of the event, "run", "metrics" or "log", and its data.
         """
         with self._http.stream("GET", f"/v1/runs/{run_id}/events", timeout=None) as answer:
             if answer.is_error:
                 answer.read()
-                raise _refused(answer)
+                raise _service_error(answer)
             kind, data = "message", ""
             for line in answer.iter_lines():
                 if line.startswith("event:"):
@@ -203,24 +203,24 @@ class Client:
     def make_model(
         self, run_id: str, name: str, *, seed: int | None = None, case: str | None = None, best: bool = False
     ) -> ModelResponse:
-        """Make a model of a run's newest checkpoint, or its best."""
+        """Make a model from a run's newest checkpoint, or its best."""
         body = {"name": name, "seed": seed, "case": case, "best": best}
         return self._post(ModelResponse, f"/v1/runs/{run_id}/model", json=body)
 
-    def _get(self, kind: type[ModelType], path: str) -> ModelType:
+    def _get(self, kind: type[_ModelType], path: str) -> _ModelType:
         return self._read(kind, self._send("GET", path))
 
-    def _post(self, kind: type[ModelType], path: str, **body: Any) -> ModelType:
+    def _post(self, kind: type[_ModelType], path: str, **body: Any) -> _ModelType:
         return self._read(kind, self._send("POST", path, **body))
 
-    def _read(self, kind: type[ModelType], answer: httpx.Response) -> ModelType:
+    def _read(self, kind: type[_ModelType], answer: httpx.Response) -> _ModelType:
         return kind.model_validate_json(answer.content)
 
     def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
-        """Send a request, again where the service is busy.
+        """Send a request, and send it again while the service is busy.
 
         Raises:
-            ServiceError: it refuses, or cannot be reached.
+            ServiceError: the service refuses the request, or cannot be reached.
         """
         for attempt in range(self.retries + 1):
             try:
@@ -228,17 +228,17 @@ class Client:
             except httpx.TransportError as error:
                 detail = str(error) or type(error).__name__
                 message = f"the service at {self._http.base_url} does not answer ({detail}); is it running?"
-                raise ServiceError(message, status=BUSY, code="unreachable") from error
+                raise ServiceError(message, status=_BUSY, code="unreachable") from error
             if not answer.is_error:
                 return answer
-            if answer.status_code != BUSY or attempt == self.retries:
+            if answer.status_code != _BUSY or attempt == self.retries:
                 break
             time.sleep(_wait_s(answer))
-        raise _refused(answer)
+        raise _service_error(answer)
 
 
 def _query(*, classes: Sequence[str] | None = None, **values: Any) -> list[tuple[str, str]]:
-    """Parameters of an address; what is None is left out."""
+    """Query parameters; values of None are left out."""
     given = [(name, _text(value)) for name, value in values.items() if value is not None]
     return given + [("class", name) for name in classes or ()]
 
@@ -249,11 +249,11 @@ def _text(value: Any) -> str:
 
 def _wait_s(answer: httpx.Response) -> float:
     with contextlib.suppress(ValueError):
-        return min(float(answer.headers.get("retry-after", "1")), LONGEST_WAIT_S)
+        return min(float(answer.headers.get("retry-after", "1")), _MAX_WAIT_S)
     return 1.0
 
 
-def _refused(answer: httpx.Response) -> ServiceError:
+def _service_error(answer: httpx.Response) -> ServiceError:
     problem: dict[str, Any] = {}
     with contextlib.suppress(ValueError):
         problem = answer.json()

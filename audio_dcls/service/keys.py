@@ -1,4 +1,4 @@
-"""API keys: made once, shown once, kept as hashes with what they may do."""
+"""API keys: a file of their hashes and scopes."""
 
 from __future__ import annotations
 
@@ -12,34 +12,32 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
 
 from audio_dcls.errors import ArgumentError
 from audio_dcls.files import write_atomically
 
 SCOPES = ("tag", "train", "admin")
-"""What a key may do: tag sounds; start, stop and delete runs; load, unload and delete models, read /metrics."""
-Scope = Literal["tag", "train", "admin"]
-PREFIX = "adcls"
+"""Scopes of a key: tag sounds; start, stop and delete runs; load, unload and delete models and read /metrics."""
+_PREFIX = "adcls"
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """What is kept of a key."""
+    """The stored data of a key."""
 
     id: str
     name: str
     scopes: tuple[str, ...]
     sha256: str
-    """Of the whole key. It has 256 random bits, so a slow hash would add nothing."""
+    """The hash of the whole key. A key has 256 random bits, so a slow hash would add nothing."""
     created: str
 
 
 class KeyFile:
-    """Keys in a JSON file; a running service sees the file's changes at once.
+    """Keys in a JSON file; a running service notices changes of the file at once.
 
     Args:
-        path: of the file; made with the first key.
+        path: the file; the first key creates it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,23 +64,23 @@ class KeyFile:
             return self._keys
 
     def add(self, name: str, scopes: Sequence[str]) -> str:
-        """Make a key; its text is returned here and nowhere else.
+        """Make a key and return its text, which is not stored.
 
         Args:
-            name: for people, who has it.
-            scopes: of `SCOPES`, at least one.
+            name: who will use the key.
+            scopes: at least one of `SCOPES`.
 
         Raises:
-            ArgumentError: no name, or no such scope.
+            ArgumentError: the name is empty or too long, or a scope does not exist.
         """
         if not name.strip() or len(name) > 100:
-            raise ArgumentError(f"`name` (={name!r}) must say who has the key, in at most 100 characters")
+            raise ArgumentError(f"`name` (={name!r}) must say who uses the key, in 1 to 100 characters")
         unknown = [scope for scope in scopes if scope not in SCOPES]
         if unknown or not scopes:
             shown = unknown[0] if unknown else ""
             raise ArgumentError(f"`scope` (={shown!r}) must be one of {', '.join(SCOPES)}; give at least one")
         identity = secrets.token_hex(4)
-        text = f"{PREFIX}_{identity}_{secrets.token_urlsafe(32)}"
+        text = f"{_PREFIX}_{identity}_{secrets.token_urlsafe(32)}"
         key = ApiKey(
             id=identity,
             name=name.strip(),
@@ -94,21 +92,21 @@ class KeyFile:
         return text
 
     def revoke(self, identity: str) -> ApiKey:
-        """Take a key back.
+        """Remove a key.
 
         Raises:
-            ArgumentError: there is no key of that id.
+            ArgumentError: no key has this id.
         """
         keys = self.keys()
         found = [key for key in keys if key.id == identity]
         if not found:
-            known = ", ".join(key.id for key in keys) or "none"
-            raise ArgumentError(f"`id` (={identity!r}) is no key's; there are: {known}")
+            known = f"the ids are {', '.join(key.id for key in keys)}" if keys else "there are no keys"
+            raise ArgumentError(f"`id` (={identity!r}) is not the id of a key; {known}")
         self._write(tuple(key for key in keys if key.id != identity))
         return found[0]
 
     def find(self, text: str) -> ApiKey | None:
-        """The key of a text, None for one that is not known."""
+        """The key with a text; None if it is unknown."""
         digest = _digest(text)
         found = None
         for key in self.keys():
@@ -121,7 +119,7 @@ class KeyFile:
             documents = json.loads(self.path.read_text(encoding="utf-8"))
             return tuple(ApiKey(**{**document, "scopes": tuple(document["scopes"])}) for document in documents)
         except (ValueError, TypeError, KeyError) as error:
-            message = f"'{self.path}' is not a file of API keys ({error}); move it away and make the keys anew"
+            message = f"'{self.path}' is not a file of API keys ({error}); move it away and make new keys"
             raise ArgumentError(message) from error
 
     def _write(self, keys: Sequence[ApiKey]) -> None:

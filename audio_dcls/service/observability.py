@@ -1,4 +1,4 @@
-"""What an operator sees: log lines with request ids, and figures for Prometheus."""
+"""Log lines with request ids, and metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from audio_dcls.service.runs.queue import RunState
 from audio_dcls.service.settings import ServiceSettings
 
 access_log = logging.getLogger("audio_dcls.service.access")
-REQUEST_ID_CHARACTERS = 32
-COLOURED = "color_message"
-"""The same line again for terminals, as uvicorn adds it."""
-BATCH_WINDOWS = (1, 2, 4, 8, 16, 32, 64)
+_REQUEST_ID_CHARACTERS = 32
+_COLOURED = "color_message"
+"""A second copy of the line for terminals, which uvicorn adds."""
+_BATCH_WINDOWS = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
-    """Figures for Prometheus, beside those of HTTP requests; each service has a registry of its own."""
+    """Metrics for Prometheus; each service has its own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.batches = Histogram(
-            "audio_dcls_batch_windows", "Windows computed at once", buckets=BATCH_WINDOWS, registry=self.registry
+            "audio_dcls_batch_windows", "Windows computed at once", buckets=_BATCH_WINDOWS, registry=self.registry
         )
         self.batch_seconds = Histogram(
             "audio_dcls_batch_seconds", "Seconds a batch of windows took", registry=self.registry
@@ -54,13 +54,13 @@ class Metrics:
         self.batch_seconds.observe(seconds)
 
     def count_runs(self, states: Iterable[str]) -> None:
-        """Say how many runs are in each state."""
+        """Set the number of runs in each state."""
         counts = collections.Counter(states)
         for state in typing.get_args(RunState):
             self.runs.labels(state=state).set(counts[state])
 
     def instrument(self, app: FastAPI) -> None:
-        """Count the HTTP requests of an app by route and status."""
+        """Count the HTTP requests of an application by route and status."""
         Instrumentator(
             registry=self.registry,
             should_ignore_untemplated=True,
@@ -69,10 +69,10 @@ class Metrics:
 
 
 class AccessLog:
-    """One log line a request, once it is answered.
+    """Middleware that writes one log line per request, after the answer.
 
     Args:
-        app: what answers.
+        app: the application.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -107,13 +107,13 @@ class AccessLog:
 
 
 def set_up_logging(settings: ServiceSettings) -> None:
-    """Send log lines to standard error, with the request's id on each."""
+    """Send log lines to standard error, each with the id of its request."""
     handler = logging.StreamHandler()
-    handler.addFilter(CorrelationIdFilter(uuid_length=REQUEST_ID_CHARACTERS, default_value="-"))
+    handler.addFilter(CorrelationIdFilter(uuid_length=_REQUEST_ID_CHARACTERS, default_value="-"))
     if settings.log_format == "json":
         renamed = {"levelname": "level", "correlation_id": "request_id", "asctime": "time", "name": "logger"}
         fields = "%(asctime)s %(levelname)s %(name)s %(correlation_id)s %(message)s"
-        handler.setFormatter(JsonFormatter(fields, rename_fields=renamed, reserved_attrs=[*RESERVED_ATTRS, COLOURED]))
+        handler.setFormatter(JsonFormatter(fields, rename_fields=renamed, reserved_attrs=[*RESERVED_ATTRS, _COLOURED]))
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s [%(correlation_id)s] %(message)s"))
     root = logging.getLogger()

@@ -1,4 +1,4 @@
-"""Errors as the service answers them: problem details (RFC 9457), for programs by `code` and for people by `detail`."""
+"""Answer errors as problem details (RFC 9457), with a `code` for programs and a `detail` for people."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from starlette.exceptions import HTTPException
 
 from audio_dcls.errors import AudioDclsError, AudioFileError, CheckpointError, ModelError, ServiceError
 
-MEDIA_TYPE = "application/problem+json"
-TOO_LARGE_REASONS = ("too_long", "too_large")
-NO_JSON_OBJECT = ("json_invalid", "model_attributes_type", "model_type")
+_MEDIA_TYPE = "application/problem+json"
+_TOO_LARGE_REASONS = ("too_long", "too_large")
+_NO_JSON_OBJECT = ("json_invalid", "model_attributes_type", "model_type")
 logger = logging.getLogger("audio_dcls.service")
 
 
@@ -26,31 +26,31 @@ class Problem(pydantic.BaseModel):
 
     type: str = "about:blank"
     title: str
-    """The status in words."""
+    """The name of the status."""
     status: int
     detail: str
-    """What is wrong, with the value and the remedy."""
+    """The error, with the wrong value and the remedy."""
     code: str
-    """Short and stable, for programs."""
+    """A short, stable code for programs."""
     request_id: str | None = None
-    """As in the header X-Request-ID and in the log."""
+    """The id in the header X-Request-ID and in the log."""
 
 
 def problem_response(status: int, detail: str, code: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """An error as a response."""
     title = http.HTTPStatus(status).phrase
     problem = Problem(title=title, status=status, detail=detail, code=code, request_id=correlation_id.get())
-    return JSONResponse(problem.model_dump(), status, headers=headers, media_type=MEDIA_TYPE)
+    return JSONResponse(problem.model_dump(), status, headers=headers, media_type=_MEDIA_TYPE)
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors of a route, for OpenAPI."""
-    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
+    """The errors of a route, for its OpenAPI description."""
+    content = {_MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
     return {s: {"description": http.HTTPStatus(s).phrase, "content": content} for s in statuses}
 
 
 def status_and_code(error: AudioDclsError) -> tuple[int, str]:
-    """How an error of ours is answered.
+    """The status and the code with which an error is answered.
 
     >>> status_and_code(AudioFileError("'a.wav' is empty", reason="empty"))
     (422, 'empty')
@@ -58,40 +58,41 @@ def status_and_code(error: AudioDclsError) -> tuple[int, str]:
     if isinstance(error, ServiceError):
         return error.status, error.code
     if isinstance(error, AudioFileError):
-        return (413 if error.reason in TOO_LARGE_REASONS else 422), error.reason
+        return (413 if error.reason in _TOO_LARGE_REASONS else 422), error.reason
     if isinstance(error, CheckpointError | ModelError):
         return 409, "model_unusable"
     return 422, "invalid"
 
 
 def install_handlers(app: FastAPI) -> None:
-    """Answer every error as a problem; what nobody foresaw is logged with its trace and answered 500."""
+    """Answer every error as a problem; an unexpected error is logged with its trace and answered with 500."""
 
     @app.exception_handler(AudioDclsError)
-    def _ours(_request: Request, error: AudioDclsError) -> JSONResponse:
+    def answer_library_error(_request: Request, error: AudioDclsError) -> JSONResponse:
         status, code = status_and_code(error)
         headers = getattr(error, "headers", None)
         return problem_response(status, str(error), code, headers)
 
     @app.exception_handler(RequestValidationError)
-    def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
-        return problem_response(422, "; ".join(_in_words(item) for item in error.errors()), "invalid")
+    def answer_invalid_request(_request: Request, error: RequestValidationError) -> JSONResponse:
+        return problem_response(422, "; ".join(_describe(item) for item in error.errors()), "invalid")
 
     @app.exception_handler(HTTPException)
-    def _http(_request: Request, error: HTTPException) -> JSONResponse:
+    def answer_http_error(_request: Request, error: HTTPException) -> JSONResponse:
         code = http.HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
         return problem_response(error.status_code, str(error.detail), code, dict(error.headers or {}))
 
     @app.exception_handler(Exception)
-    def _unforeseen(request: Request, error: Exception) -> JSONResponse:
-        logger.error("unforeseen error", exc_info=error, extra={"path": request.url.path})
-        detail = "something went wrong in the service; its log has the details under the request id"
+    def answer_unexpected_error(request: Request, error: Exception) -> JSONResponse:
+        logger.error("unexpected error", exc_info=error, extra={"path": request.url.path})
+        detail = "an unexpected error occurred in the service; its log has the details under the request id"
         return problem_response(500, detail, "internal_error")
 
 
-def _in_words(item: Any) -> str:
+def _describe(item: Any) -> str:
+    """One error of pydantic as a message that names the place and the value."""
     place, *names = item["loc"] or ("request",)
-    if place == "body" and item["type"] in NO_JSON_OBJECT:
+    if place == "body" and item["type"] in _NO_JSON_OBJECT:
         return "the body must be a JSON object, sent with `Content-Type: application/json`"
     name = ".".join(str(n) for n in names) or str(place)
     message = item["msg"].removeprefix("Value error, ")
@@ -99,6 +100,6 @@ def _in_words(item: Any) -> str:
     return f"{place} `{name}`{value}: {message[0].lower()}{message[1:]}"
 
 
-def _short(value: Any, most: int = 80) -> str:
+def _short(value: Any, max_length: int = 80) -> str:
     text = repr(value)
-    return text if len(text) <= most else text[: most - 1] + "…"
+    return text if len(text) <= max_length else text[: max_length - 1] + "…"

@@ -1,20 +1,22 @@
-"""Refuses query parameters that a route does not know, instead of doing something else than what was asked."""
+"""Refuse query parameters that a route does not have.
+
+FastAPI's query models can forbid them too, but only on routes with such a model, and without the nearest known name.
+"""
 
 from __future__ import annotations
-
-import difflib
 
 from fastapi import Request
 from fastapi.routing import APIRoute
 
 from audio_dcls.errors import ServiceError
+from audio_dcls.near_names import did_you_mean
 
 
 def refuse_unknown_query(request: Request) -> None:
-    """A dependency of a router: every query parameter must be one that its route describes in OpenAPI.
+    """A dependency for routers: refuse query parameters that the route's OpenAPI description does not list.
 
     Raises:
-        ServiceError: 422, one is not.
+        ServiceError: 422, a parameter is unknown.
     """
     route = request.scope.get("route")
     if not request.query_params or not isinstance(route, APIRoute):
@@ -23,7 +25,6 @@ def refuse_unknown_query(request: Request) -> None:
     known = [parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "query"]
     for name in request.query_params:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = f"did you mean '{near[0]}'?" if near else f"those known here are {', '.join(known) or 'none'}"
-            message = f"there is no query parameter '{name[:80]}'; {hint}"
+            otherwise = f"the parameters here are {', '.join(known)}" if known else "this route has no parameters"
+            message = f"there is no query parameter '{name[:80]}'; {did_you_mean(name, known, otherwise)}"
             raise ServiceError(message, status=422, code="invalid")

@@ -1,4 +1,4 @@
-"""What the service sends and takes, as models."""
+"""Responses of the service, as pydantic models."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from audio_dcls.service.runs.schemas import Recipe
 
 
 class Tag(pydantic.BaseModel):
-    """One class heard."""
+    """One class that was found in a sound."""
 
     id: str
-    """AudioSet MID, or the id of the model's own label file."""
+    """AudioSet MID, or the id in the model's own label file."""
     name: str
     score: float
     """Probability, 0 to 1."""
 
 
 class Event(pydantic.BaseModel):
-    """One class heard from when to when."""
+    """One class, from its onset to its offset."""
 
     id: str
     name: str
     onset_s: float
     offset_s: float
     score: float
-    """Highest score between them."""
+    """The highest score between onset and offset."""
 
 
 class Spectrogram(pydantic.BaseModel):
-    """Mel power, row after row from the lowest; 255 is the loudest place, 0 is 80 dB beneath it."""
+    """Mel power, row by row from the lowest band; 255 is the maximum, 0 is 80 dB below it."""
 
     height: int
     width: int
     data: str
-    """Base64 of height x width bytes."""
+    """Base64 text of height x width bytes."""
 
 
 class Picture(pydantic.BaseModel):
-    """What a sound looks like."""
+    """The envelope and the spectrogram of a sound."""
 
     duration_s: float
     envelope: list[tuple[float, float]]
-    """Lowest and highest sample along the sound."""
+    """Lowest and highest sample, in equal parts of the sound."""
     spectrogram: Spectrogram
     low_hz: float
     high_hz: float
@@ -54,16 +54,16 @@ class TagResponse(pydantic.BaseModel):
     """Tags of one sound."""
 
     path: str
-    """The sender's name of the sound."""
+    """The sender's name for the sound."""
     duration_s: float
     num_windows: int
     tags: list[Tag]
     """Best first."""
     events: list[Event] | None = None
-    """By onset; where a timeline was asked for."""
+    """Ordered by onset; only with `timeline`."""
     model: str
     picture: Picture | None = None
-    """Where it was asked for."""
+    """Only with `picture`."""
 
 
 class TagFailed(pydantic.BaseModel):
@@ -75,7 +75,7 @@ class TagFailed(pydantic.BaseModel):
 
 
 class BatchResponse(pydantic.BaseModel):
-    """Outcomes of several sounds, in their order."""
+    """The outcomes for several sounds, in their order."""
 
     results: list[TagResponse | TagFailed]
 
@@ -87,7 +87,7 @@ class ModelResponse(pydantic.BaseModel):
     state: Literal["unloaded", "loading", "loaded", "failed"]
     is_default: bool
     is_removable: bool
-    """Whether its file is the service's own."""
+    """Whether the service made its file and may delete it."""
     source: str
     architecture: str | None = None
     num_classes: int | None = None
@@ -95,9 +95,9 @@ class ModelResponse(pydantic.BaseModel):
     clip_s: float | None = None
     """Length of the clips it was trained on."""
     mAP: float | None = None  # noqa: N815
-    """As measured when it was trained."""
+    """The score measured during training."""
     error: str | None = None
-    """Why it could not be loaded."""
+    """The reason why it could not be loaded."""
 
 
 class ModelList(pydantic.BaseModel):
@@ -107,7 +107,7 @@ class ModelList(pydantic.BaseModel):
 
 
 class Limits(pydantic.BaseModel):
-    """What is taken at most."""
+    """Limits of requests."""
 
     max_upload_mb: float
     max_duration_s: float
@@ -115,15 +115,15 @@ class Limits(pydantic.BaseModel):
 
 
 class Info(pydantic.BaseModel):
-    """What a page or client wants to know first."""
+    """Information for pages and clients."""
 
     version: str
     default_model: str | None
     keys_required: bool
     scopes: list[str]
-    """What the sender of this request may do."""
+    """The scopes of this request's sender."""
     training: bool
     """Whether runs may be started."""
     limits: Limits
     recipes: list[Recipe]
-    """Configs that runs may start from."""
+    """Configs from which a page can start a run."""

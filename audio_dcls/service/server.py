@@ -1,4 +1,4 @@
-"""The service as a process: a socket, an application, and an orderly end."""
+"""Run the service as a process: open a socket, serve the application, and end in good order."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from audio_dcls.service.keys import KeyFile
 from audio_dcls.service.observability import set_up_logging
 from audio_dcls.service.settings import ServiceSettings
 
-BACKLOG = 256
-STREAM_MESSAGE_BYTES = 2**20
-M_ARENA_MAX = -8
-"""Of malloc.h; mallopt(3)."""
-NUM_ARENAS = 2
+_BACKLOG = 256
+_STREAM_MESSAGE_BYTES = 2**20
+_M_ARENA_MAX = -8
+"""The constant in malloc.h; see mallopt(3)."""
+_NUM_ARENAS = 2
 
 
 def run_server(settings: ServiceSettings, on_listening: Callable[[str], object]) -> None:
-    """Serve until a signal says stop.
+    """Serve until a signal stops the process.
 
     Args:
-        settings: of the service.
-        on_listening: told the address once connections are taken.
+        settings: the service's settings.
+        on_listening: called with the address once the service accepts connections.
 
     Raises:
-        ArgumentError: keys are needed and there are none, the address cannot be had, or another service has the
+        ArgumentError: keys are needed and there are none, the address cannot be used, or another service uses the
             state folder.
     """
     if settings.needs_keys and not KeyFile(settings.keys_path).keys():
@@ -44,7 +44,7 @@ def run_server(settings: ServiceSettings, on_listening: Callable[[str], object])
             else f"`host` (={settings.host!r}) can be reached by others, so requests need API keys"
         )
         raise ArgumentError(
-            f"{why}, and there are none in '{settings.keys_path}'; make one: audio-dcls keys add NAME --scope tag "
+            f"{why}, and there are none in '{settings.keys_path}'; make one with: audio-dcls keys add NAME --scope tag "
             f"--state {settings.state_dir}"
         )
     _use_few_arenas()
@@ -57,14 +57,14 @@ def run_server(settings: ServiceSettings, on_listening: Callable[[str], object])
         set_up_logging(settings)
         port = listener.getsockname()[1]
         app = build_app(settings)
-        _tell_when_started(app, lambda: on_listening(f"http://{_shown(settings.host)}:{port}"))
+        _call_when_started(app, lambda: on_listening(f"http://{_shown(settings.host)}:{port}"))
         config = uvicorn.Config(
             app,
             log_config=None,
             access_log=False,
             server_header=False,
             timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_s)),
-            ws_max_size=STREAM_MESSAGE_BYTES,
+            ws_max_size=_STREAM_MESSAGE_BYTES,
         )
         uvicorn.Server(config).run(sockets=[listener])
 
@@ -80,13 +80,13 @@ def _listen(settings: ServiceSettings) -> Iterator[socket.socket]:
         except (OSError, OverflowError) as error:
             number = getattr(error, "errno", None)
             why = {
-                errno.EADDRINUSE: "another program listens there; give another --port",
-                errno.EACCES: "this user may not listen there; give a --port of 1024 or more",
-            }.get(number or 0, "give a --host of this machine, such as 127.0.0.1 or 0.0.0.0")
+                errno.EADDRINUSE: "another program uses this port; give another --port",
+                errno.EACCES: "this user may not use this port; give a --port of 1024 or more",
+            }.get(number or 0, "give an address of this machine as --host, such as 127.0.0.1 or 0.0.0.0")
             detail = os.strerror(number) if number and number > 0 else str(error)
             message = f"cannot listen at '{settings.host}' port {settings.port} ({detail}): {why}"
             raise ArgumentError(message) from error
-        listener.listen(BACKLOG)
+        listener.listen(_BACKLOG)
         listener.set_inheritable(False)
         yield listener
     finally:
@@ -94,23 +94,23 @@ def _listen(settings: ServiceSettings) -> Iterator[socket.socket]:
 
 
 def _use_few_arenas() -> None:
-    """Have all threads allocate from two heaps: one a thread, as glibc has it, keeps what each once needed for ever."""
-    with contextlib.suppress(OSError, AttributeError):  # another libc
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, NUM_ARENAS)
+    """Limit malloc to two arenas: glibc's arena per thread never returns memory."""
+    with contextlib.suppress(OSError, AttributeError):  # this is not glibc
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _NUM_ARENAS)
 
 
 def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _tell_when_started(app: FastAPI, tell: Callable[[], object]) -> None:
-    """Call `tell` once the application has started."""
+def _call_when_started(app: FastAPI, callback: Callable[[], object]) -> None:
+    """Call a function once the application has started."""
     start = app.router.lifespan_context
 
     @contextlib.asynccontextmanager
     async def lifespan(started: FastAPI) -> AsyncIterator[None]:
         async with start(started):
-            tell()
+            callback()
             yield
 
     app.router.lifespan_context = lifespan  # type: ignore[assignment]

@@ -143,7 +143,7 @@ def test_names_and_scopes_of_keys_are_checked(tmp_path: Path) -> None:
     for name, scopes, said in (("", ["tag"], "name"), ("a", ["root"], "'root'"), ("a", [], "scope")):
         with pytest.raises(ArgumentError, match=said):
             file.add(name, scopes)
-    with pytest.raises(ArgumentError, match="none"):
+    with pytest.raises(ArgumentError, match="there are no keys"):
         file.revoke("x")
     (tmp_path / "keys.json").write_text("{")
     with pytest.raises(ArgumentError, match="not a file of API keys"):

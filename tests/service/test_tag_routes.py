@@ -150,11 +150,11 @@ def test_a_request_keeps_its_id(client: TestClient) -> None:
 def test_too_many_requests_are_told_when_to_come_again(start: Callable[..., TestClient], tmp_path: Path) -> None:
     with start(tmp_path, max_requests=1) as client:
         service = client.app.state.service
-        service.tagging.num_requests = 1
+        service.tagger.num_requests = 1
         answer = client.post("/v1/tag", content=wav())
         assert (answer.status_code, answer.json()["code"]) == (503, "busy")
         assert int(answer.headers["retry-after"]) >= 1
-        service.tagging.num_requests = 0
+        service.tagger.num_requests = 0
         assert client.post("/v1/tag", content=wav()).status_code == 200
 
 

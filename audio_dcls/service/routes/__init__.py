@@ -1,1 +1,1 @@
-"""Routes: each validates, calls one thing, and sends what comes of it."""
+"""The HTTP routes: each validates a request, calls one method, and sends the result."""

@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz`, `/metrics` and `/v1/info`."""
+"""`/healthz`, `/readyz`, `/metrics` and `/v1/info`: the state of the service."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ def build_router(
     is_ready: Callable[[], bool],
     runs: RunService | None,
 ) -> APIRouter:
-    """The routes.
+    """The routes for probes, metrics and information.
 
     Args:
-        settings: of the service.
-        store: has the models.
-        metrics: what is counted.
-        is_ready: whether requests should be sent here.
-        runs: None where nothing is trained.
+        settings: the service's settings.
+        store: the models.
+        metrics: the metrics for Prometheus.
+        is_ready: returns True if the service can answer requests.
+        runs: the training runs; None if training is switched off.
     """
     router = APIRouter(tags=["service"])
 
     @router.get("/healthz")
     def health() -> dict[str, str]:
-        """Whether the process answers at all."""
+        """Liveness: the process answers."""
         return {"status": "ok"}
 
     @router.get("/readyz", responses=documented(503))
     def ready() -> dict[str, str]:
-        """Whether requests should be sent here: not while it loads its default model, nor while it closes."""
+        """Readiness: the service can answer requests; not while it loads its default model, nor while it closes."""
         if not is_ready():
-            message = "the service is starting or closing; ask again in a moment"
+            message = "the service is starting or closing; try again in a moment"
             raise ServiceError(message, status=503, code="not_ready", headers={"Retry-After": "1"})
         return {"status": "ready"}
 
@@ -60,7 +60,7 @@ def build_router(
         response_class=PlainTextResponse,
     )
     def show_metrics() -> Response:
-        """Figures in Prometheus' text format."""
+        """Metrics in the text format of Prometheus."""
         metrics.models.set(sum(model.tagger is not None for model in store.models()))
         if runs is not None:
             metrics.count_runs(entry.state for entry in runs.queue.entries())
@@ -68,7 +68,7 @@ def build_router(
 
     @router.get("/v1/info", responses=documented(401))
     def info(caller: Annotated[Caller, Depends(require())]) -> Info:
-        """What this service has and takes."""
+        """The service's version, default model, limits and recipes, and the caller's scopes."""
         return Info(
             version=importlib.metadata.version("audio-dcls"),
             default_model=store.default_name(),

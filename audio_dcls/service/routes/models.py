@@ -1,4 +1,4 @@
-"""`/v1/models`: which there are, and which are in memory."""
+"""`/v1/models`: list, load, unload and delete models."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from audio_dcls.service.settings import NAME_PATTERN
 from audio_dcls.service.tagging.model_cards import read_card
 from audio_dcls.service.tagging.model_store import ModelStore, StoredModel
 
-Name = Annotated[str, Path(pattern=NAME_PATTERN)]
+_Name = Annotated[str, Path(pattern=NAME_PATTERN)]
 
 
 def build_router(store: ModelStore) -> APIRouter:
-    """The routes."""
+    """The routes for models."""
     router = APIRouter(prefix="/v1/models", tags=["models"], responses=documented(401, 403, 422))
     anyone = [Depends(require()), Depends(refuse_unknown_query)]
     admin = [Depends(require("admin")), Depends(refuse_unknown_query)]
@@ -33,23 +33,23 @@ def build_router(store: ModelStore) -> APIRouter:
         return ModelList(models=[described(model) for model in store.models()])
 
     @router.get("/{name}", dependencies=anyone, responses=errors)
-    def show_model(name: Name) -> ModelResponse:
+    def show_model(name: _Name) -> ModelResponse:
         """One model."""
         return described(store.find(name))
 
     @router.post("/{name}/load", dependencies=admin, responses=errors)
-    async def load_model(name: Name) -> ModelResponse:
-        """Load a model now, rather than with the first request for it."""
+    async def load_model(name: _Name) -> ModelResponse:
+        """Load a model now, not with the first request for it."""
         return described(await store.load(name))
 
     @router.post("/{name}/unload", dependencies=admin, responses=errors)
-    async def unload_model(name: Name) -> ModelResponse:
-        """Free a model's memory; it loads again when it is asked for."""
+    async def unload_model(name: _Name) -> ModelResponse:
+        """Free a model's memory; the next request for the model loads it again."""
         return described(await store.unload(name))
 
     @router.delete("/{name}", dependencies=admin, responses=errors, status_code=204)
-    async def delete_model(name: Name) -> Response:
-        """Delete a model that was made of a run; those of the settings stay."""
+    async def delete_model(name: _Name) -> Response:
+        """Delete a model that was made from a run; models in the settings cannot be deleted."""
         await store.remove(name)
         return Response(status_code=204)
 
@@ -57,10 +57,10 @@ def build_router(store: ModelStore) -> APIRouter:
 
 
 def describe(store: ModelStore, name: str) -> ModelResponse:
-    """A model by its name.
+    """The description of a model.
 
     Raises:
-        ServiceError: 404, there is none.
+        ServiceError: 404, there is no such model.
     """
     model = store.find(name)
     return ModelResponse(

@@ -1,4 +1,4 @@
-"""The page at `/` and its files, and the API's description at `/docs`; nothing comes from elsewhere."""
+"""The page at `/`, its files, and the API's description at `/docs`; no file comes from another site."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-STATIC = Path(str(importlib.resources.files("audio_dcls.service"))) / "static"
-CONTENT_SECURITY = (
+_STATIC = Path(str(importlib.resources.files("audio_dcls.service"))) / "static"
+_CONTENT_SECURITY = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; worker-src 'self' blob:; "
     "style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
-DOCS_SECURITY = CONTENT_SECURITY + "; script-src 'self' 'unsafe-inline'"
+_DOCS_SECURITY = _CONTENT_SECURITY + "; script-src 'self' 'unsafe-inline'"
 
 
 def install_page(app: FastAPI) -> None:
     """Serve the page and the API's description."""
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     swagger = Path(str(importlib.resources.files("fastapi_offline"))) / "static"
     app.mount("/docs-static", StaticFiles(directory=swagger), name="docs-static")
 
     @app.get("/", include_in_schema=False)
     def page() -> FileResponse:
-        return FileResponse(STATIC / "index.html", headers={"Cache-Control": "no-cache"})
+        return FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-cache"})
 
     @app.get("/favicon.ico", include_in_schema=False)
     def icon() -> FileResponse:
-        return FileResponse(STATIC / "favicon.svg", media_type="image/svg+xml")
+        return FileResponse(_STATIC / "favicon.svg", media_type="image/svg+xml")
 
     @app.get("/docs", include_in_schema=False)
     def docs(request: Request) -> HTMLResponse:
@@ -46,10 +46,10 @@ def install_page(app: FastAPI) -> None:
 
 
 class SecurityHeaders:
-    """Says on every answer what browsers may do with it.
+    """Middleware that tells browsers what they may do with each answer.
 
     Args:
-        app: what answers.
+        app: the application.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -60,7 +60,7 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        policy = DOCS_SECURITY if scope["path"] == "/docs" else CONTENT_SECURITY
+        policy = _DOCS_SECURITY if scope["path"] == "/docs" else _CONTENT_SECURITY
         extra = [
             (b"content-security-policy", policy.encode()),
             (b"x-content-type-options", b"nosniff"),

@@ -1,4 +1,4 @@
-"""`/v1/runs`: training, started, watched, stopped and resumed over HTTP."""
+"""`/v1/runs`: start, watch, stop, resume and delete training runs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from audio_dcls.service.runs.run_service import MAX_LOG_LINES, RunService
 from audio_dcls.service.runs.schemas import ModelRequest, PerClass, RunList, RunMetrics, RunRequest, RunView
 from audio_dcls.service.schemas import ModelResponse
 
-PING_S = 15
-YAML_MEDIA_TYPE = "text/yaml; charset=utf-8"
-EVENT_STREAM: dict[int | str, dict[str, Any]] = {
+_PING_S = 15
+_YAML_MEDIA_TYPE = "text/yaml; charset=utf-8"
+_EVENT_STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "Server-sent events."}
 }
 
@@ -27,11 +27,11 @@ EVENT_STREAM: dict[int | str, dict[str, Any]] = {
 def build_router(
     require: Callable[..., Callable[..., Any]], describe_model: Callable[[str], ModelResponse]
 ) -> APIRouter:
-    """The routes; the runs are `request.app.state.runs`.
+    """The routes for runs; the runs are in `request.app.state.runs`.
 
     Args:
-        require: makes a dependency that lets callers pass who have one of some scopes.
-        describe_model: a model of the service by its name, as `GET /v1/models/NAME` answers it.
+        require: returns a dependency that admits callers with one of some scopes.
+        describe_model: returns the answer of `GET /v1/models/NAME`.
     """
     router = APIRouter(prefix="/v1/runs", tags=["runs"], responses=documented(401, 403, 422))
     trainer = [Depends(require("train")), Depends(refuse_unknown_query)]
@@ -39,18 +39,18 @@ def build_router(
     conflicts = documented(404, 409, 422)
 
     @router.post("", dependencies=trainer, status_code=201, responses=documented(404, 422, 429))
-    def submit_run(body: RunRequest, request: Request, runs: Runs) -> RunView:
-        """Put a run, or a study of several, into the queue."""
+    def submit_run(body: RunRequest, request: Request, runs: _Runs) -> RunView:
+        """Put a run, or a study of several cases, into the queue."""
         return runs.submit(body.config, body.overrides, body.seeds, body.name, owner=_caller_name(request))
 
     @router.get("", dependencies=trainer)
-    def list_runs(runs: Runs) -> RunList:
+    def list_runs(runs: _Runs) -> RunList:
         """All runs, newest first."""
         return RunList(runs=runs.list_runs())
 
     @router.get("/{run_id}", dependencies=trainer, responses=errors)
-    def show_run(run_id: str, runs: Runs) -> RunView:
-        """One run: its state, how far it is, the time it still takes."""
+    def show_run(run_id: str, runs: _Runs) -> RunView:
+        """One run: its state, its progress, and the time left."""
         return runs.get(run_id)
 
     @router.get(
@@ -59,57 +59,58 @@ def build_router(
         responses=errors | _text("text/yaml"),
         response_class=PlainTextResponse,
     )
-    def show_config(run_id: str, runs: Runs) -> Response:
-        """The whole config, defaults included."""
-        return Response(runs.config_text(run_id), media_type=YAML_MEDIA_TYPE)
+    def show_config(run_id: str, runs: _Runs) -> Response:
+        """The complete config, with defaults."""
+        return Response(runs.config_text(run_id), media_type=_YAML_MEDIA_TYPE)
 
     @router.get("/{run_id}/metrics", dependencies=trainer, responses=errors)
-    def show_metrics(run_id: str, runs: Runs) -> RunMetrics:
-        """Its curves."""
+    def show_metrics(run_id: str, runs: _Runs) -> RunMetrics:
+        """The curves of a run."""
         return runs.metrics(run_id)
 
     @router.get("/{run_id}/per-class", dependencies=trainer, responses=errors)
-    def show_per_class(run_id: str, runs: Runs) -> PerClass:
-        """Average precision of every class; measured once the run is done."""
+    def show_per_class(run_id: str, runs: _Runs) -> PerClass:
+        """Average precision per class, computed once the run is done."""
         return runs.per_class(run_id)
 
     @router.get("/{run_id}/logs", dependencies=trainer, responses=errors, response_class=PlainTextResponse)
-    def show_log(run_id: str, runs: Runs, tail: Annotated[int, Query(ge=1, le=MAX_LOG_LINES)] = 200) -> str:
-        """The last lines of its output."""
+    def show_log(run_id: str, runs: _Runs, tail: Annotated[int, Query(ge=1, le=MAX_LOG_LINES)] = 200) -> str:
+        """The last lines of a run's output."""
         return runs.log_text(run_id, tail)
 
-    @router.get("/{run_id}/events", dependencies=trainer, responses=errors | EVENT_STREAM, response_class=Response)
+    @router.get("/{run_id}/events", dependencies=trainer, responses=errors | _EVENT_STREAM, response_class=Response)
     async def stream_events(
         run_id: str,
-        runs: Runs,
+        runs: _Runs,
         last_event_id: Annotated[str | None, Header()] = None,
         replay: Annotated[
-            int | None, Query(ge=0, description="Lines of each curve to begin with; all if left out.")
+            int | None,
+            Query(ge=0, description="Begin with only the last lines of each curve; by default with all."),
         ] = None,
     ) -> EventSourceResponse:
-        """What happens to it, as it happens: events `run`, `metrics`, `log`, and `end`."""
+        """The events of a run as they happen: `run`, `metrics`, `log`, and `end`."""
         events = runs.events(run_id, last_event_id, replay)
-        return EventSourceResponse(_encoded(events), ping=PING_S)
+        return EventSourceResponse(_encoded(events), ping=_PING_S)
 
     @router.post("/{run_id}/stop", dependencies=trainer, responses=conflicts)
-    def stop_run(run_id: str, runs: Runs) -> RunView:
-        """Have it write a checkpoint and end; one that waits leaves the queue."""
+    def stop_run(run_id: str, runs: _Runs) -> RunView:
+        """Make a run write a checkpoint and end; a queued run leaves the queue."""
         return runs.stop(run_id)
 
     @router.post("/{run_id}/resume", dependencies=trainer, responses=conflicts)
-    def resume_run(run_id: str, runs: Runs) -> RunView:
-        """Put it into the queue again; it goes on from its last checkpoint."""
+    def resume_run(run_id: str, runs: _Runs) -> RunView:
+        """Put a run into the queue again; it resumes from its last checkpoint."""
         return runs.resume(run_id)
 
     @router.delete("/{run_id}", dependencies=trainer, responses=conflicts, status_code=204)
-    def delete_run(run_id: str, runs: Runs) -> Response:
-        """Delete its folder, log and config; models made of it stay."""
+    def delete_run(run_id: str, runs: _Runs) -> Response:
+        """Delete a run's folder, log and config; models made from it stay."""
         runs.delete(run_id)
         return Response(status_code=204)
 
     @router.post("/{run_id}/model", dependencies=trainer, responses=conflicts, status_code=201)
-    def make_model(run_id: str, body: ModelRequest, runs: Runs) -> ModelResponse:
-        """Make a model of the service of its newest checkpoint, or its best."""
+    def make_model(run_id: str, body: ModelRequest, runs: _Runs) -> ModelResponse:
+        """Make a model of the service from the run's newest checkpoint, or its best."""
         runs.make_model(run_id, body.name, seed=body.seed, case=body.case, best=body.best)
         return describe_model(body.name)
 
@@ -120,7 +121,7 @@ def _runs(request: Request) -> RunService:
     return request.app.state.runs
 
 
-Runs = Annotated[RunService, Depends(_runs)]
+_Runs = Annotated[RunService, Depends(_runs)]
 
 
 def _caller_name(request: Request) -> str | None:

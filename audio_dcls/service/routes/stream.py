@@ -1,4 +1,4 @@
-"""`WS /v1/tag/stream`: live samples in, scores out."""
+"""`WS /v1/tag/stream`: tag live sound over a WebSocket."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from audio_dcls.errors import AudioDclsError, ServiceError
 from audio_dcls.service.auth import SUBPROTOCOL, Authority, check_scope, websocket_key
 from audio_dcls.service.observability import Metrics
 from audio_dcls.service.problems import status_and_code
-from audio_dcls.service.settings import NAME_PATTERN, ServiceSettings
-from audio_dcls.service.tagging.live import LiveTagger
-from audio_dcls.service.tagging.requests import Tagging, as_document
+from audio_dcls.service.settings import ModelName, ServiceSettings
+from audio_dcls.service.tagging.live_tagger import LiveTagger
+from audio_dcls.service.tagging.upload_tagger import UploadTagger, as_document
 from audio_dcls.settings import Settings, build
 
-END = "end"
-POLICY_VIOLATION = 1008
-TRY_AGAIN_LATER = 1013
+_END = "end"
+_POLICY_VIOLATION = 1008
+_TRY_AGAIN_LATER = 1013
 
 
 class StreamQuery(Settings):
-    """What is asked of a stream."""
+    """The query parameters of a stream."""
 
     sample_rate_hz: int = 48_000
     channels: int = 1
     format: RawFormat = "s16le"
-    model: Annotated[str, pydantic.Field(pattern=NAME_PATTERN)] | None = None
+    model: ModelName | None = None
     window_s: float | None = None
     hop_s: float | None = None
     top_k: Annotated[int, pydantic.Field(ge=1)] = 5
@@ -38,11 +38,11 @@ class StreamQuery(Settings):
     classes: tuple[str, ...] | None = None
 
     @classmethod
-    def of(cls, socket: WebSocket) -> StreamQuery:
-        """The parameters of a WebSocket's address; `class` may be there several times.
+    def from_socket(cls, socket: WebSocket) -> StreamQuery:
+        """The parameters in a WebSocket's address; `class` may be repeated.
 
         Raises:
-            ConfigError: one is not known, or its value is wrong.
+            ConfigError: a parameter is unknown, or its value is wrong.
         """
         given: dict[str, Any] = {key: value for key, value in socket.query_params.items() if key != "class"}
         if classes := socket.query_params.getlist("class"):
@@ -51,15 +51,14 @@ class StreamQuery(Settings):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Of `TagOptions`; windows are those of a timeline."""
-        names = ("window_s", "hop_s", "top_k", "threshold", "classes")
-        return {"timeline": True, **{name: getattr(self, name) for name in names}}
+        """Keyword arguments of `TagOptions`; a stream has the windows of a timeline."""
+        return {"timeline": True, **self.model_dump(include={"window_s", "hop_s", "top_k", "threshold", "classes"})}
 
 
-def build_router(settings: ServiceSettings, tagging: Tagging, authority: Authority, metrics: Metrics) -> APIRouter:
-    """The route."""
+def build_router(settings: ServiceSettings, tagger: UploadTagger, authority: Authority, metrics: Metrics) -> APIRouter:
+    """The route for live sound."""
     router = APIRouter()
-    streams = _Streams(settings, tagging, metrics)
+    streams = _Streams(settings, tagger, metrics)
 
     @router.websocket("/v1/tag/stream")
     async def stream(socket: WebSocket) -> None:
@@ -67,7 +66,7 @@ def build_router(settings: ServiceSettings, tagging: Tagging, authority: Authori
         await socket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
         try:
             check_scope(authority.caller(websocket_key(socket)), ["tag"])
-            await streams.serve(socket, StreamQuery.of(socket))
+            await streams.serve(socket, StreamQuery.from_socket(socket))
         except AudioDclsError as error:
             await _refuse(socket, error)
         except WebSocketDisconnect:
@@ -77,20 +76,21 @@ def build_router(settings: ServiceSettings, tagging: Tagging, authority: Authori
 
 
 class _Streams:
-    """Open streams, and no more than are allowed."""
+    """Serves streams, up to the allowed number."""
 
-    def __init__(self, settings: ServiceSettings, tagging: Tagging, metrics: Metrics) -> None:
-        self.settings, self.tagging, self.metrics = settings, tagging, metrics
+    def __init__(self, settings: ServiceSettings, tagger: UploadTagger, metrics: Metrics) -> None:
+        self.settings, self.tagger, self.metrics = settings, tagger, metrics
         self.num_open = 0
 
     async def serve(self, socket: WebSocket, query: StreamQuery) -> None:
-        """Answer a stream to its end."""
-        if self.num_open >= self.settings.max_streams or self.tagging.is_closing:
-            raise ServiceError(f"{self.num_open} streams are open, and no more are taken", status=503, code="busy")
+        """Serve a stream until it ends."""
+        if self.num_open >= self.settings.max_streams or self.tagger.is_closing:
+            message = f"{self.num_open} streams are open, so this stream is refused; connect again later"
+            raise ServiceError(message, status=503, code="busy")
         self.num_open += 1
         self.metrics.streams.set(self.num_open)
         try:
-            async with self.tagging.store.using(query.model) as (model, tagger, batcher):
+            async with self.tagger.store.using(query.model) as (model, tagger, batcher):
                 live = LiveTagger(
                     tagger.plan(**query.options),
                     batcher,
@@ -109,27 +109,26 @@ class _Streams:
             self.metrics.streams.set(self.num_open)
 
     async def _receive(self, socket: WebSocket) -> bytes | None:
-        """The next samples; None at the end."""
+        """The next samples; None at the end of the stream."""
         idle_s = self.settings.stream_idle_s
         try:
             async with asyncio.timeout(idle_s):
                 message = await socket.receive()
         except TimeoutError:
-            message = f"nothing came for {idle_s:g} s; connect again when there is sound"
+            message = f"no sound arrived for {idle_s:g} s; connect again when there is sound"
             raise ServiceError(message, status=408, code="idle") from None
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1000))
         if (text := message.get("text")) is None:
             return message["bytes"]
-        if text.strip().lower() != END:
-            raise ServiceError(
-                f"text {text[:40]!r} must be '{END}'; samples go as binary", status=400, code="bad_message"
-            )
+        if text.strip().lower() != _END:
+            message = f"text message {text[:40]!r} must be '{_END}'; send samples as binary messages"
+            raise ServiceError(message, status=400, code="bad_message")
         return None
 
 
 async def _refuse(socket: WebSocket, error: AudioDclsError) -> None:
     status, code = status_and_code(error)
-    with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it has left
+    with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # the client has disconnected
         await socket.send_json({"type": "error", "status": status, "code": code, "detail": str(error)})
-        await socket.close(TRY_AGAIN_LATER if status == 503 else POLICY_VIOLATION)
+        await socket.close(_TRY_AGAIN_LATER if status == 503 else _POLICY_VIOLATION)

@@ -1,1 +1,1 @@
-"""Training runs of the service: a queue that outlives it, child processes that train, and what their folders say."""
+"""Training runs of the service: a queue on disk, processes that train, and readers of run folders."""

@@ -1,1 +1,1 @@
-"""From an upload, or a stream of samples, to tags."""
+"""Tag uploads and live streams of samples."""

@@ -1,8 +1,7 @@
-"""Windows of many requests through one model together.
+"""Compute windows of many requests together in one model.
 
-Not LitServe: it batches whole requests of a fixed kind, has no WebSockets, no bound on its queue and one set of models
-for its lifetime. Not Ray Serve: a cluster is more than "one process, nothing else to install". What is needed of
-either is this file.
+LitServe would not do: it batches whole requests of one kind, has no WebSockets and no limit on its queue, and keeps the
+same models for its lifetime. Ray Serve would need a cluster, where this service is one process.
 
 Axis legend: W windows, T samples of a window, C classes.
 """
@@ -23,13 +22,13 @@ from audio_dcls.inference.backends import Backend
 
 Take = Callable[[int, np.ndarray], None]
 """Takes a window's first sample and its scores (C,)."""
-SMOOTHING = 0.2
-"""Weight of the newest batch in the time a window is said to take."""
+_SMOOTHING = 0.2
+"""Weight of the newest batch in the moving average of a window's time."""
 
 
 @dataclass(eq=False)
 class _Job:
-    """A request's windows, taken one at a time, so that a long sound does not hold up short ones."""
+    """A request's windows. They are taken one at a time, so that a long sound does not delay short sounds."""
 
     windows: Iterator[tuple[int, np.ndarray]]
     take: Take
@@ -38,19 +37,19 @@ class _Job:
     num_computing: int = 0
 
     def advance(self) -> None:
-        """Cut the next window, or learn that there is none."""
+        """Cut the next window, if there is one."""
         self.next = next(self.windows, None)
 
 
 class Batcher:
-    """Collects windows for a few milliseconds, computes them at once, in turn over the requests.
+    """Collects windows for a few milliseconds and computes them at once; requests take turns.
 
     Args:
-        backend: computes.
+        backend: computes the scores.
         executor: the one thread in which models compute.
-        batch_windows: windows computed at once, at least 1.
-        gather_s: how long a batch that is not full waits for more, 0 or more.
-        on_batch: told the number of windows and the seconds of every batch.
+        batch_windows: windows per batch at most, at least 1.
+        gather_s: time that a batch waits for more windows, 0 or more.
+        on_batch: called after each batch with the number of windows and the seconds.
     """
 
     def __init__(
@@ -71,15 +70,15 @@ class Batcher:
 
     @property
     def num_waiting(self) -> int:
-        """Requests with windows that wait."""
+        """The number of requests with waiting windows."""
         return len(self._waiting)
 
     async def score(self, windows: Iterable[tuple[int, np.ndarray]], take: Take) -> None:
-        """Compute a request's windows; who stops waiting leaves the queue.
+        """Compute a request's windows; if the caller is cancelled, the rest is dropped.
 
         Args:
-            windows: first sample and samples (T,) of each, cut when its turn comes.
-            take: given the scores of each, in their order.
+            windows: first sample and samples (T,) of each; they are cut one by one when needed.
+            take: called with the scores of each window, in their order.
         """
         job = _Job(iter(windows), take, asyncio.get_running_loop().create_future())
         job.advance()
@@ -92,12 +91,12 @@ class Batcher:
         await job.done
 
     async def drain(self) -> None:
-        """Wait until nothing waits."""
+        """Return once no window waits."""
         while self._loop is not None:
             await self._loop
 
     async def _run(self) -> None:
-        """Compute until nothing waits; an idle model has no task."""
+        """Compute until no window waits; then the task ends."""
         try:
             while self._waiting:
                 await self._gather()
@@ -106,7 +105,7 @@ class Batcher:
             self._loop = None
 
     async def _gather(self) -> None:
-        """Wait a little for windows of other requests, unless there are enough."""
+        """Wait for windows of other requests, until there are enough or `gather_s` is over."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self.gather_s
         while len(self._waiting) < self.batch_windows and (left := end - loop.time()) > 0:
@@ -116,11 +115,11 @@ class Batcher:
                     await self._arrived.wait()
 
     def _next_batch(self) -> list[tuple[_Job, int, np.ndarray]]:
-        """One window of each request in turn, until there are enough."""
+        """One window from each request in turn, until the batch is full."""
         batch: list[tuple[_Job, int, np.ndarray]] = []
         while self._waiting and len(batch) < self.batch_windows:
             job = self._waiting.popleft()
-            if job.done.done():  # nobody waits for it any more
+            if job.done.done():  # its caller was cancelled
                 continue
             assert job.next is not None
             batch.append((job, *job.next))
@@ -138,14 +137,14 @@ class Batcher:
         windows = np.stack([window for _, _, window in batch])
         try:
             scores, _ = await loop.run_in_executor(self.executor, self.backend.run, windows)
-        except (RuntimeError, MemoryError, ValueError) as error:  # what torch and the runtimes raise
+        except (RuntimeError, MemoryError, ValueError) as error:  # the errors of torch and the other runtimes
             for job in {job for job, _, _ in batch}:
                 if not job.done.done():
                     job.done.set_exception(error)
             return
         seconds = loop.time() - began
         per_window_s = seconds / len(batch)
-        self.window_s += SMOOTHING * (per_window_s - self.window_s) if self.window_s else per_window_s
+        self.window_s += _SMOOTHING * (per_window_s - self.window_s) if self.window_s else per_window_s
         self.on_batch(len(batch), seconds)
         for index, (job, start, _) in enumerate(batch):
             job.take(start, scores[index])
@@ -155,7 +154,7 @@ class Batcher:
 
 
 def retry_after_s(num_requests: int, window_s: float) -> int:
-    """Seconds after which a request that was turned away may be sent again.
+    """Seconds after which a refused request may be sent again.
 
     >>> retry_after_s(100, 0.1), retry_after_s(0, 0.0)
     (10, 1)

@@ -1,6 +1,6 @@
-"""What a worker process does with an upload: decode it under limits, so that a hostile file ends a worker at worst.
+"""Decode an upload in a worker process, under limits: a hostile file can at worst end the worker.
 
-Imported by every worker, so nothing heavy may be imported here. T samples.
+Every worker imports this module, so it imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from audio_dcls.errors import AudioFileError
 
 try:
     import resource
-except ImportError:  # not a POSIX system; the clock's limit is kept by the parent
+except ImportError:  # not a POSIX system; the parent process still limits the time
     resource = None
 
 
 @dataclass(frozen=True)
 class DecodeLimits:
-    """What decoding one upload may take."""
+    """Limits for decoding one upload."""
 
     max_duration_s: float
     max_channels: int
     cpu_s: float
-    """Processor time of one file."""
+    """Processor time per file."""
     memory_mb: float
-    """Memory beside the program itself, 10^6 bytes."""
+    """Memory in addition to the program itself, in 10^6 bytes."""
 
 
 def set_up_worker(limits: DecodeLimits, sample_rate_hz: int) -> None:
-    """Bound the memory and the files of this process for good."""
+    """Limit the memory of this process and the files that it writes."""
     if resource is None:
         return
     own = psutil.Process().memory_info().vms
-    most_file_bytes = int(limits.max_duration_s * sample_rate_hz * 4 * 1.1) + 2**20
+    max_file_bytes = int(limits.max_duration_s * sample_rate_hz * 4 * 1.1) + 2**20
     _limit(resource.RLIMIT_AS, own + int(limits.memory_mb * 1e6))
-    _limit(resource.RLIMIT_FSIZE, most_file_bytes)
+    _limit(resource.RLIMIT_FSIZE, max_file_bytes)
     _limit(resource.RLIMIT_CORE, 0)
 
 
@@ -51,16 +51,16 @@ def decode_upload(path: str, out: str, name: str, sample_rate_hz: int, limits: D
 
     Args:
         path: the file.
-        out: where the samples (T,) are written, without a header.
-        name: what messages call the file.
-        sample_rate_hz: of the samples.
-        limits: of length and time.
+        out: the file to write the samples to, without a header.
+        name: the file's name in messages.
+        sample_rate_hz: rate of the samples.
+        limits: what decoding may take.
 
     Returns:
-        T, at least 1.
+        The number of samples, at least 1.
 
     Raises:
-        AudioFileError: it is not sound, too long, or takes too much to decode.
+        AudioFileError: the file is not sound, is too long, or exceeds a limit.
     """
     _limit_cpu(limits.cpu_s)
     try:
@@ -74,12 +74,12 @@ def decode_upload(path: str, out: str, name: str, sample_rate_hz: int, limits: D
 
 def _decode(path: Path, out: Path, sample_rate_hz: int, limits: DecodeLimits) -> int:
     _check_header(path, limits)
-    most_samples = round(limits.max_duration_s * sample_rate_hz)
+    max_samples = round(limits.max_duration_s * sample_rate_hz)
     num_samples = 0
     with out.open("wb") as file:
         for block in resampled_blocks(FileSound(path), sample_rate_hz=sample_rate_hz):
             num_samples += len(block)
-            if num_samples > most_samples:
+            if num_samples > max_samples:
                 raise _too_long(path, limits.max_duration_s)
             file.write(block.astype(np.float32, copy=False).data)
     if not num_samples:
@@ -89,7 +89,7 @@ def _decode(path: Path, out: Path, sample_rate_hz: int, limits: DecodeLimits) ->
 
 
 def _check_header(path: Path, limits: DecodeLimits) -> None:
-    """Refuse by its header what needs no decoding to be refused; what libsndfile cannot open is told of later."""
+    """Refuse a file by its header if possible; a file that libsndfile cannot open is reported by the decoder."""
     if is_video(path):
         return
     try:
@@ -103,19 +103,19 @@ def _check_header(path: Path, limits: DecodeLimits) -> None:
         raise _too_long(path, limits.max_duration_s)
 
 
-def _too_long(path: Path, most_s: float) -> AudioFileError:
-    return AudioFileError(f"'{path}' is longer than {most_s:g} s, the most taken here; cut it", reason="too_long")
+def _too_long(path: Path, max_s: float) -> AudioFileError:
+    return AudioFileError(f"'{path}' is longer than {max_s:g} s, the longest sound allowed; cut it", reason="too_long")
 
 
 def _limit_cpu(more_s: float) -> None:
-    """Let the system end this process once it has computed for so many seconds more."""
+    """Make the system end this process once it has used this much more processor time."""
     if resource is not None:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         _limit(resource.RLIMIT_CPU, int(usage.ru_utime + usage.ru_stime + more_s) + 1)
 
 
 def _limit(kind: int, value: int) -> None:
-    """Set a soft limit as low as `value`, where the system has it."""
+    """Lower a soft limit to `value`, if the system allows it."""
     assert resource is not None
     with contextlib.suppress(ValueError, OSError):
         _, hard = resource.getrlimit(kind)

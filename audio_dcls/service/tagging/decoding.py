@@ -1,4 +1,4 @@
-"""Uploads become samples in worker processes, so that a hostile file cannot take the service down.
+"""Decode uploads in worker processes, so that a hostile file cannot end the service.
 
 T samples of an upload.
 """
@@ -23,13 +23,13 @@ from audio_dcls.errors import AudioFileError
 from audio_dcls.service.settings import ServiceSettings
 from audio_dcls.service.tagging.decode_worker import DecodeLimits, decode_upload, set_up_worker
 
-HIGHEST_RATE_HZ = 48_000
-"""Bounds the files a worker may write; models hear at 32 kHz."""
+_MAX_RATE_HZ = 48_000
+"""It limits the size of the files that a worker may write; models use 32 kHz."""
 
 
 @dataclass(frozen=True, eq=False)
 class DecodedSound:
-    """An upload at a model's rate; its samples are mapped from a file that is gone once it is no longer used."""
+    """An upload at a model's rate; its samples are mapped from a temporary file."""
 
     name: str
     samples: np.ndarray
@@ -38,10 +38,10 @@ class DecodedSound:
 
 
 class Decoder:
-    """Worker processes, and the folder in which uploads and their samples lie for the moment.
+    """The worker processes, and the folder for uploads and their samples.
 
     Args:
-        settings: of the service.
+        settings: the service's settings.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
@@ -56,7 +56,7 @@ class Decoder:
         self._pool: ProcessPool | None = None
 
     def start(self) -> None:
-        """Empty the spool of what a killed service left, and start the workers."""
+        """Empty the folder, which a killed service may have left full, and start the workers."""
         shutil.rmtree(self.spool, ignore_errors=True)
         self.spool.mkdir(parents=True, mode=0o700)
         self._pool = self._build_pool()
@@ -70,7 +70,7 @@ class Decoder:
 
     @contextlib.contextmanager
     def spooled(self) -> Iterator[Path]:
-        """A path for an upload, under a name of our own; removed in the end."""
+        """A path for an upload, with a random name; the file is removed at the end."""
         path = self.spool / secrets.token_hex(16)
         try:
             yield path
@@ -79,15 +79,15 @@ class Decoder:
 
     @contextlib.asynccontextmanager
     async def decoded(self, path: Path, name: str, sample_rate_hz: int) -> AsyncIterator[DecodedSound]:
-        """The samples of a file, for as long as the body runs.
+        """The samples of a file, while the body of the `with` statement runs.
 
         Args:
             path: the upload.
-            name: what messages call it.
-            sample_rate_hz: wanted.
+            name: its name in messages.
+            sample_rate_hz: rate of the samples.
 
         Raises:
-            AudioFileError: it cannot be used, or takes too much to decode.
+            AudioFileError: the file cannot be used, or exceeds a limit.
         """
         with self.spooled() as out:
             arguments = (str(path), str(out), name, sample_rate_hz, self.limits)
@@ -96,7 +96,7 @@ class Decoder:
             except TimeoutError:
                 message = f"'{name}' took longer than {self.settings.decode_wall_s:g} s to decode; convert it to wav"
                 raise AudioFileError(message, reason="unreadable") from None
-            except (ProcessExpired, BrokenProcessPool):  # the latter where the end came before word of the beginning
+            except (ProcessExpired, BrokenProcessPool):  # the second if the worker ended at once
                 message = (
                     f"'{name}' ended the process that decoded it: it is damaged, or takes more than "
                     f"{self.limits.cpu_s:g} s to decode; convert it to wav or flac"
@@ -106,7 +106,7 @@ class Decoder:
             yield DecodedSound(name, samples, sample_rate_hz)
 
     async def _run(self, arguments: tuple[Any, ...]) -> int:
-        """Decode in a worker; if the workers had died of something else, in a new one."""
+        """Decode in a worker; if the pool was broken already, in a new pool."""
         for is_last in (False, True):
             pool = self._pool
             assert pool is not None, "start() comes first"
@@ -123,7 +123,7 @@ class Decoder:
         return ProcessPool(
             max_workers=self.settings.decode_workers,
             initializer=set_up_worker,
-            initargs=(self.limits, HIGHEST_RATE_HZ),
+            initargs=(self.limits, _MAX_RATE_HZ),
             context=multiprocessing.get_context("spawn"),
         )
 
@@ -131,5 +131,5 @@ class Decoder:
 def _schedule(pool: ProcessPool, arguments: tuple[Any, ...], timeout_s: float) -> ProcessFuture[int]:
     try:
         return pool.schedule(decode_upload, args=arguments, timeout=timeout_s)
-    except RuntimeError as error:  # it broke before
+    except RuntimeError as error:  # the pool was broken before
         raise BrokenProcessPool(str(error)) from error

@@ -1,4 +1,4 @@
-"""What a model's file says of itself, without its weights."""
+"""Describe a model by the metadata in its file, without loading its weights."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ def read_card(source: str) -> dict[str, Any]:
     """Architecture, classes and score of a model.
 
     Args:
-        source: a path, or the name of published weights, of which nothing is said before they are loaded.
+        source: a path, or the name of published weights.
 
     Returns:
-        Fields of `ModelResponse`; none where the file is not here or cannot be read, which loading it will tell.
+        Fields of `ModelResponse`. The mapping is empty for published weights, and if the file is missing or cannot be
+        read; loading the model then reports the error.
     """
     try:
         if not Path(source).exists():

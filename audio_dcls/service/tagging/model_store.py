@@ -1,4 +1,4 @@
-"""The models of the service: found by name, loaded when they are asked for, unloaded when others need the room."""
+"""The models of the service: found by name, loaded when needed, unloaded to make room for others."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from audio_dcls.service.settings import NAME_PATTERN, ServiceSettings
 from audio_dcls.service.tagging.batcher import Batcher
 
 State = Literal["unloaded", "loading", "loaded", "failed"]
-SUFFIX = Path(MODEL_FILE).suffix
+_SUFFIX = Path(MODEL_FILE).suffix
 
 
 @dataclass(eq=False)
 class StoredModel:
-    """A model by name."""
+    """A model with a name."""
 
     name: str
     source: str
     """A path, or the name of published weights."""
     is_removable: bool
-    """Whether its file is the service's own."""
+    """True if the service made the file and may delete it."""
     state: State = "unloaded"
     error: str | None = None
     tagger: Tagger | None = None
@@ -45,7 +45,7 @@ class ModelStore:
     """Models by name.
 
     Args:
-        settings: of the service.
+        settings: the service's settings.
         metrics: counts batches.
     """
 
@@ -56,52 +56,49 @@ class ModelStore:
         self._load = ThreadPoolExecutor(1, thread_name_prefix="load")
 
     def models(self) -> list[StoredModel]:
-        """All there are: those of the settings, then those of the folder, by name."""
+        """All models: those in the settings, then those in the folder of models, by name."""
         found = {
             name: self._models.get(name) or StoredModel(name, source, is_removable=False)
             for name, source in self.settings.models.items()
         }
-        for path in sorted(self.settings.models_dir.glob(f"*{SUFFIX}")):
+        for path in sorted(self.settings.models_dir.glob(f"*{_SUFFIX}")):
             if re.match(NAME_PATTERN, path.stem) and path.stem not in found:
                 found[path.stem] = self._models.get(path.stem) or StoredModel(path.stem, str(path), is_removable=True)
         self._models = found
         return list(found.values())
 
     def default_name(self) -> str | None:
-        """The model of requests that name none; None where there is no model."""
+        """The model for requests that do not name one; None if there is no model."""
         if self.settings.default_model is not None:
             return self.settings.default_model
         if self.settings.models:
             return next(iter(self.settings.models))
-        own = [model for model in self.models() if model.is_removable]
-        if not own:
-            return None
-        return max(own, key=lambda model: Path(model.source).stat().st_mtime_ns).name
+        sources = {model.name: Path(model.source) for model in self.models() if model.is_removable}
+        return max(sources, key=lambda name: sources[name].stat().st_mtime_ns, default=None)
 
     def find(self, name: str | None) -> StoredModel:
-        """A model by name, or the default one.
+        """The model with a name, or the default model.
 
         Raises:
-            ServiceError: there is none of that name, or none at all.
+            ServiceError: 404, there is no such model, or no model at all.
         """
         wanted = name if name is not None else self.default_name()
         models = {model.name: model for model in self.models()}
         if wanted is None or wanted not in models:
             if not models:
-                message = "there is no model yet; train one by POST /v1/runs, or name some in the setting `models`"
+                message = "there is no model yet; train one with POST /v1/runs, or name one in the setting `models`"
                 raise ServiceError(message, status=404, code="no_model")
-            known = ", ".join(sorted(models))
-            message = f"`model` (={wanted!r}) is not known here; there are: {known}"
+            message = f"`model` (={wanted!r}) does not exist; the models are {', '.join(sorted(models))}"
             raise ServiceError(message, status=404, code="unknown_model")
         return models[wanted]
 
     @contextlib.asynccontextmanager
     async def using(self, name: str | None) -> AsyncIterator[tuple[StoredModel, Tagger, Batcher]]:
-        """A loaded model, which stays so while the body runs.
+        """A loaded model, which stays loaded while the body of the `with` statement runs.
 
         Raises:
             ServiceError: there is no such model.
-            CheckpointError: it cannot be loaded.
+            CheckpointError: the model cannot be loaded.
         """
         model = self.find(name)
         async with model.lock:
@@ -119,7 +116,7 @@ class ModelStore:
 
         Raises:
             ServiceError: there is no such model.
-            CheckpointError: it cannot be loaded.
+            CheckpointError: the model cannot be loaded.
         """
         model = self.find(name)
         async with model.lock:
@@ -127,7 +124,7 @@ class ModelStore:
         return model
 
     async def unload(self, name: str) -> StoredModel:
-        """Let go of a model; its memory is free once the requests that use it are answered.
+        """Unload a model; its memory is freed once the requests that use it are answered.
 
         Raises:
             ServiceError: there is no such model.
@@ -141,18 +138,18 @@ class ModelStore:
         """Delete a model's file.
 
         Raises:
-            ServiceError: there is no such model, or it is one of the settings.
+            ServiceError: there is no such model, or the settings name it.
         """
         model = self.find(name)
         if not model.is_removable:
-            message = f"model '{name}' is named in the settings, so its file is not the service's to delete"
+            message = f"model '{name}' is named in the settings, so the service does not delete it; remove it there"
             raise ServiceError(message, status=409, code="not_removable")
         await self.unload(name)
         Path(model.source).unlink(missing_ok=True)
         self._models.pop(name, None)
 
     async def close(self) -> None:
-        """Compute what waits and free all models."""
+        """Compute the waiting windows, then stop the threads."""
         for model in list(self._models.values()):
             if model.batcher is not None:
                 await model.batcher.drain()
@@ -160,7 +157,7 @@ class ModelStore:
         self._load.shutdown(cancel_futures=True)
 
     async def _loaded(self, model: StoredModel) -> None:
-        """Load a model whose lock is held, where it is not loaded."""
+        """Load a model if it is not loaded; the caller holds its lock."""
         if model.tagger is not None:
             return
         await self._make_room()

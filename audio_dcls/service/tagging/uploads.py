@@ -1,4 +1,4 @@
-"""Bodies of requests: never longer than allowed, never slower, under names of our own on disk."""
+"""Read the bodies of requests: limit their size and time, and store uploads under random names."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from audio_dcls.service.problems import problem_response
 from audio_dcls.service.settings import ServiceSettings
 from audio_dcls.service.tagging.decoding import Decoder
 
-UNNAMED = "upload"
-MAX_NAME_CHARACTERS = 120
-SOUND_PATHS = ("/v1/tag", "/v1/tag/batch")
-DRAINED_TIMES = 4
-"""A body that is too long is read to this many times the limit and thrown away, so that its sender hears why."""
+_UNNAMED = "upload"
+_MAX_NAME_CHARACTERS = 120
+_SOUND_PATHS = ("/v1/tag", "/v1/tag/batch")
+_DRAINED_TIMES = 4
+"""A body that is too long is read and dropped up to this multiple of the limit, so that its sender gets the answer."""
 
 
 class BodyLimit:
-    """Refuses bodies that are too long, by what they declare and by what comes.
+    """Middleware that refuses bodies that are too long, by their declared length and by their real length.
 
     Args:
-        app: what answers.
-        settings: of the service.
+        app: the application.
+        settings: the service's settings.
     """
 
     def __init__(self, app: ASGIApp, settings: ServiceSettings) -> None:
@@ -45,12 +45,12 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        most = self.sound_bytes if scope["path"] in SOUND_PATHS else self.other_bytes
+        max_bytes = self.sound_bytes if scope["path"] in _SOUND_PATHS else self.other_bytes
         declared = Headers(scope=scope).get("content-length", "0")
-        if not declared.isdigit() or int(declared) > most:
-            if declared.isdigit() and int(declared) <= DRAINED_TIMES * most:
+        if not declared.isdigit() or int(declared) > max_bytes:
+            if declared.isdigit() and int(declared) <= _DRAINED_TIMES * max_bytes:
                 await _drain(receive, self.timeout_s)
-            await problem_response(413, _too_long(most), "too_large")(scope, receive, send)
+            await problem_response(413, _too_long(max_bytes), "too_large")(scope, receive, send)
             return
         num_bytes = 0
         loop = asyncio.get_running_loop()
@@ -59,7 +59,7 @@ class BodyLimit:
 
         async def counted() -> Message:
             nonlocal num_bytes, is_whole
-            if is_whole:  # what follows the body is the sender's leaving, which may take its time
+            if is_whole:  # only the sender's disconnection follows, which has no deadline
                 return await receive()
             try:
                 async with asyncio.timeout_at(end):
@@ -69,8 +69,8 @@ class BodyLimit:
                 raise HTTPException(408, detail) from None
             num_bytes += len(message.get("body", b""))
             is_whole = not message.get("more_body", False)
-            if num_bytes > most:
-                raise HTTPException(413, _too_long(most))
+            if num_bytes > max_bytes:
+                raise HTTPException(413, _too_long(max_bytes))
             return message
 
         await self.app(scope, counted, send)
@@ -83,28 +83,28 @@ async def _drain(receive: Receive, timeout_s: float) -> None:
                 pass
 
 
-def _too_long(most: int) -> str:
-    return f"the body is longer than {most / 1e6:g} MB, the most taken here; send less"
+def _too_long(max_bytes: int) -> str:
+    return f"the body is longer than {max_bytes / 1e6:g} MB, the limit; send a shorter body"
 
 
 @contextlib.asynccontextmanager
 async def one_upload(request: Request, decoder: Decoder, name: str | None) -> AsyncIterator[tuple[Path, str]]:
-    """The file of a multipart body's field `file`, or of the body itself, while the `async with` runs.
+    """The file in the field `file` of a multipart body, or the body itself, while the `async with` runs.
 
     Args:
-        request: its body is read.
-        decoder: has the folder for it.
-        name: of a body without one.
+        request: the request whose body is read.
+        decoder: has the folder for uploads.
+        name: the sound's name if the body is the sound.
 
     Yields:
-        Where it lies, and its sender's name for it.
+        The path of the upload, and the sender's name for it.
 
     Raises:
-        ServiceError: 422, there is no such field; 400, the body is not what it says it is.
+        ServiceError: 422, there is no such field; 400, the body is damaged.
     """
     with decoder.spooled() as path:
-        if is_multipart(request):
-            async with several_uploads(request, decoder, "file", most=1) as found:
+        if _is_multipart(request):
+            async with several_uploads(request, decoder, "file", max_files=1) as found:
                 yield found[0]
             return
         with path.open("wb") as file:
@@ -112,60 +112,60 @@ async def one_upload(request: Request, decoder: Decoder, name: str | None) -> As
                 async for chunk in request.stream():
                     file.write(chunk)
             except ClientDisconnect as error:
-                raise _left() from error
-        yield path, safe_name(name)
+                raise _disconnected() from error
+        yield path, _safe_name(name)
 
 
 @contextlib.asynccontextmanager
 async def several_uploads(
-    request: Request, decoder: Decoder, field: str, *, most: int
+    request: Request, decoder: Decoder, field: str, *, max_files: int
 ) -> AsyncIterator[list[tuple[Path, str]]]:
-    """The files of a multipart body's field, while the `async with` runs.
+    """The files in a field of a multipart body, while the `async with` runs.
 
     Raises:
-        ServiceError: 422, there are none, or too many; 400, the body is not multipart.
+        ServiceError: 422, there is no file, or too many; 415, the body is not multipart; 400, it is damaged.
     """
-    if not is_multipart(request):
+    if not _is_multipart(request):
         message = f"the body must be multipart/form-data with files in the field `{field}`"
         raise ServiceError(message, status=415, code="not_multipart")
     with contextlib.ExitStack() as stack:
         try:
-            async with request.form(max_files=most + 1, max_fields=100) as form:
+            async with request.form(max_files=max_files + 1, max_fields=100) as form:
                 given = [part for part in form.getlist(field) if isinstance(part, UploadFile)]
-                if not 1 <= len(given) <= most:
-                    message = f"the field `{field}` must hold 1 to {most} files, and holds {len(given)}"
+                if not 1 <= len(given) <= max_files:
+                    message = f"the field `{field}` must hold 1 to {max_files} files, not {len(given)}"
                     raise ServiceError(message, status=422, code="invalid")
                 found = []
                 for part in given:
                     path = stack.enter_context(decoder.spooled())
                     await asyncio.to_thread(_copy, part, path)
-                    found.append((path, safe_name(part.filename)))
+                    found.append((path, _safe_name(part.filename)))
         except MultiPartException as error:
             raise ServiceError(f"the body is not multipart: {error.message}", status=400, code="bad_body") from error
         except ClientDisconnect as error:
-            raise _left() from error
+            raise _disconnected() from error
         except HTTPException as error:
             if error.status_code != 400:
                 raise
-            message = f"the body is not whole multipart/form-data ({error.detail}); send the files in `{field}`"
+            message = f"the body is not complete multipart/form-data ({error.detail}); send the files in `{field}`"
             raise ServiceError(message, status=400, code="bad_body") from error
         yield found
 
 
-def is_multipart(request: Request) -> bool:
-    """Whether a body says that it is a form with files."""
+def _is_multipart(request: Request) -> bool:
+    """True if the request declares its body as a form with files."""
     return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
 
 
-def safe_name(name: str | None) -> str:
-    r"""A sender's name for a file, without folders and control characters; nothing is ever opened by it.
+def _safe_name(name: str | None) -> str:
+    r"""A sender's name for a file, without folders and control characters; no file is opened by this name.
 
-    >>> safe_name("../../etc/passwd"), safe_name("C:\\sounds\\dog.wav"), safe_name(None)
+    >>> _safe_name("../../etc/passwd"), safe_name("C:\\sounds\\dog.wav"), safe_name(None)
     ('passwd', 'dog.wav', 'upload')
     """
     last = PureWindowsPath(PurePosixPath(name or "").name).name
     printable = "".join(character for character in last if character.isprintable()).strip()
-    return printable[:MAX_NAME_CHARACTERS] or UNNAMED
+    return printable[:_MAX_NAME_CHARACTERS] or _UNNAMED
 
 
 def _copy(part: UploadFile, path: Path) -> None:
@@ -173,5 +173,5 @@ def _copy(part: UploadFile, path: Path) -> None:
         shutil.copyfileobj(part.file, file)
 
 
-def _left() -> ServiceError:
-    return ServiceError("the sender left before its body had arrived", status=400, code="disconnected")
+def _disconnected() -> ServiceError:
+    return ServiceError("the sender disconnected before the whole body arrived", status=400, code="disconnected")

@@ -1,7 +1,4 @@
-"""From an upload to its tags: decoded in a worker, cut into windows, computed together with others'.
-
-Axis legend: T samples of a window.
-"""
+"""Tag uploads: decode each in a worker, cut it into windows, and compute them together with those of other requests."""
 
 from __future__ import annotations
 
@@ -26,18 +23,18 @@ from audio_dcls.service.tagging.batcher import Batcher, retry_after_s
 from audio_dcls.service.tagging.decoding import DecodedSound, Decoder
 from audio_dcls.service.tagging.model_store import ModelStore
 
-PICTURE_COLUMNS = 1000
-PICTURE_BLOCK_SAMPLES = 2**18
+_PICTURE_COLUMNS = 1000
+_PICTURE_BLOCK_SAMPLES = 2**18
 
 
-class Tagging:
+class UploadTagger:
     """Tags uploads.
 
     Args:
-        settings: of the service.
-        store: has the models.
-        decoder: has the workers.
-        metrics: counts.
+        settings: the service's settings.
+        store: the models.
+        decoder: the worker processes that decode.
+        metrics: counts requests and sounds.
     """
 
     def __init__(self, settings: ServiceSettings, store: ModelStore, decoder: Decoder, metrics: Metrics) -> None:
@@ -48,15 +45,15 @@ class Tagging:
 
     @contextlib.asynccontextmanager
     async def admitted(self, timeout_s: float | None) -> AsyncIterator[None]:
-        """Room for one request, and its deadline, while the body runs.
+        """Admit one request, and end it at its deadline.
 
         Raises:
-            ServiceError: 503, there are too many; 504, the deadline passed.
+            ServiceError: 503, too many requests are being tagged; 504, the deadline passed.
         """
         if self.is_closing or self.num_requests >= self.settings.max_requests:
             seconds = retry_after_s(self.num_requests, self._window_s)
             why = "the service is closing" if self.is_closing else f"{self.num_requests} requests are being tagged"
-            message = f"{why}, and no more are taken; send it again in {seconds} s"
+            message = f"{why}, so this request is refused; send it again in {seconds} s"
             raise ServiceError(message, status=503, code="busy", headers={"Retry-After": str(seconds)})
         self.num_requests += 1
         self.metrics.requests.set(self.num_requests)
@@ -65,7 +62,7 @@ class Tagging:
             async with asyncio.timeout(limit_s):
                 yield
         except TimeoutError:
-            message = f"not tagged within {limit_s:g} s; send it again, or with a larger timeout_s"
+            message = f"the request was not tagged within {limit_s:g} s; send it again, perhaps with a larger timeout_s"
             raise ServiceError(message, status=504, code="deadline_passed") from None
         finally:
             self.num_requests -= 1
@@ -77,17 +74,17 @@ class Tagging:
         """Tag an upload.
 
         Args:
-            path: where it is spooled.
-            name: what the sender calls it.
-            model: by name; None for the default one.
-            options: of `TagOptions`.
-            picture: whether its envelope and spectrogram are wanted.
+            path: the upload on disk.
+            name: the sender's name for it.
+            model: the model's name; None for the default model.
+            options: keyword arguments of `TagOptions`.
+            picture: add the envelope and the spectrogram.
 
         Returns:
             `TagResult.to_json_dict`, with the model's name and the picture.
 
         Raises:
-            AudioDclsError: of the sound, the options or the model.
+            AudioDclsError: the sound, an option or the model cannot be used.
         """
         try:
             async with self.store.using(model) as (stored, tagger, batcher):
@@ -95,7 +92,7 @@ class Tagging:
                 plans = [plan] if plan.of_clips is None else [plan, plan.of_clips]
                 async with self.decoder.decoded(path, name, tagger.sample_rate_hz) as sound:
                     result = merge_results([await self._score(sound, plan, batcher) for plan in plans])
-                    drawn = await asyncio.to_thread(draw_picture, sound) if picture else None
+                    drawn = await asyncio.to_thread(_draw_picture, sound) if picture else None
         except AudioFileError as error:
             self.metrics.sounds.labels(outcome=error.reason).inc()
             raise
@@ -109,16 +106,16 @@ class Tagging:
         self._window_s = batcher.window_s
         return scores.result(len(sound.samples))
 
-    async def tag_or_say(self, path: Path, name: str, **wanted: Any) -> dict[str, Any]:
-        """The same; what is wrong with a sound becomes its result."""
+    async def tag_or_explain(self, path: Path, name: str, **arguments: Any) -> dict[str, Any]:
+        """Tag an upload; if the sound cannot be used, return the reason (a `TagFailed`)."""
         try:
-            return await self.tag(path, name, **wanted)
+            return await self.tag(path, name, **arguments)
         except AudioFileError as error:
             return {"path": name, "reason": error.reason, "error": str(error)}
 
 
 def as_document(result: TagResult, model: str) -> dict[str, Any]:
-    """A result as the service sends it."""
+    """A result in the form in which the service sends it."""
     return result.to_json_dict() | {"model": model}
 
 
@@ -129,11 +126,11 @@ def _windows(sound: DecodedSound, plan: Plan) -> Iterator[tuple[int, np.ndarray]
         yield start, fill_window(window, plan.clip_samples, plan.options.short)
 
 
-def draw_picture(sound: DecodedSound) -> dict[str, Any]:
-    """The envelope and the spectrogram of a sound, small enough for a page."""
+def _draw_picture(sound: DecodedSound) -> dict[str, Any]:
+    """The envelope and the spectrogram of a sound, small enough to send to a page."""
     picture = SoundPicture(sound.sample_rate_hz)
-    for start in range(0, len(sound.samples), PICTURE_BLOCK_SAMPLES):
-        picture.add(sound.samples[start : start + PICTURE_BLOCK_SAMPLES])
+    for start in range(0, len(sound.samples), _PICTURE_BLOCK_SAMPLES):
+        picture.add(sound.samples[start : start + _PICTURE_BLOCK_SAMPLES])
     envelope = _fewer_columns(picture.envelope().T, lowest_first=True).T
     spectrogram_db = _fewer_columns(picture.spectrogram_db())
     loudness = np.round(255 * (1 + spectrogram_db / DYNAMIC_RANGE_DB)).clip(0, 255).astype(np.uint8)
@@ -151,16 +148,16 @@ def draw_picture(sound: DecodedSound) -> dict[str, Any]:
 
 
 def _fewer_columns(rows: np.ndarray, *, lowest_first: bool = False) -> np.ndarray:
-    """(n, columns) with neighbouring columns merged to at most `PICTURE_COLUMNS` by their maximum.
+    """Merge neighbouring columns by their maximum, to at most `_PICTURE_COLUMNS`.
 
     Args:
-        rows: values.
-        lowest_first: whether the first row is merged by its minimum.
+        rows: values (n, columns).
+        lowest_first: merge the first row by its minimum instead.
     """
     num_columns = rows.shape[1]
-    if num_columns <= PICTURE_COLUMNS:
+    if num_columns <= _PICTURE_COLUMNS:
         return rows
-    starts = np.linspace(0, num_columns, PICTURE_COLUMNS, endpoint=False).astype(int)
+    starts = np.linspace(0, num_columns, _PICTURE_COLUMNS, endpoint=False).astype(int)
     merged = np.maximum.reduceat(rows, starts, axis=1)
     if lowest_first:
         merged[0] = np.minimum.reduceat(rows[0], starts)

@@ -1,7 +1,4 @@
-"""Tags of sound as it comes: samples in, scores of the newest window out every hop.
-
-T samples.
-"""
+"""Tag live sound: take samples as they arrive, and give the scores of the newest window every hop."""
 
 from __future__ import annotations
 
@@ -20,24 +17,24 @@ from audio_dcls.inference.sound_scores import SoundScores
 from audio_dcls.inference.windows import WindowSplitter, fill_window
 from audio_dcls.service.tagging.batcher import Batcher
 
-LEAST_HOP_S = 0.1
-MOST_CHANNELS = 8
+_MIN_HOP_S = 0.1
+_MAX_CHANNELS = 8
 _TYPES = {"s16le": np.dtype("<i2"), "f32le": np.dtype("<f4")}
 
 
 class LiveTagger:
-    """One stream of samples.
+    """Tags one stream of samples.
 
     Args:
-        plan: what is wanted, of a model.
-        batcher: of the same model.
-        sample_rate_hz: of the samples.
-        num_channels: interleaved in them.
-        form: how they are written.
-        name: of the stream.
+        plan: the checked options.
+        batcher: computes windows with the plan's model.
+        sample_rate_hz: rate of the samples.
+        num_channels: number of interleaved channels.
+        form: encoding of the samples.
+        name: the stream's name in messages.
 
     Raises:
-        ArgumentError: a number is not one of sound, or the hop is too short to be computed live.
+        ArgumentError: the rate or the number of channels is out of range, or the hop is too short for live sound.
     """
 
     def __init__(
@@ -54,11 +51,11 @@ class LiveTagger:
             raise ArgumentError(
                 f"`sample_rate_hz` (={sample_rate_hz}) must be {FILE_RATES_HZ[0]} to {FILE_RATES_HZ[-1]}"
             )
-        if not 1 <= num_channels <= MOST_CHANNELS:
-            raise ArgumentError(f"`channels` (={num_channels}) must be 1 to {MOST_CHANNELS}")
-        if plan.hop_samples < LEAST_HOP_S * plan.sample_rate_hz:
+        if not 1 <= num_channels <= _MAX_CHANNELS:
+            raise ArgumentError(f"`channels` (={num_channels}) must be 1 to {_MAX_CHANNELS}")
+        if plan.hop_samples < _MIN_HOP_S * plan.sample_rate_hz:
             shown = plan.hop_samples / plan.sample_rate_hz
-            raise ArgumentError(f"`hop_s` (={shown:g}) must be at least {LEAST_HOP_S} in a stream")
+            raise ArgumentError(f"`hop_s` (={shown:g}) must be at least {_MIN_HOP_S} in a stream")
         self.plan, self.batcher, self.num_channels = plan, batcher, num_channels
         self.dtype = _TYPES[form]
         self.name = name
@@ -70,7 +67,7 @@ class LiveTagger:
             self._resampler = soxr.ResampleStream(sample_rate_hz, plan.sample_rate_hz, 1, dtype="float32")
 
     async def push(self, content: bytes) -> AsyncIterator[dict[str, Any]]:
-        """Take samples, give the scores of the windows that they complete.
+        """Take samples, and yield the scores of the windows that they complete.
 
         Raises:
             AudioFileError: a sample is not finite.
@@ -92,10 +89,10 @@ class LiveTagger:
             yield await self._score(start, window)
 
     async def finish(self) -> TagResult:
-        """The result of the whole.
+        """End the stream, and return the result for all of it.
 
         Raises:
-            AudioFileError: not one sample came.
+            AudioFileError: no sample arrived.
         """
         if self._resampler is not None:
             for start, window in self.splitter.push(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True)):
