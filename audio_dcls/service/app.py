@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from audio_dcls.errors import AudioDclsError
-from audio_dcls.service.auth import Authority, SameSite, require
+from audio_dcls.service.auth import Authority, SameSite
 from audio_dcls.service.observability import AccessLog, Metrics
 from audio_dcls.service.problems import install_handlers
 from audio_dcls.service.routes import health, models, runs, stream, tag
@@ -34,11 +34,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class Service:
-    """The parts of a running service.
-
-    Args:
-        settings: the service's settings.
-    """
+    """The parts of a running service."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
@@ -96,11 +92,7 @@ def _build_runs(settings: ServiceSettings) -> RunService:
 
 
 def build_app(settings: ServiceSettings) -> FastAPI:
-    """The service as an ASGI application.
-
-    Args:
-        settings: the service's settings.
-    """
+    """The service as an ASGI application."""
     service = Service(settings)
 
     @contextlib.asynccontextmanager
@@ -139,7 +131,7 @@ def _install_routes(app: FastAPI, service: Service) -> None:
     app.include_router(stream.build_router(settings, service.tagger, service.authority, service.metrics))
     app.include_router(models.build_router(service.store))
     if service.runs is not None:
-        app.include_router(runs.build_router(require, lambda name: models.describe(service.store, name)))
+        app.include_router(runs.build_router(lambda name: models.describe(service.store, name)))
     install_page(app)
 
 

@@ -38,11 +38,7 @@ class Caller:
 
 
 class Authority:
-    """Identifies callers by their keys.
-
-    Args:
-        settings: the service's settings.
-    """
+    """Identifies callers by their keys."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.needs_keys = settings.needs_keys
@@ -104,10 +100,6 @@ class SameSite:
 
     Without keys, the Host header must name this machine, so that a foreign name that resolves to it is refused. An
     Origin header must name the service itself, or one of `cors_origins`.
-
-    Args:
-        app: the application.
-        settings: the service's settings.
     """
 
     def __init__(self, app: ASGIApp, settings: ServiceSettings) -> None:

@@ -69,11 +69,7 @@ class Metrics:
 
 
 class AccessLog:
-    """Middleware that writes one log line per request, after the answer.
-
-    Args:
-        app: the application.
-    """
+    """Middleware that writes one log line per request, after the answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

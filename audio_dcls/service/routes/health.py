@@ -29,15 +29,7 @@ def build_router(
     is_ready: Callable[[], bool],
     runs: RunService | None,
 ) -> APIRouter:
-    """The routes for probes, metrics and information.
-
-    Args:
-        settings: the service's settings.
-        store: the models.
-        metrics: the metrics for Prometheus.
-        is_ready: returns True if the service can answer requests.
-        runs: the training runs; None if training is switched off.
-    """
+    """The routes for probes, metrics and information; `runs` is None if training is switched off."""
     router = APIRouter(tags=["service"])
 
     @router.get("/healthz")
@@ -75,11 +67,7 @@ def build_router(
             keys_required=settings.needs_keys,
             scopes=list(caller.scopes),
             training=settings.training,
-            limits=Limits(
-                max_upload_mb=settings.max_upload_mb,
-                max_duration_s=settings.max_duration_s,
-                max_batch_files=settings.max_batch_files,
-            ),
+            limits=Limits(**{name: getattr(settings, name) for name in Limits.model_fields}),
             recipes=list(recipes()) if settings.training else [],
         )
 

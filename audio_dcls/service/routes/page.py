@@ -46,11 +46,7 @@ def install_page(app: FastAPI) -> None:
 
 
 class SecurityHeaders:
-    """Middleware that tells browsers what they may do with each answer.
-
-    Args:
-        app: the application.
-    """
+    """Middleware that tells browsers what they may do with each answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

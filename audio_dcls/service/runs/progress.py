@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import statistics
 from collections.abc import Sequence
@@ -87,19 +88,8 @@ def describe_run(entry: RunEntry, *, position: int | None = None, models: Sequen
     shares = [_share(seed) for seed in seeds]
     has_cases = len({folder.case for folder in folders}) > 1
     return RunView(
-        id=entry.id,
-        name=entry.name,
-        kind=entry.kind,
-        state=entry.state,
-        created=entry.created,
-        started=entry.started,
-        ended=entry.ended,
-        owner=entry.owner,
-        folder=entry.folder,
-        engine=entry.engine,
-        attempts=entry.attempts,
+        **{name: value for name, value in dataclasses.asdict(entry).items() if name in RunView.model_fields},
         position=position,
-        error=entry.error,
         seeds=seeds,
         progress=1.0 if entry.state == "done" else sum(shares) / len(shares) if shares else 0.0,
         time_left_s=_time_left_s(folders, seeds) if entry.state == "running" else None,

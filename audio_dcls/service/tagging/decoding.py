@@ -38,11 +38,7 @@ class DecodedSound:
 
 
 class Decoder:
-    """The worker processes, and the folder for uploads and their samples.
-
-    Args:
-        settings: the service's settings.
-    """
+    """The worker processes, and the folder for uploads and their samples."""
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings

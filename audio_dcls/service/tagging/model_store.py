@@ -42,12 +42,7 @@ class StoredModel:
 
 
 class ModelStore:
-    """Models by name.
-
-    Args:
-        settings: the service's settings.
-        metrics: counts batches.
-    """
+    """Models by name."""
 
     def __init__(self, settings: ServiceSettings, metrics: Metrics) -> None:
         self.settings, self.metrics = settings, metrics

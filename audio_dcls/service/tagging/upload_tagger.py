@@ -28,14 +28,7 @@ _PICTURE_BLOCK_SAMPLES = 2**18
 
 
 class UploadTagger:
-    """Tags uploads.
-
-    Args:
-        settings: the service's settings.
-        store: the models.
-        decoder: the worker processes that decode.
-        metrics: counts requests and sounds.
-    """
+    """Tags uploads."""
 
     def __init__(self, settings: ServiceSettings, store: ModelStore, decoder: Decoder, metrics: Metrics) -> None:
         self.settings, self.store, self.decoder, self.metrics = settings, store, decoder, metrics

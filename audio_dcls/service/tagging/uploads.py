@@ -27,12 +27,7 @@ _DRAINED_TIMES = 4
 
 
 class BodyLimit:
-    """Middleware that refuses bodies that are too long, by their declared length and by their real length.
-
-    Args:
-        app: the application.
-        settings: the service's settings.
-    """
+    """Middleware that refuses bodies that are too long, by their declared length and by their real length."""
 
     def __init__(self, app: ASGIApp, settings: ServiceSettings) -> None:
         self.app = app
