@@ -17,7 +17,7 @@ from audio_dcls.runs.config import LoopConfig
 from audio_dcls.runs.study_dir import StudyDir
 from audio_dcls.settings import merge
 from audio_dcls.training.distributed.processes import build_fabric
-from tests.training.test_failure import free_port
+from tests.training.distributed.test_failure import free_port
 
 TOLERANCE = 1e-5
 NUM_STEPS = 20
