@@ -1,4 +1,8 @@
-"""A study's table as Markdown, CSV and LaTeX."""
+"""A study's table as Markdown, CSV and LaTeX.
+
+Written by hand because pandas' writers save nothing here: to_markdown needs tabulate, to_latex leaves the caption and
+mathematical signs unescaped, and to_csv turns counts with gaps into floats.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,11 @@ import csv
 import io
 import math
 import re
+from collections.abc import Iterable
 
 from audio_dcls.evaluation.study_table import CaseRow, StudyTable
 
-NONE = "–"
+_UNKNOWN = "–"
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -26,8 +31,8 @@ _LATEX_PATTERN = re.compile("|".join(map(re.escape, _LATEX)))
 
 
 def headers(table: StudyTable) -> tuple[str, ...]:
-    """Column names of `cells`; what is known of no case is left out."""
-    return tuple(header for header, wanted in _columns(table) if wanted)
+    """Column names of `cells`."""
+    return tuple(_columns(table))
 
 
 def cells(table: StudyTable) -> list[tuple[str, ...]]:
@@ -38,49 +43,39 @@ def cells(table: StudyTable) -> list[tuple[str, ...]]:
     >>> headers(table), cells(table)
     (('case', 'mAP (%)', 'seeds', 'params (M)'), [('a', '41.00 ± 1.41', '2 of 2', '28.6')])
     """
-    wanted = [is_wanted for _, is_wanted in _columns(table)]
-    return [
-        tuple(text for text, keep in zip(_row_cells(row, len(table.seeds)), wanted, strict=True) if keep)
-        for row in table.rows
-    ]
+    return list(zip(*_columns(table).values(), strict=True))
 
 
-def _columns(table: StudyTable) -> list[tuple[str, bool]]:
-    facts = [row.facts for row in table.rows]
-    differences = [row.difference for row in table.rows]
-    return [
-        ("case", True),
-        ("mAP (%)", True),
-        ("seeds", True),
-        ("params (M)", any(f.num_parameters is not None for f in facts)),
-        ("MACs (G)", any(f.num_macs is not None for f in facts)),
-        ("tagging (clips/s)", any(f.speed is not None for f in facts)),
-        ("training (clips/s)", any(f.speed is not None for f in facts)),
-        ("Δ to baseline", any(f.baseline is not None for f in facts)),
-        ("p", any(d is not None and d.p_value is not None for d in differences)),
-    ]
+def _columns(table: StudyTable) -> dict[str, list[str]]:
+    """Texts of the rows by the column's name; a column of which no case knows anything is left out."""
+    rows = table.rows
+    facts = [row.facts for row in rows]
+    speeds = [fact.speed for fact in facts]
+    p_values = [None if row.difference is None else row.difference.p_value for row in rows]
+    columns = {
+        "case": [fact.name for fact in facts],
+        "mAP (%)": [_UNKNOWN if row.summary is None else row.summary.format(scale=100, digits=2) for row in rows],
+        "seeds": [f"{len(fact.scores)} of {len(table.seeds)}" for fact in facts],
+        "params (M)": _short((fact.num_parameters for fact in facts), unit=1e6),
+        "MACs (G)": _short((fact.num_macs for fact in facts), unit=1e9),
+        "tagging (clips/s)": _short(speed and speed.inference for speed in speeds),
+        "training (clips/s)": _short(speed and speed.train for speed in speeds),
+        "Δ to baseline": [_difference_text(row) for row in rows],
+        "p": [_UNKNOWN if value is None else _p_text(value) for value in p_values],
+    }
+    always = {"case", "mAP (%)", "seeds", *(["Δ to baseline"] if any(fact.baseline for fact in facts) else [])}
+    return {name: texts for name, texts in columns.items() if name in always or {*texts} != {_UNKNOWN}}
 
 
-def _row_cells(row: CaseRow, num_seeds: int) -> tuple[str, ...]:
-    facts, speed = row.facts, row.facts.speed
-    p_value = None if row.difference is None else row.difference.p_value
-    return (
-        facts.name,
-        NONE if row.summary is None else row.summary.format(scale=100, digits=2),
-        f"{len(facts.scores)} of {num_seeds}",
-        NONE if facts.num_parameters is None else f"{facts.num_parameters / 1e6:.3g}",
-        NONE if facts.num_macs is None else f"{facts.num_macs / 1e9:.3g}",
-        NONE if speed is None else f"{speed.inference:.3g}",
-        NONE if speed is None else f"{speed.train:.3g}",
-        _difference_text(row),
-        NONE if p_value is None else _p_text(p_value),
-    )
+def _short(values: Iterable[float | None], unit: float = 1.0) -> list[str]:
+    """Numbers with three significant digits, in some unit."""
+    return [_UNKNOWN if value is None else f"{value / unit:.3g}" for value in values]
 
 
 def _difference_text(row: CaseRow) -> str:
     difference = row.difference
     if difference is None:
-        return NONE
+        return _UNKNOWN
     text = f"{_signed(difference.mean)}"
     if difference.interval is not None:
         low, high = difference.interval
@@ -108,7 +103,7 @@ def seed_cells(table: StudyTable) -> list[tuple[str, ...]]:
         texts = [row.facts.name]
         for seed in table.seeds:
             score = row.facts.scores.get(seed)
-            text = NONE if score is None else f"{100 * score:.2f}"
+            text = _UNKNOWN if score is None else f"{100 * score:.2f}"
             if row.difference is not None and seed in row.difference.by_seed:
                 text += f" ({_signed(row.difference.by_seed[seed])})"
             texts.append(text)
@@ -134,52 +129,37 @@ def _markdown_table(names: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def to_csv(table: StudyTable) -> str:
-    """One line a case, for programs: fractions and counts in full, empty where unknown."""
-    seeds = table.seeds
-    names = [
-        *(
-            "case",
-            "baseline",
-            "num_seeds",
-            "mAP_mean",
-            "mAP_std",
-            *(f"mAP_seed_{s}" for s in seeds),
-            "missing_seeds",
-            "clip_id_hash",
-        ),
-        *("num_parameters", "num_macs", "inference_clips_per_s", "train_clips_per_s"),
-        *("difference_mean", "difference_low", "difference_high", "p_value", *(f"difference_seed_{s}" for s in seeds)),
-    ]
+    """A line per case, for programs: fractions and counts in full, empty where unknown."""
+    rows = [_csv_row(row, table.seeds) for row in table.rows]
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(names)
-    for row in table.rows:
-        writer.writerow(["" if value is None else value for value in _csv_values(row, seeds)])
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return buffer.getvalue()
 
 
-def _csv_values(row: CaseRow, seeds: tuple[int, ...]) -> list[object]:
+def _csv_row(row: CaseRow, seeds: tuple[int, ...]) -> dict[str, object]:
     facts, summary, difference = row.facts, row.summary, row.difference
-    low, high = difference.interval if difference is not None and difference.interval is not None else (None, None)
-    return [
-        facts.name,
-        facts.baseline,
-        len(facts.scores),
-        None if summary is None else summary.mean,
-        None if summary is None or math.isnan(summary.std) else summary.std,
-        *(facts.scores.get(seed) for seed in seeds),
-        ";".join(map(str, row.missing_seeds)),
-        ";".join(sorted(set(facts.clip_hashes.values()))),
-        facts.num_parameters,
-        facts.num_macs,
-        None if facts.speed is None else facts.speed.inference,
-        None if facts.speed is None else facts.speed.train,
-        None if difference is None else difference.mean,
-        low,
-        high,
-        None if difference is None else difference.p_value,
-        *(None if difference is None else difference.by_seed.get(seed) for seed in seeds),
-    ]
+    low, high = (difference and difference.interval) or (None, None)
+    return {
+        "case": facts.name,
+        "baseline": facts.baseline,
+        "num_seeds": len(facts.scores),
+        "mAP_mean": summary and summary.mean,
+        "mAP_std": None if summary is None or math.isnan(summary.std) else summary.std,
+        **{f"mAP_seed_{seed}": facts.scores.get(seed) for seed in seeds},
+        "missing_seeds": ";".join(map(str, row.missing_seeds)),
+        "clip_id_hash": ";".join(sorted(set(facts.clip_hashes.values()))),
+        "num_parameters": facts.num_parameters,
+        "num_macs": facts.num_macs,
+        "inference_clips_per_s": facts.speed and facts.speed.inference,
+        "train_clips_per_s": facts.speed and facts.speed.train,
+        "difference_mean": difference and difference.mean,
+        "difference_low": low,
+        "difference_high": high,
+        "p_value": difference and difference.p_value,
+        **{f"difference_seed_{seed}": difference and difference.by_seed.get(seed) for seed in seeds},
+    }
 
 
 def to_latex(table: StudyTable) -> str:
