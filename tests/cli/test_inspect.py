@@ -51,10 +51,10 @@ def test_the_whole_report_of_a_study(inspect: Any, tmp_path: Path) -> None:
     text = inspect("runs/ours", "--against", "runs/plain", "--out", tmp_path, "--num-clips", 4).stdout
     assert "convnext_atto with DCLS, seed 0" in text
     page = (tmp_path / "report.html").read_text()
-    assert set(re.findall(r"<section id='([^']+)'", page)) == set(CHAPTERS)
-    assert "class='missing'" not in page
+    assert set(re.findall(r'<section id="([^"]+)"', page)) == set(CHAPTERS)
+    assert 'class="missing"' not in page
     assert page.count("<audio") >= 3
-    assert not re.search(r"(src|href)='(?!data:|#)", page)  # needs no other file
+    assert not re.search(r'(src|href)="(?!data:|#)', page)  # needs no other file
     drawn = {path.stem for path in tmp_path.glob("*.png")}
     assert drawn == {path.stem for path in tmp_path.glob("*.pdf")}
     assert drawn >= {
@@ -80,7 +80,7 @@ def test_one_chapter_of_the_latest_run(inspect: Any, tmp_path: Path) -> None:
 def test_a_model_without_dcls_has_the_chapters_that_need_none(inspect: Any, tmp_path: Path) -> None:
     inspect("runs/plain", "--out", tmp_path, "--num-clips", 2)
     page = (tmp_path / "report.html").read_text()
-    assert page.count("class='missing'") == 4  # positions, speed, kernels; and nothing to compare with
+    assert page.count('class="missing"') == 4  # positions, speed, kernels; and nothing to compare with
     assert (tmp_path / "effective_field.png").is_file()
 
 

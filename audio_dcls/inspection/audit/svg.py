@@ -6,12 +6,13 @@ import io
 import re
 
 import matplotlib
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from audio_dcls.inspection.audit.figures import INK, RULE
 
 
-def inline_svg(figure: Figure, name: str, title: str) -> str:
+def inline_svg(figure: Figure, name: str, title: str) -> Markup:
     """The figure as an `<svg>` element.
 
     Args:
@@ -31,4 +32,4 @@ def inline_svg(figure: Figure, name: str, title: str) -> str:
     text = re.sub(r'(url\(#|href="#)([\w.]+)', rf"\g<1>{name}-\2", text)
     text = text.replace(INK, "currentColor").replace(RULE, "var(--rule)")
     text = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"|height="[\d.]+pt" width="[\d.]+pt"', "", text, count=1)
-    return text.replace("<svg", f'<svg role="img" aria-label="{title}"', 1)
+    return Markup(text.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1))  # matplotlib escapes texts

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import html
 import io
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +13,13 @@ from matplotlib.figure import Figure
 
 from audio_dcls.errors import ArgumentError, NothingToShowError
 from audio_dcls.files import write_atomically
-from audio_dcls.inspection.audit.style import STYLE
+from audio_dcls.inspection.page_templates import render_page
 from audio_dcls.inspection.report.chapters import CHAPTERS
-from audio_dcls.inspection.report.exhibit import Exhibit, Player
+from audio_dcls.inspection.report.exhibit import Exhibit
 from audio_dcls.inspection.report.subject import Subject
 
 MAX_ROWS_SHOWN = 40
 DPI = 200
-PAGE_STYLE = """
-figure { margin: 1.2rem 0 2rem; } .picture { overflow-x: auto; border-radius: 8px; }
-.picture img { display: block; width: 100%; min-width: 36rem; background: #fff; } nav a { color: var(--accent); }
-figcaption { color: var(--soft); max-width: 75ch; margin-top: 0.4rem; } th { padding: 0.3rem 0.9rem 0.3rem 0; }
-nav { display: flex; flex-wrap: wrap; gap: 0.3rem 1rem; } .missing { color: var(--soft); }
-.player { display: flex; flex-wrap: wrap; gap: 0.4rem 1rem; align-items: center; margin: 0.5rem 0; }
-.player audio { height: 2rem; max-width: 100%; } .player span { flex: 1 1 18rem; overflow-wrap: anywhere; }
-"""
 PAGE = "report.html"
 
 
@@ -60,23 +50,24 @@ def write_report(
     check_names(chosen)
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
-    sections: list[str] = []
+    chapters: list[dict[str, Any]] = []
     for name in chosen:
         if on_chapter is not None:
             on_chapter(name)
-        shown: list[str] = []
+        chapter: dict[str, Any] = {"name": name, "title": _title(name), "exhibits": [], "missing": None}
+        chapters.append(chapter)
         try:
             for exhibit in CHAPTERS[name](subject):
                 files += write_exhibit(exhibit, folder, dpi)
-                shown.append(_shown(exhibit, folder))
+                chapter["exhibits"].append(_shown(exhibit, folder))
         except NothingToShowError as error:
             if names is not None:
                 raise
             reason = str(error)
-            shown.append(f"<p class='missing'>{html.escape(reason[:1].upper() + reason[1:])}.</p>")
-        sections.append(f"<section id='{name}'><h2>{html.escape(_title(name))}</h2>{''.join(shown)}</section>")
+            chapter["missing"] = reason[:1].upper() + reason[1:]
     page = folder / PAGE
-    write_atomically(page, _page(subject.facts, chosen, sections).encode())
+    text = render_page("report.html.j2", facts=subject.facts, chapters=chapters, cell_text=_cell_text)
+    write_atomically(page, text.encode())
     return [*files, page]
 
 
@@ -125,51 +116,20 @@ def _csv(rows: Sequence[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _page(facts: str, names: Iterable[str], sections: Iterable[str]) -> str:
-    links = "".join(f"<a href='#{name}'>{html.escape(_title(name))}</a>" for name in names)
-    return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>{html.escape(facts)}</title><style>{STYLE}{PAGE_STYLE}</style></head><body><main>"
-        f"<h1>What the model learned</h1><p class='source'>{html.escape(facts)}</p><nav>{links}</nav>"
-        f"{''.join(sections)}</main></body></html>"
-    )
-
-
 def _title(name: str) -> str:
     return name.replace("-", " ").capitalize()
 
 
-def _shown(exhibit: Exhibit, folder: Path) -> str:
-    caption = html.escape(exhibit.caption)
-    image = ""
-    if exhibit.figure is not None:
-        content = base64.b64encode((folder / f"{exhibit.name}.png").read_bytes()).decode()
-        image = f"<div class='picture'><img alt='{caption}' src='data:image/png;base64,{content}'></div>"
-    rows = exhibit.rows if exhibit.figure is None or len(exhibit.rows) <= MAX_ROWS_SHOWN else []
-    players = "".join(map(_player, exhibit.players))
-    return f"<figure>{image}<figcaption>{caption}</figcaption>{_table(rows)}{players}</figure>"
+def _shown(exhibit: Exhibit, folder: Path) -> dict[str, Any]:
+    """An exhibit as its template shows it; long tables are in the CSV file alone."""
+    png = None if exhibit.figure is None else (folder / f"{exhibit.name}.png").read_bytes()
+    rows = exhibit.rows if png is None or len(exhibit.rows) <= MAX_ROWS_SHOWN else []
+    return {"caption": exhibit.caption, "png": png, "rows": rows, "players": exhibit.players}
 
 
-def _player(player: Player) -> str:
-    content = base64.b64encode(player.mp3).decode()
-    return (
-        f"<div class='player'><span>{html.escape(player.caption)}</span>"
-        f"<audio controls preload='none' src='data:audio/mpeg;base64,{content}'></audio></div>"
-    )
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    if not rows:
-        return ""
-    head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{_text(value)}</td>" for value in row.values()) + "</tr>" for row in rows)
-    return f"<div class='scroll'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-
-
-def _text(value: Any) -> str:
+def _cell_text(value: Any) -> str:
     if value is None:
         return "–"
     if isinstance(value, float):
         return "all" if math.isinf(value) else f"{value:.5g}"
-    return html.escape(str(value))
+    return str(value)
