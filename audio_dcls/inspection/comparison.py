@@ -5,26 +5,105 @@ Axes: C classes.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from audio_dcls.inspection.evaluated import Against
+from audio_dcls.errors import RunError
 from audio_dcls.inspection.print_style import COLOURS, head, new_figure, tidy
+from audio_dcls.labels import LabelSet
+from audio_dcls.models import AudioTagger
+from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint, load_checkpoint
+from audio_dcls.runs.find_run import find_model, find_runs
+from audio_dcls.runs.measure import measure_study
+from audio_dcls.runs.run_files import read_per_class
 
-MOST_BARS = 15
+_MAX_BARS = 15
 """Classes drawn from each end."""
 
 
-def difference_rows(against: Against) -> list[dict[str, Any]]:
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Average precision of two sets of runs over the same clips."""
+
+    labels: LabelSet
+    name: str
+    other_name: str
+    precision: dict[int, np.ndarray]
+    """(C,) average precision by seed, NaN for a class without a positive clip."""
+    other_precision: dict[int, np.ndarray]
+    num_positives: np.ndarray
+    """(C,) clips of each class among those measured on."""
+    other_model: AudioTagger | None = None
+    """The other tagger, in evaluation mode, whose receptive field is shown next to this one's."""
+
+
+def compare_runs(
+    path: str, other_path: str, loaded: LoadedCheckpoint, on_progress: Callable[[int], object] | None = None
+) -> Comparison:
+    """Compare two studies or runs by their last measurement; what was never measured is measured now.
+
+    Args:
+        path: study or run.
+        other_path: study or run to compare it with.
+        loaded: a checkpoint of `path`.
+        on_progress: called with the number of clips measured since the last call.
+
+    Raises:
+        RunError: the two are the same, or have other classes or clips, or one of them is not trained.
+    """
+    if Path(other_path).resolve() == Path(path).resolve():
+        raise RunError(f"'{other_path}' would be compared with itself; name another run or study by --against")
+    other = load_checkpoint(find_model(other_path))
+    if other.labels.ids != loaded.labels.ids:
+        raise RunError(
+            f"'{other_path}' has other classes than '{path}', and cannot be compared; name one with the same classes"
+        )
+    precision, num_positives = _precision(path, on_progress)
+    other_precision, other_positives = _precision(other_path, on_progress)
+    if not np.array_equal(num_positives, other_positives):
+        raise RunError(
+            f"'{path}' and '{other_path}' were measured on different clips, so their scores cannot be compared; "
+            "measure both on the same by: audio-dcls eval --manifest MANIFEST"
+        )
+    name, other_name = _different_names(Path(path).resolve(), Path(other_path).resolve())
+    return Comparison(loaded.labels, name, other_name, precision, other_precision, num_positives, other.model.eval())
+
+
+def _different_names(path: Path, other: Path) -> tuple[str, str]:
+    if path.name != other.name:
+        return path.name, other.name
+    return f"{path.parent.name}/{path.name}", f"{other.parent.name}/{other.name}"
+
+
+def _precision(path: str, on_progress: Callable[[int], object] | None) -> tuple[dict[int, np.ndarray], np.ndarray]:
+    """Average precision (C,) by seed, and the number of positive clips (C,)."""
+    study, runs = find_runs(path)
+    trained = [run for run in runs if run.checkpoints()]
+    if not trained:
+        raise RunError(f"'{path}' has no trained run to compare; name another study or run")
+    unmeasured = [run for run in trained if not read_per_class(run.per_class_path)]
+    if unmeasured:
+        measure_study(study, unmeasured, on_progress=on_progress)
+    tables = {run.seed: read_per_class(run.per_class_path) for run in trained}
+    precision = {
+        seed: np.array([float(row["average_precision"] or "nan") for row in rows]) for seed, rows in tables.items()
+    }
+    return precision, np.array([int(row["num_positives"]) for row in tables[trained[-1].seed]])
+
+
+def difference_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """A row a class that both have a score of, most gained first.
 
     Seeds that both have are paired and the spread is the sample standard deviation of their differences; where none
     is in both, the means are compared and the spread is sqrt(s^2 + s'^2).
     """
-    seeds = sorted(against.precision.keys() & against.other_precision.keys())
-    ours, theirs = _stacked(against.precision, seeds), _stacked(against.other_precision, seeds)
+    seeds = sorted(comparison.precision.keys() & comparison.other_precision.keys())
+    ours, theirs = _stacked(comparison.precision, seeds), _stacked(comparison.other_precision, seeds)
     if seeds:
         differences = ours - theirs
         means, spreads = differences.mean(axis=0), _spread(differences)
@@ -33,23 +112,23 @@ def difference_rows(against: Against) -> list[dict[str, Any]]:
         spreads = np.sqrt(np.square(_spread(ours)) + np.square(_spread(theirs)))
     rows = [
         {
-            "class": against.labels.names[c],
-            "eval_clips": int(against.num_positives[c]),
-            against.name: float(ours[:, c].mean()),
-            against.other_name: float(theirs[:, c].mean()),
+            "class": comparison.labels.names[c],
+            "eval_clips": int(comparison.num_positives[c]),
+            comparison.name: float(ours[:, c].mean()),
+            comparison.other_name: float(theirs[:, c].mean()),
             "difference": float(means[c]),
             "spread": None if np.isnan(spreads[c]) else float(spreads[c]),
         }
-        for c in range(len(against.labels))
+        for c in range(len(comparison.labels))
         if not np.isnan(means[c])
     ]
     return sorted(rows, key=lambda row: -row["difference"])
 
 
-def draw_differences(against: Against, facts: str) -> Figure:
+def draw_differences(comparison: Comparison, facts: str) -> Figure:
     """Bars of the classes that gain and lose most, with the spread over seeds."""
-    rows = difference_rows(against)
-    shown = rows if len(rows) <= 2 * MOST_BARS else rows[:MOST_BARS] + rows[-MOST_BARS:]
+    rows = difference_rows(comparison)
+    shown = rows if len(rows) <= 2 * _MAX_BARS else rows[:_MAX_BARS] + rows[-_MAX_BARS:]
     shown = shown[::-1]
     figure = new_figure(1, row_inches=0.6 + 0.17 * len(shown))
     panel = figure.subplots()
@@ -60,24 +139,24 @@ def draw_differences(against: Against, facts: str) -> Figure:
     panel.barh(range(len(shown)), values, color=colours, height=0.7, **error)  # type: ignore[arg-type]
     panel.axvline(0, color="#333333", linewidth=0.6)
     panel.set_yticks(range(len(shown)), [f"{row['class']} ({row['eval_clips']})" for row in shown])
-    tidy(panel, x=f"average precision: {against.name} minus {against.other_name}")
+    tidy(panel, x=f"average precision: {comparison.name} minus {comparison.other_name}")
     panel.set_ylim(-0.7, len(shown) - 0.3)
     gained = sum(row["difference"] > 0 for row in rows)
     lost = sum(row["difference"] < 0 for row in rows)
     mean = np.mean([row["difference"] for row in rows])
     head(
         figure,
-        f"{against.name} beside {against.other_name}: {gained} classes gain, {lost} lose, mean {mean:+.3f}",
-        f"{facts}; clips measured on in brackets; {_seeds(against)}",
+        f"{comparison.name} beside {comparison.other_name}: {gained} classes gain, {lost} lose, mean {mean:+.3f}",
+        f"{facts}; clips measured on in brackets; {_seeds(comparison)}",
     )
     return figure
 
 
-def _seeds(against: Against) -> str:
-    shared = against.precision.keys() & against.other_precision.keys()
+def _seeds(comparison: Comparison) -> str:
+    shared = comparison.precision.keys() & comparison.other_precision.keys()
     if shared:
         return f"{len(shared)} paired seeds" if len(shared) > 1 else f"seed {next(iter(shared))} of both"
-    return f"{len(against.precision)} and {len(against.other_precision)} seeds, not paired"
+    return f"{len(comparison.precision)} and {len(comparison.other_precision)} seeds, not paired"
 
 
 def _stacked(precision: dict[int, np.ndarray], seeds: list[int]) -> np.ndarray:

@@ -13,7 +13,7 @@ from scipy.stats import spearmanr
 from audio_dcls.evaluation.calibration import calibration
 from audio_dcls.evaluation.confusion import co_occurrence, confusion
 from audio_dcls.evaluation.metrics import tagging_metrics
-from audio_dcls.inspection.evaluated import Evaluated
+from audio_dcls.inspection.measured_clips import MeasuredClips
 from audio_dcls.inspection.print_style import COLOURS, SEQUENTIAL, head, legend, new_figure, tidy
 
 MATRIX_CLASSES = 20
@@ -27,7 +27,7 @@ NAMED_CLASSES = 3
 """Best and worst classes that are named in a scatter."""
 
 
-def class_rows(measured: Evaluated) -> list[dict[str, Any]]:
+def class_rows(measured: MeasuredClips) -> list[dict[str, Any]]:
     """Average precision and counts, a row a class, worst first; classes without a positive are left out."""
     metrics = tagging_metrics(measured.targets, measured.scores)
     rows = [
@@ -43,7 +43,7 @@ def class_rows(measured: Evaluated) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["average_precision"])
 
 
-def pair_rows(measured: Evaluated, most: int = NUM_PAIRS) -> list[dict[str, Any]]:
+def pair_rows(measured: MeasuredClips, most: int = NUM_PAIRS) -> list[dict[str, Any]]:
     """The most confused pairs: the mean score a class gets on clips of another that lack it, highest first."""
     found = confusion(measured.targets, measured.scores)
     names = measured.labels.names
@@ -57,7 +57,7 @@ def pair_rows(measured: Evaluated, most: int = NUM_PAIRS) -> list[dict[str, Any]
     return rows
 
 
-def draw_precision_by_frequency(measured: Evaluated, facts: str) -> Figure:
+def draw_precision_by_frequency(measured: MeasuredClips, facts: str) -> Figure:
     """Average precision of each class against how many clips it was trained on, or is measured on."""
     rows = class_rows(measured)
     trained = measured.train_counts is not None
@@ -83,7 +83,7 @@ def draw_precision_by_frequency(measured: Evaluated, facts: str) -> Figure:
     return figure
 
 
-def draw_calibration(measured: Evaluated, facts: str) -> Figure:
+def draw_calibration(measured: MeasuredClips, facts: str) -> Figure:
     """Reliability diagram, with the number of pairs of clip and class in each bin."""
     found = calibration(measured.targets, measured.scores)
     figure = new_figure(1, row_inches=3.4)
@@ -109,7 +109,7 @@ def draw_calibration(measured: Evaluated, facts: str) -> Figure:
     return figure
 
 
-def calibration_rows(measured: Evaluated) -> list[dict[str, Any]]:
+def calibration_rows(measured: MeasuredClips) -> list[dict[str, Any]]:
     """A row a bin."""
     found = calibration(measured.targets, measured.scores)
     return [
@@ -124,7 +124,7 @@ def calibration_rows(measured: Evaluated) -> list[dict[str, Any]]:
     ]
 
 
-def draw_confused_pairs(measured: Evaluated, facts: str) -> Figure:
+def draw_confused_pairs(measured: MeasuredClips, facts: str) -> Figure:
     """The most confused pairs as bars."""
     rows = pair_rows(measured)[::-1]
     figure = new_figure(1, row_inches=0.4 + 0.22 * len(rows))
@@ -138,7 +138,7 @@ def draw_confused_pairs(measured: Evaluated, facts: str) -> Figure:
     return figure
 
 
-def draw_co_occurrence(measured: Evaluated, facts: str) -> Figure:
+def draw_co_occurrence(measured: MeasuredClips, facts: str) -> Figure:
     """What comes with what, as labelled and as the scores say, over the most frequent classes."""
     chosen = np.argsort(-measured.targets.sum(axis=0), kind="stable")[:MATRIX_CLASSES]
     chosen = np.array([c for c in chosen if measured.targets[:, c].any()])
@@ -165,7 +165,7 @@ def draw_co_occurrence(measured: Evaluated, facts: str) -> Figure:
     return figure
 
 
-def likeness_of_co_occurrence(measured: Evaluated) -> float:
+def likeness_of_co_occurrence(measured: MeasuredClips) -> float:
     """Pearson's correlation over all pairs of classes of co-occurrence as labelled and as the scores say; NaN where one
     of the two does not vary.
     """
@@ -176,7 +176,7 @@ def likeness_of_co_occurrence(measured: Evaluated) -> float:
     return float(np.corrcoef(true[known], learned[known])[0, 1])
 
 
-def co_occurrence_rows(measured: Evaluated) -> list[dict[str, Any]]:
+def co_occurrence_rows(measured: MeasuredClips) -> list[dict[str, Any]]:
     """A row a pair of classes that are labelled together at least once, most often first."""
     true, learned = co_occurrence(measured.targets), co_occurrence(measured.scores)
     names = measured.labels.names

@@ -18,7 +18,7 @@ from audio_dcls.frontend import FrontendConfig
 
 
 def first_clips(
-    sounds: Iterable[Sound], most: int, frontend: FrontendConfig, on_problem: Callable[[str], None] | None = None
+    sounds: Iterable[Sound], most: int, frontend: FrontendConfig, on_problem: Callable[[str], object] | None = None
 ) -> tuple[Tensor, tuple[str, ...]]:
     """The beginnings of the first sounds that can be read, at the model's rate and length.
 

@@ -49,6 +49,14 @@ def find_runs(path: str | Path) -> tuple[StudyDir, list[RunDir]]:
     raise RunError(f"'{path}' is neither a study folder (no config.yaml) nor one of its seed-N folders; check the path")
 
 
+def run_of_model(path: Path) -> RunDir | None:
+    """The run that a model file is stored in; None for a model outside of a run."""
+    for folder in path.resolve().parents[:3]:
+        if folder.name.startswith("seed-") and (folder.parent / "config.yaml").is_file():
+            return RunDir(folder)
+    return None
+
+
 def latest_study(root: str | Path = "runs") -> StudyDir:
     """The study under `root`, or the case of a study, whose runs were written to last.
 

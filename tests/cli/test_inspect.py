@@ -98,7 +98,7 @@ def test_a_checkpoint_alone_with_named_sounds(inspect: Any, trained: Path, tiny_
 
 
 def test_mistakes_are_one_line(inspect: Any, trained: Path, tmp_path: Path) -> None:
-    assert "'position' is no chapter" in inspect.refuse("runs/ours", "position").replace("(=", "").replace(")", "")
+    assert "'position' is not a chapter" in inspect.refuse("runs/ours", "position").replace("(=", "").replace(")", "")
     assert "does not exist" in inspect.refuse("runs/none")
     assert "name one by --against" in inspect.refuse("runs/ours", "compare", "--out", tmp_path)
     assert "no DCLS layer" in inspect.refuse("runs/plain", "positions", "--out", tmp_path)
@@ -106,5 +106,5 @@ def test_mistakes_are_one_line(inspect: Any, trained: Path, tmp_path: Path) -> N
     assert "compared with itself" in inspect.refuse("runs/ours", "compare", "--against", "runs/ours")
     assert "no DCLS layer" in inspect.refuse("runs/plain", "speed", "--out", tmp_path)
     (tmp_path / "file").write_text("x")
-    assert "each needs its own --clips" in inspect.refuse("runs/ours", tmp_path / "file")
+    assert "each sound needs its own --clips" in inspect.refuse("runs/ours", tmp_path / "file")
     assert "file" in inspect.refuse("runs/ours", "positions", "--out", tmp_path / "file")

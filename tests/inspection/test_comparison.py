@@ -5,17 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from audio_dcls.inspection.comparison import difference_rows, draw_differences
-from audio_dcls.inspection.evaluated import Against
+from audio_dcls.inspection.comparison import Comparison, difference_rows, draw_differences
 from audio_dcls.labels import LabelSet
 
 NAMES = ("A", "B", "C")
 
 
-def against(ours: dict[int, list[float]], theirs: dict[int, list[float]]) -> Against:
+def against(ours: dict[int, list[float]], theirs: dict[int, list[float]]) -> Comparison:
     labels = LabelSet(tuple(f"/t/{name}" for name in NAMES), NAMES)
     as_arrays = [{seed: np.array(values) for seed, values in one.items()} for one in (ours, theirs)]
-    return Against(labels, "dcls", "7x7", *as_arrays, np.array([5, 6, 0]))
+    return Comparison(labels, "dcls", "7x7", *as_arrays, np.array([5, 6, 0]))
 
 
 def test_seeds_are_paired() -> None:

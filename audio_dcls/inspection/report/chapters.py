@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from audio_dcls.inspection.report.clips_chapter import compare, errors, saliency
+from audio_dcls.inspection.report.comparison_chapter import compare
 from audio_dcls.inspection.report.costs_chapter import time
 from audio_dcls.inspection.report.elements_chapter import kernels, positions, speed
-from audio_dcls.inspection.report.exhibit import Chapter
-from audio_dcls.inspection.report.field_chapter import receptive_field
+from audio_dcls.inspection.report.errors_chapter import errors
+from audio_dcls.inspection.report.item import Chapter
+from audio_dcls.inspection.report.receptive_field_chapter import receptive_field
+from audio_dcls.inspection.report.saliency_chapter import saliency
 
 CHAPTERS: dict[str, Chapter] = {
-    "positions": positions,
-    "speed": speed,
-    "kernels": kernels,
-    "receptive-field": receptive_field,
-    "saliency": saliency,
-    "errors": errors,
-    "compare": compare,
-    "time": time,
+    "positions": Chapter(positions),
+    "speed": Chapter(speed),
+    "kernels": Chapter(kernels),
+    "receptive-field": Chapter(receptive_field, needs_clips=True),
+    "saliency": Chapter(saliency, needs_clips=True),
+    "errors": Chapter(errors, needs_scores=True),
+    "compare": Chapter(compare),
+    "time": Chapter(time, needs_clips=True),
 }

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import torch
 
 from audio_dcls.inspection.costs import draw_construction, draw_parts, measure_construction, measure_parts
-from audio_dcls.inspection.report.exhibit import Exhibit
+from audio_dcls.inspection.report.item import ReportItem
 from audio_dcls.inspection.report.subject import Subject
 
 MOST_CLIPS = 4
 
 
-def time(subject: Subject) -> Iterator[Exhibit]:
+def time(subject: Subject) -> Iterator[ReportItem]:
     """What each part costs here."""
     spectrograms = subject.spectrograms()
     if spectrograms is None:
@@ -29,11 +29,11 @@ def time(subject: Subject) -> Iterator[Exhibit]:
         layers = measure_construction(backbone, given)
     finally:
         backbone.to("cpu")
-    yield Exhibit("time", "Each part alone, on what it is given inside the model.", draw_parts(parts, facts), parts)
+    yield ReportItem("time", "Each part alone, on what it is given inside the model.", draw_parts(parts, facts), parts)
     if layers:
         caption = (
             "Building each layer's kernel, forward and backward, beside the convolution with it. Inside a training "
             "step layers that share positions share part of the building, and what it costs does not grow with the "
             "batch: this is the most it is. Other work on the machine makes short calls look longer than they are."
         )
-        yield Exhibit("construction", caption, draw_construction(layers, facts), layers)
+        yield ReportItem("construction", caption, draw_construction(layers, facts), layers)

@@ -27,17 +27,17 @@ from audio_dcls.inspection.positions import (
     position_table,
     spread_table,
 )
-from audio_dcls.inspection.report.exhibit import Exhibit
+from audio_dcls.inspection.report.item import ReportItem
 from audio_dcls.inspection.report.subject import Subject
 
 LEAST_RECORDS = 3
 
 
-def positions(subject: Subject) -> Iterator[Exhibit]:
+def positions(subject: Subject) -> Iterator[ReportItem]:
     """Where the elements are, how they came there, how wide they are."""
     sets, past = subject.sets, history_sets(subject.history)
     starts = {name: records[0] for name, records in past.items()} if past else None
-    yield Exhibit(
+    yield ReportItem(
         "positions",
         "Learned positions along frequency and time, and their joint density. Axes end where nearly all elements are; "
         "dotted, where they come near it: the kernel's border.",
@@ -53,14 +53,14 @@ def positions(subject: Subject) -> Iterator[Exhibit]:
             for axis, axis_name in enumerate(("frequency", "time"))
         ]
         figure = draw_position_history(past, subject.epochs, subject.titles, subject.facts)
-        yield Exhibit("position_history", "Quantiles of the positions after every epoch.", figure, rows)
+        yield ReportItem("position_history", "Quantiles of the positions after every epoch.", figure, rows)
     if all(found.spreads is not None for found in sets):
-        yield Exhibit(
+        yield ReportItem(
             "spreads", "Effective spreads along both axes.", draw_spreads(sets, subject.facts), spread_table(sets)
         )
 
 
-def speed(subject: Subject) -> Iterator[Exhibit]:
+def speed(subject: Subject) -> Iterator[ReportItem]:
     """How fast the positions move, and whether they wander."""
     titles = subject.titles
     past = history_sets(subject.history)
@@ -76,17 +76,17 @@ def speed(subject: Subject) -> Iterator[Exhibit]:
         for epoch, value in zip(middles, speeds(records, subject.epochs), strict=True)
     ]
     figure = draw_speeds(past, subject.epochs, titles, subject.facts, subject.rates)
-    yield Exhibit("speed", "Mean speed of the positions, beside the learning rate.", figure, rows)
+    yield ReportItem("speed", "Mean speed of the positions, beside the learning rate.", figure, rows)
     tests = {name: brownian_test(records) for name, records in past.items()}
     table = [{"set": titles.get(name, name), **found.__dict__} for name, found in tests.items()]
     caption = (
         "Mean squared way by lag, beside a Brownian motion of the same steps. Ratio: squared way from start to end "
         "over what a Brownian motion of these steps would go; z: its distance from 1 in standard errors."
     )
-    yield Exhibit("brownian", caption, draw_brownian(past, titles, subject.facts), table)
+    yield ReportItem("brownian", caption, draw_brownian(past, titles, subject.facts), table)
 
 
-def kernels(subject: Subject) -> Iterator[Exhibit]:
+def kernels(subject: Subject) -> Iterator[ReportItem]:
     """What the elements build."""
     layers = {n: la for n, la in dcls_layers(subject.model).items() if la.is_depthwise and len(la.kernel_size) == 2}
     if not layers:
@@ -101,10 +101,10 @@ def kernels(subject: Subject) -> Iterator[Exhibit]:
         )
         figure = draw_kernels(layer, f"the first layer of {title}", subject.facts)
         name = f"kernels_{title.replace(' ', '_').replace(',', '')}"
-        yield Exhibit(name, caption, figure, element_rows(layer, largest_channels(layer)))
+        yield ReportItem(name, caption, figure, element_rows(layer, largest_channels(layer)))
     rows = []
     for title, layer in firsts.items():
         distances, shares = radial_energy(dense_kernels(layer))
         rows += [{"set": title, "distance": int(d), "share": float(s)} for d, s in zip(distances, shares, strict=True)]
     caption = "Energy of the kernels by distance from the centre, and what they pass on average."
-    yield Exhibit("kernel_energy", caption, draw_energy(firsts, subject.facts), rows)
+    yield ReportItem("kernel_energy", caption, draw_energy(firsts, subject.facts), rows)

@@ -11,11 +11,11 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from audio_dcls.errors import ArgumentError, NothingToShowError
+from audio_dcls.errors import NothingToShowError
 from audio_dcls.files import write_atomically
 from audio_dcls.inspection.page_templates import render_page
 from audio_dcls.inspection.report.chapters import CHAPTERS
-from audio_dcls.inspection.report.exhibit import Exhibit
+from audio_dcls.inspection.report.item import ReportItem
 from audio_dcls.inspection.report.subject import Subject
 
 MAX_ROWS_SHOWN = 40
@@ -27,7 +27,7 @@ def write_report(
     subject: Subject,
     folder: Path,
     names: Sequence[str] | None = None,
-    on_chapter: Callable[[str], None] | None = None,
+    on_chapter: Callable[[str], object] | None = None,
     dpi: int = DPI,
 ) -> list[Path]:
     """Draw chapters and write them.
@@ -43,23 +43,21 @@ def write_report(
         The files, the page last.
 
     Raises:
-        ArgumentError: there is no such chapter.
         NothingToShowError: a chapter that was named has nothing to show; without names it says so on the page.
     """
     chosen = tuple(CHAPTERS) if names is None else tuple(names)
-    check_names(chosen)
     folder.mkdir(parents=True, exist_ok=True)
     files: list[Path] = []
     chapters: list[dict[str, Any]] = []
     for name in chosen:
         if on_chapter is not None:
             on_chapter(name)
-        chapter: dict[str, Any] = {"name": name, "title": _title(name), "exhibits": [], "missing": None}
+        chapter: dict[str, Any] = {"name": name, "title": _title(name), "items": [], "missing": None}
         chapters.append(chapter)
         try:
-            for exhibit in CHAPTERS[name](subject):
-                files += write_exhibit(exhibit, folder, dpi)
-                chapter["exhibits"].append(_shown(exhibit, folder))
+            for item in CHAPTERS[name].items(subject):
+                files += _write_item(item, folder, dpi)
+                chapter["items"].append(_shown(item, folder))
         except NothingToShowError as error:
             if names is not None:
                 raise
@@ -71,32 +69,18 @@ def write_report(
     return [*files, page]
 
 
-def check_names(names: Sequence[str]) -> None:
-    """Refuse what is no chapter.
-
-    Raises:
-        ArgumentError: there is no such chapter.
-    """
-    unknown = [name for name in names if name not in CHAPTERS]
-    if unknown:
-        hint = "; of sounds each needs its own --clips" if Path(unknown[0]).exists() else ""
-        raise ArgumentError(
-            f"`name` (={unknown[0]!r}) is no chapter of the report; there are: {', '.join(CHAPTERS)}{hint}"
-        )
-
-
-def write_exhibit(exhibit: Exhibit, folder: Path, dpi: int = DPI) -> list[Path]:
+def _write_item(item: ReportItem, folder: Path, dpi: int = DPI) -> list[Path]:
     """NAME.png, NAME.pdf and NAME.csv, as far as there are."""
     files = []
-    if exhibit.figure is not None:
+    if item.figure is not None:
         for suffix in ("png", "pdf"):
-            path = folder / f"{exhibit.name}.{suffix}"
-            write_atomically(path, _encoded(exhibit.figure, suffix, dpi))
-            exhibit.figure.set_layout_engine("none")  # found once, the layout is kept
+            path = folder / f"{item.name}.{suffix}"
+            write_atomically(path, _encoded(item.figure, suffix, dpi))
+            item.figure.set_layout_engine("none")  # found once, the layout is kept
             files.append(path)
-    if exhibit.rows:
-        path = folder / f"{exhibit.name}.csv"
-        write_atomically(path, _csv(exhibit.rows).encode())
+    if item.rows:
+        path = folder / f"{item.name}.csv"
+        write_atomically(path, _csv(item.rows).encode())
         files.append(path)
     return files
 
@@ -120,11 +104,11 @@ def _title(name: str) -> str:
     return name.replace("-", " ").capitalize()
 
 
-def _shown(exhibit: Exhibit, folder: Path) -> dict[str, Any]:
+def _shown(item: ReportItem, folder: Path) -> dict[str, Any]:
     """An exhibit as its template shows it; long tables are in the CSV file alone."""
-    png = None if exhibit.figure is None else (folder / f"{exhibit.name}.png").read_bytes()
-    rows = exhibit.rows if png is None or len(exhibit.rows) <= MAX_ROWS_SHOWN else []
-    return {"caption": exhibit.caption, "png": png, "rows": rows, "players": exhibit.players}
+    png = None if item.figure is None else (folder / f"{item.name}.png").read_bytes()
+    rows = item.rows if png is None or len(item.rows) <= MAX_ROWS_SHOWN else []
+    return {"caption": item.caption, "png": png, "rows": rows, "recordings": item.recordings}
 
 
 def _cell_text(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,15 @@ from torch import Tensor, nn
 from audio_dcls.dcls.history import PositionHistory
 from audio_dcls.dcls.history_files import read_history
 from audio_dcls.frontend import FrontendConfig
+from audio_dcls.inspection.comparison import Comparison
 from audio_dcls.inspection.element_sets import ElementSet, element_sets
-from audio_dcls.inspection.evaluated import Against, Evaluated
+from audio_dcls.inspection.measured_clips import MeasuredClips
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import AudioTagger, ModelConfig, build_tagger
 from audio_dcls.models.activation import Activation, activate
 from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint
+from audio_dcls.runs.run_dir import RunDir
+from audio_dcls.runs.run_files import read_metrics
 from audio_dcls.settings import build
 
 
@@ -45,11 +47,11 @@ class Subject:
     """(N,) of the clips, for people."""
     twin: nn.Module | None = None
     """The backbone as it would be without DCLS; its weights say nothing."""
-    measured: Evaluated | None = None
-    """Clips that it was measured on."""
-    why_unmeasured: str = "the model is of no run here, so there are no clips to measure it on"
-    against: Against | None = None
-    """What it is compared with."""
+    measured: MeasuredClips | None = None
+    """The clips that its run is measured on, with its scores."""
+    why_unmeasured: str = "the model belongs to no run here, so there are no clips to measure it on"
+    comparison: Comparison | None = None
+    """Its scores and those of the run or study that it is compared with."""
 
     @property
     def sets(self) -> list[ElementSet]:
@@ -71,12 +73,12 @@ class Subject:
         return None if self.waveforms is None else self.model.spectrogram(self.waveforms)
 
 
-def build_subject(loaded: LoadedCheckpoint, run_folder: Path | None = None) -> Subject:
-    """A subject of a checkpoint, without clips.
+def build_subject(loaded: LoadedCheckpoint, run: RunDir | None = None) -> Subject:
+    """A subject without clips.
 
     Args:
         loaded: the checkpoint.
-        run_folder: of the run it is of, where there is one: its history and metrics are read.
+        run: the run that the checkpoint belongs to, if there is one: its history and metrics are read.
 
     Raises:
         ArgumentError: a record of the history is damaged.
@@ -89,15 +91,13 @@ def build_subject(loaded: LoadedCheckpoint, run_folder: Path | None = None) -> S
         loaded.activation,
         twin=_twin(loaded),
     )
-    if run_folder is None:
+    if run is None:
         return subject
-    subject.history = read_history(run_folder / "positions")
-    lines = _metrics(run_folder / "metrics.jsonl")
-    steps = [line["step"] for line in lines if line.get("epoch")]
-    if steps:
+    subject.history = read_history(run.positions_folder)
+    lines = [line for line in read_metrics(run.metrics_path) if "epoch" in line]
+    if any(line["epoch"] for line in lines):
         last = max(lines, key=lambda line: line["step"])
-        per_epoch = last["step"] / last["epoch"]
-        subject.epochs = np.array(subject.history.steps) / per_epoch
+        subject.epochs = np.array(subject.history.steps) / (last["step"] / last["epoch"])
     rates = [(line["epoch"], line["rate"]) for line in lines if "rate" in line]
     if rates:
         subject.rates = ([epoch for epoch, _ in rates], [rate for _, rate in rates])
@@ -132,14 +132,3 @@ def _twin(loaded: LoadedCheckpoint) -> nn.Module | None:
     plain = config.model_copy(update={"dcls": None, "fast_depthwise": False})
     with torch.device("meta"):
         return build_tagger(plain, loaded.frontend, len(loaded.labels)).backbone
-
-
-def _metrics(path: Path) -> list[dict[str, Any]]:
-    """Whole lines of a run's metrics; the last may be torn."""
-    if not path.is_file():
-        return []
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.endswith("}"):
-            found.append(json.loads(line))
-    return [line for line in found if "step" in line and "epoch" in line]

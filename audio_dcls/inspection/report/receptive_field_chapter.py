@@ -17,16 +17,16 @@ from audio_dcls.inspection.receptive_field import (
     reach_table,
     theoretical_reach,
 )
-from audio_dcls.inspection.report.exhibit import Exhibit
+from audio_dcls.inspection.report.item import ReportItem
 from audio_dcls.inspection.report.subject import Subject
 
 SHARES = (0.2, 0.3, 0.5, 0.9, 0.99)
 
 
-def receptive_field(subject: Subject) -> Iterator[Exhibit]:
+def receptive_field(subject: Subject) -> Iterator[ReportItem]:
     """What a unit can see, and what it does see."""
     backbone = subject.model.backbone
-    yield Exhibit(
+    yield ReportItem(
         "receptive_field",
         "What a unit behind each block can see, by the sizes of kernels and strides alone (thesis, table 6.1).",
         None,
@@ -42,11 +42,11 @@ def receptive_field(subject: Subject) -> Iterator[Exhibit]:
     at_zero = _with_positions_at_zero(subject, spectrograms)
     if at_zero is not None:
         fields["positions at zero"] = at_zero
-    if subject.against is not None and subject.against.other_model is not None:
-        other: Any = subject.against.other_model
+    if subject.comparison is not None and subject.comparison.other_model is not None:
+        other: Any = subject.comparison.other_model
         with torch.no_grad():
             theirs = other.spectrogram(subject.waveforms)
-        fields[subject.against.other_name] = effective_field(other.backbone.forward_features, theirs)
+        fields[subject.comparison.other_name] = effective_field(other.backbone.forward_features, theirs)
     rows = [
         {"model": name, "share": share, "area": area_share(one, share)}
         for name, one in fields.items()
@@ -57,7 +57,7 @@ def receptive_field(subject: Subject) -> Iterator[Exhibit]:
         "holds a share of it."
     )
     figure = draw_effective_fields(fields, subject.frontend, f"{subject.facts}; {len(spectrograms)} clips")
-    yield Exhibit("effective_field", caption, figure, rows)
+    yield ReportItem("effective_field", caption, figure, rows)
 
 
 def _reach_rows(subject: Subject) -> list[dict[str, Any]]:

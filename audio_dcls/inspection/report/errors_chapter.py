@@ -1,0 +1,77 @@
+"""The chapter on errors: where the model is wrong on the clips it was measured on."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import numpy as np
+import soundfile
+
+from audio_dcls.errors import NothingToShowError
+from audio_dcls.evaluation.confusion import worst_missed
+from audio_dcls.inspection import error_analysis
+from audio_dcls.inspection.measured_clips import MeasuredClips
+from audio_dcls.inspection.report.item import Recording, ReportItem
+from audio_dcls.inspection.report.subject import Subject
+
+_NUM_WORST = 8
+
+
+def errors(subject: Subject) -> Iterator[ReportItem]:
+    """Where the model errs on the clips it was measured on."""
+    measured = subject.measured
+    if measured is None:
+        raise NothingToShowError(subject.why_unmeasured)
+    facts = subject.facts
+    yield ReportItem(
+        "precision_by_frequency",
+        "Average precision of every class that has a clip to be measured on, and how often the class occurs.",
+        error_analysis.draw_precision_by_frequency(measured, facts),
+        error_analysis.class_rows(measured),
+    )
+    yield ReportItem(
+        "calibration",
+        "Scores in bins: how many of the pairs of clip and class are labelled so. Below the diagonal scores promise "
+        "too much, above it too little.",
+        error_analysis.draw_calibration(measured, facts),
+        error_analysis.calibration_rows(measured),
+    )
+    yield ReportItem(
+        "confused_pairs",
+        "Mean score of a class on clips that are labelled with another and not with it.",
+        error_analysis.draw_confused_pairs(measured, facts),
+        error_analysis.pair_rows(measured),
+    )
+    yield ReportItem(
+        "co_occurrence",
+        "Which classes come together, as clips are labelled and as the scores say.",
+        error_analysis.draw_co_occurrence(measured, facts),
+        error_analysis.co_occurrence_rows(measured),
+    )
+    yield _worst(measured)
+
+
+def _worst(measured: MeasuredClips) -> ReportItem:
+    names = measured.labels.names
+    rows, players = [], []
+    for clip, tag in worst_missed(measured.targets, measured.scores, _NUM_WORST):
+        top = int(measured.scores[clip].argmax())
+        row = {
+            "clip": measured.clip_ids[clip],
+            "missed": names[tag],
+            "its_score": float(measured.scores[clip, tag]),
+            "heard": names[top],
+            "that_score": float(measured.scores[clip, top]),
+        }
+        rows.append(row)
+        missed, heard = f"{row['missed']} missed ({row['its_score']:.2f})", f"{row['heard']} heard"
+        text = f"{row['clip']}: {missed}, {heard} ({row['that_score']:.2f})"
+        players.append(Recording(text, _mp3(measured.waveform(clip), measured.sample_rate_hz)))
+    return ReportItem("worst_missed", "Labelled classes of the lowest scores, one a clip.", None, rows, tuple(players))
+
+
+def _mp3(waveform: np.ndarray, sample_rate_hz: int) -> bytes:
+    content = io.BytesIO()
+    soundfile.write(content, np.clip(waveform, -1, 1), sample_rate_hz, format="MP3")
+    return content.getvalue()

@@ -1,0 +1,90 @@
+"""Find what a report is about: a model, its run, clips to look at it with, and a run to compare it with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from audio_dcls.errors import AudioDclsError
+from audio_dcls.inference.sound_inputs import find_sounds
+from audio_dcls.inspection.comparison import compare_runs
+from audio_dcls.inspection.example_clips import first_clips
+from audio_dcls.inspection.measured_clips import measure_clips
+from audio_dcls.inspection.report.subject import Subject, build_subject
+from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
+from audio_dcls.runs.find_run import PLAN_FILE, expand_cases, find_model, run_of_model
+from audio_dcls.runs.run_dir import StudyDir
+
+
+def find_subject(
+    path: str,
+    *,
+    against: str | None,
+    clips: Sequence[str],
+    num_clips: int,
+    measures: bool,
+    on_progress: Callable[[int], object] | None = None,
+    on_problem: Callable[[str], object] | None = None,
+) -> Subject:
+    """A model with everything that is known about it.
+
+    Args:
+        path: study, run or checkpoint, or a name of published weights. A study of several cases means its first case
+            with DCLS, compared with its twin without DCLS.
+        against: study or run to compare with.
+        clips: sounds to look at the model with; empty: clips that its run is measured on.
+        num_clips: number of these clips.
+        measures: whether to measure the run on its own clips.
+        on_progress: called with the number of clips measured since the last call.
+        on_problem: called with the reason why a named sound is left out.
+    """
+    if (Path(path) / PLAN_FILE).is_file():
+        path, twin = _case_and_twin(Path(path))
+        against = against or twin
+    model_path = find_model(path)
+    loaded = load_checkpoint(model_path)
+    run = run_of_model(model_path)
+    subject = build_subject(loaded, run)
+    if run is not None and measures:
+        try:
+            subject.measured = measure_clips(run, loaded, on_progress)
+        except AudioDclsError as error:
+            subject.why_unmeasured = f"the run's clips cannot be measured: {error}"
+    _add_clips(subject, clips, num_clips, on_problem)
+    if against is not None:
+        subject.comparison = compare_runs(path, against, loaded, on_progress)
+    return subject
+
+
+def _case_and_twin(folder: Path) -> tuple[str, str | None]:
+    """The first trained case with DCLS, and a trained case with the same backbone and without DCLS, if there is one."""
+    cases = {case: StudyDir(case).config() for case in expand_cases(folder)}
+    with_dcls = [case for case, config in cases.items() if config.model.dcls is not None]
+    chosen = with_dcls[0] if with_dcls else next(iter(cases))
+    model = cases[chosen].model
+    twins = [
+        case
+        for case, config in cases.items()
+        if case != chosen
+        and config.model.dcls is None
+        and (config.model.name, config.model.overrides) == (model.name, model.overrides)
+    ]
+    return str(chosen), str(twins[0]) if twins else None
+
+
+def _add_clips(
+    subject: Subject, clips: Sequence[str], num_clips: int, on_problem: Callable[[str], object] | None
+) -> None:
+    """Add the named sounds or, without them, measured clips at equal distances in their list."""
+    if clips:
+        sounds = find_sounds(clips, subject.labels)
+        subject.waveforms, subject.clip_names = first_clips(sounds, num_clips, subject.frontend, on_problem)
+    elif subject.measured is not None:
+        measured = subject.measured
+        num_clips = min(num_clips, len(measured.clip_ids))
+        places = np.linspace(0, len(measured.clip_ids) - 1, num_clips).round().astype(int)
+        subject.waveforms = torch.from_numpy(np.stack([measured.waveform(int(place)) for place in places]))
+        subject.clip_names = tuple(measured.clip_ids[int(place)] for place in places)
