@@ -11,7 +11,7 @@ import numpy as np
 
 from audio_dcls.errors import EvaluationError
 
-NUM_BINS = 15
+_NUM_BINS = 15
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Calibration:
         return float((gaps * self.counts[filled]).sum() / self.counts.sum())
 
 
-def calibration(targets: np.ndarray, scores: np.ndarray, num_bins: int = NUM_BINS) -> Calibration:
+def calibration(targets: np.ndarray, scores: np.ndarray, num_bins: int = _NUM_BINS) -> Calibration:
     """Sort scores into bins and see how many of each are labelled so.
 
     Args:

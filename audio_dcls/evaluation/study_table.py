@@ -12,8 +12,8 @@ from scipy.stats import t, ttest_rel
 from audio_dcls.errors import EvaluationError
 from audio_dcls.evaluation.seeds import SeedSummary, summarise
 
-CONFIDENCE = 0.95
-MIN_TELLING_PAIRS = 5
+_CONFIDENCE = 0.95
+_MIN_TELLING_PAIRS = 5
 """Below it the table says how little so few pairs can show."""
 
 
@@ -51,7 +51,7 @@ class PairedDifference:
     """Over the seeds that both have."""
     mean: float
     interval: tuple[float, float] | None
-    """Confidence interval of the mean at `CONFIDENCE`, from Student's t; None for a single seed."""
+    """Confidence interval of the mean at `_CONFIDENCE`, from Student's t; None for a single seed."""
     p_value: float | None
     """Of the paired t-test, two-sided; None for a single seed, or where every seed differs by the same."""
 
@@ -191,7 +191,7 @@ def interval_factor(num_pairs: int) -> float:
     >>> [round(interval_factor(n), 2) for n in (2, 3, 10)]
     [8.98, 2.48, 0.72]
     """
-    return float(t.ppf(0.5 + CONFIDENCE / 2, num_pairs - 1)) / math.sqrt(num_pairs)
+    return float(t.ppf(0.5 + _CONFIDENCE / 2, num_pairs - 1)) / math.sqrt(num_pairs)
 
 
 def _notes(rows: Sequence[CaseRow]) -> list[str]:
@@ -201,10 +201,10 @@ def _notes(rows: Sequence[CaseRow]) -> list[str]:
         return notes
     delta = "Δ: the case minus its baseline in points of mAP, mean over the seeds both have"
     if any(difference.interval is not None for difference in differences):
-        notes.append(f"{delta}, with its {CONFIDENCE:.0%} confidence interval and the p of a two-sided paired t-test.")
+        notes.append(f"{delta}, with its {_CONFIDENCE:.0%} confidence interval and the p of a two-sided paired t-test.")
     else:
         notes.append(f"{delta}; one seed says nothing about scatter, so there is no test.")
-    counts = sorted({len(d.by_seed) for d in differences if 1 < len(d.by_seed) < MIN_TELLING_PAIRS})
+    counts = sorted({len(d.by_seed) for d in differences if 1 < len(d.by_seed) < _MIN_TELLING_PAIRS})
     if counts:
         widths = ", ".join(f"±{interval_factor(count):.2f} (of {count} pairs)" for count in counts)
         notes.append(
@@ -255,7 +255,7 @@ def _row_values(row: CaseRow) -> dict[str, Any]:
         values["difference"] = {
             "mean": difference.mean,
             "interval": None if difference.interval is None else list(difference.interval),
-            "confidence": CONFIDENCE,
+            "confidence": _CONFIDENCE,
             "p_value": difference.p_value,
             "by_seed": {str(seed): value for seed, value in difference.by_seed.items()},
         }

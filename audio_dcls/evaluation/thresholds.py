@@ -16,9 +16,9 @@ import numpy as np
 
 from audio_dcls.errors import EvaluationError
 
-MIN_POSITIVES = 5
+_MIN_POSITIVES = 5
 """Classes with fewer positive clips take the threshold of all classes together: theirs would be that of a few clips."""
-PLAIN = 0.5
+_PLAIN = 0.5
 """What the gain is told against."""
 
 
@@ -57,7 +57,7 @@ class FittedThresholds:
         }
 
 
-def fit_thresholds(targets: np.ndarray, scores: np.ndarray, *, min_positives: int = MIN_POSITIVES) -> FittedThresholds:
+def fit_thresholds(targets: np.ndarray, scores: np.ndarray, *, min_positives: int = _MIN_POSITIVES) -> FittedThresholds:
     """The threshold of each class with the highest F1.
 
     Args:
@@ -87,7 +87,7 @@ def fit_thresholds(targets: np.ndarray, scores: np.ndarray, *, min_positives: in
         pooled=pooled,
         fitted=fitted,
         f1=_f1(targets, scores >= values),
-        f1_plain=_f1(targets, scores >= PLAIN),
+        f1_plain=_f1(targets, scores >= _PLAIN),
     )
 
 

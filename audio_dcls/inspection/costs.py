@@ -21,16 +21,16 @@ from audio_dcls.dcls.parameters import dcls_layers
 from audio_dcls.inspection.print_style import COLOURS, head, legend, new_figure, tidy
 from audio_dcls.speed.timing import time_interleaved
 
-NUM_ROUNDS = 5
-BUSY = 1.3
+_NUM_ROUNDS = 5
+_BUSY = 1.3
 """Where medians are larger than the least times by this, other work ran beside."""
-MIN_SAMPLE_MS = 20.0
+_MIN_SAMPLE_MS = 20.0
 """A call of less is repeated within a sample: alone it would mostly measure how long idle threads take to wake."""
-MIB = 2**20
+_MIB = 2**20
 _BLOCK = re.compile(r"stages\.\d+\.(blocks\.\d+|downsample|pos_emb)")
 
 
-def measure_parts(backbone: nn.Module, spectrograms: Tensor, num_rounds: int = NUM_ROUNDS) -> list[dict[str, Any]]:
+def measure_parts(backbone: nn.Module, spectrograms: Tensor, num_rounds: int = _NUM_ROUNDS) -> list[dict[str, Any]]:
     """Least time and memory of a backbone's parts, each run alone on what it is given inside the model.
 
     The least of several rounds is what other work on the machine disturbs least.
@@ -50,7 +50,7 @@ def measure_parts(backbone: nn.Module, spectrograms: Tensor, num_rounds: int = N
     for name, given in inputs.items():
         calls[f"{name} forward"] = _forward(parts[name], given)
         calls[f"{name} both"] = _both(parts[name], given)
-    times = time_interleaved(calls, num_rounds, spectrograms.device, min_sample_ms=MIN_SAMPLE_MS)
+    times = time_interleaved(calls, num_rounds, spectrograms.device, min_sample_ms=_MIN_SAMPLE_MS)
     rows = []
     for name, given in inputs.items():
         forward, both = min(times[f"{name} forward"]), min(times[f"{name} both"])
@@ -61,8 +61,8 @@ def measure_parts(backbone: nn.Module, spectrograms: Tensor, num_rounds: int = N
                 "forward_ms": forward,
                 "backward_ms": max(both - forward, 0.0),
                 "median_over_least": float(np.median(times[f"{name} both"])) / both,
-                "kept_mib": kept / MIB,
-                "output_mib": output / MIB,
+                "kept_mib": kept / _MIB,
+                "output_mib": output / _MIB,
                 "parameters": sum(p.numel() for p in parts[name].parameters()),
             }
         )
@@ -70,7 +70,7 @@ def measure_parts(backbone: nn.Module, spectrograms: Tensor, num_rounds: int = N
 
 
 def measure_construction(
-    backbone: nn.Module, spectrograms: Tensor, num_rounds: int = NUM_ROUNDS
+    backbone: nn.Module, spectrograms: Tensor, num_rounds: int = _NUM_ROUNDS
 ) -> list[dict[str, Any]]:
     """Least time of building the kernels of DCLS layers, and of convolving with them, forward and backward.
 
@@ -90,7 +90,7 @@ def measure_construction(
     for name, given in inputs.items():
         calls[f"{name} build"] = _build(layers[name])
         calls[f"{name} apply"] = _apply(layers[name], given)
-    times = time_interleaved(calls, num_rounds, spectrograms.device, min_sample_ms=MIN_SAMPLE_MS)
+    times = time_interleaved(calls, num_rounds, spectrograms.device, min_sample_ms=_MIN_SAMPLE_MS)
     return [
         {
             "layer": name,
@@ -104,10 +104,10 @@ def measure_construction(
     ]
 
 
-def unrest(rows: list[dict[str, Any]]) -> str:
+def _unrest(rows: list[dict[str, Any]]) -> str:
     """A warning for figures that were measured beside other work; nothing where it was quiet."""
     typical = float(np.median([row["median_over_least"] for row in rows]))
-    return f"; NOT QUIET: medians are {typical:.1f} times these" if typical > BUSY else ""
+    return f"; NOT QUIET: medians are {typical:.1f} times these" if typical > _BUSY else ""
 
 
 def draw_parts(rows: list[dict[str, Any]], facts: str) -> Figure:
@@ -127,7 +127,7 @@ def draw_parts(rows: list[dict[str, Any]], facts: str) -> Figure:
     left.set_ylim(-0.7, len(rows) - 0.3)
     left.tick_params(axis="y", labelsize=6)
     total = f"{forward.sum():.0f} ms forward, {backward.sum():.0f} ms backward"
-    head(figure, f"Time and memory of each part: {total}", facts + unrest(rows))
+    head(figure, f"Time and memory of each part: {total}", facts + _unrest(rows))
     return figure
 
 
@@ -146,7 +146,7 @@ def draw_construction(rows: list[dict[str, Any]], facts: str) -> Figure:
     panel.set_ylim(-0.7, len(rows) - 0.3)
     legend(panel, loc="best")
     share = 100 * build.sum() / (build.sum() + apply.sum())
-    head(figure, f"Kernels are built in {share:.0f} % of the time that DCLS layers take", facts + unrest(rows))
+    head(figure, f"Kernels are built in {share:.0f} % of the time that DCLS layers take", facts + _unrest(rows))
     return figure
 
 

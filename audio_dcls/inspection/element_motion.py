@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from audio_dcls.errors import ArgumentError
 from audio_dcls.inspection.print_style import COLOURS, head, legend, new_figure, tidy
 
-MANY_DECADES = 100.0
+_MANY_DECADES = 100.0
 """Over an axis longer than this only powers of ten have numbers."""
 
 
@@ -189,7 +189,7 @@ def draw_brownian(histories: Mapping[str, np.ndarray], titles: Mapping[str, str]
 
 def _plain_ticks(axis: Axis, ratio: float) -> None:
     """Numbers as people write them on a logarithmic axis, however short it is."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if ratio < MANY_DECADES else (1.0,)))
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if ratio < _MANY_DECADES else (1.0,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

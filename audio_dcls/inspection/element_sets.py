@@ -6,7 +6,6 @@ Axis legend: M learned axes, E elements (channels times elements of each).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +18,7 @@ from audio_dcls.errors import NothingToShowError
 
 AXES = ("frequency", "time")
 """Of a kernel over spectrograms, in the order of its axes."""
-NEAR_TAPS = 0.5
+_NEAR_TAPS = 0.5
 """Elements this close to the border, or closer, count as near it."""
 
 
@@ -51,10 +50,10 @@ class ElementSet:
         return ((self.positions < low) | (self.positions > high)).mean(axis=1)
 
     def near_share(self) -> np.ndarray:
-        """(M,) share of elements inside, and within `NEAR_TAPS` of the first or last tap, 0 to 1."""
+        """(M,) share of elements inside, and within `_NEAR_TAPS` of the first or last tap, 0 to 1."""
         low, high = self.borders[:, :1], self.borders[:, 1:]
         distance = np.minimum(self.positions - low, high - self.positions)
-        return ((distance >= 0) & (distance <= NEAR_TAPS)).mean(axis=1)
+        return ((distance >= 0) & (distance <= _NEAR_TAPS)).mean(axis=1)
 
 
 def element_sets(model: nn.Module) -> list[ElementSet]:
@@ -115,11 +114,6 @@ def set_title(name: str, index: int) -> str:
         if part == "stages" and after.isdigit():
             return f"stage {int(after) + 1}" + (", positional encoding" if "pos_emb" in name else "")
     return f"set {index + 1}"
-
-
-def named(sets: Iterable[ElementSet]) -> dict[str, ElementSet]:
-    """Sets by the name of their first layer."""
-    return {found.name: found for found in sets}
 
 
 def _flat(tensor: torch.Tensor) -> np.ndarray:

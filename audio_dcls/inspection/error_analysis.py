@@ -16,14 +16,14 @@ from audio_dcls.evaluation.metrics import tagging_metrics
 from audio_dcls.inspection.measured_clips import MeasuredClips
 from audio_dcls.inspection.print_style import COLOURS, SEQUENTIAL, head, legend, new_figure, tidy
 
-MATRIX_CLASSES = 20
+_MATRIX_CLASSES = 20
 """Most frequent classes whose co-occurrence is drawn."""
-NUM_PAIRS = 12
-LOG_FROM = 3.0
+_NUM_PAIRS = 12
+_LOG_FROM = 3.0
 """Counts that differ by more are drawn on a logarithmic axis."""
-NAME_HEIGHT = 0.035
+_NAME_HEIGHT = 0.035
 """Of a class's name, in average precision."""
-NAMED_CLASSES = 3
+_NAMED_CLASSES = 3
 """Best and worst classes that are named in a scatter."""
 
 
@@ -43,7 +43,7 @@ def class_rows(measured: MeasuredClips) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["average_precision"])
 
 
-def pair_rows(measured: MeasuredClips, most: int = NUM_PAIRS) -> list[dict[str, Any]]:
+def pair_rows(measured: MeasuredClips, most: int = _NUM_PAIRS) -> list[dict[str, Any]]:
     """The most confused pairs: the mean score a class gets on clips of another that lack it, highest first."""
     found = confusion(measured.targets, measured.scores)
     names = measured.labels.names
@@ -66,7 +66,7 @@ def draw_precision_by_frequency(measured: MeasuredClips, facts: str) -> Figure:
     figure = new_figure(1, row_inches=3.0)
     panel = figure.subplots()
     panel.scatter(counts, precision, s=14, color=COLOURS[0], alpha=0.75, linewidths=0)
-    if counts.max() > LOG_FROM * counts.min():
+    if counts.max() > _LOG_FROM * counts.min():
         panel.set_xscale("log")
     else:
         panel.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
@@ -140,7 +140,7 @@ def draw_confused_pairs(measured: MeasuredClips, facts: str) -> Figure:
 
 def draw_co_occurrence(measured: MeasuredClips, facts: str) -> Figure:
     """What comes with what, as labelled and as the scores say, over the most frequent classes."""
-    chosen = np.argsort(-measured.targets.sum(axis=0), kind="stable")[:MATRIX_CLASSES]
+    chosen = np.argsort(-measured.targets.sum(axis=0), kind="stable")[:_MATRIX_CLASSES]
     chosen = np.array([c for c in chosen if measured.targets[:, c].any()])
     panels = (
         ("as labelled", co_occurrence(measured.targets[:, chosen])),
@@ -190,10 +190,10 @@ def co_occurrence_rows(measured: MeasuredClips) -> list[dict[str, Any]]:
 
 def _name_points(panel: Axes, rows: list[dict[str, Any]], x: np.ndarray, y: np.ndarray) -> None:
     """Name the best and the worst classes, those left out whose names would lie on another's."""
-    places = dict.fromkeys([*range(len(rows))[:NAMED_CLASSES], *range(len(rows))[: -NAMED_CLASSES - 1 : -1]])
+    places = dict.fromkeys([*range(len(rows))[:_NAMED_CLASSES], *range(len(rows))[: -_NAMED_CLASSES - 1 : -1]])
     named: list[int] = []
     for place in places:
-        if any(abs(y[place] - y[other]) < NAME_HEIGHT for other in named):
+        if any(abs(y[place] - y[other]) < _NAME_HEIGHT for other in named):
             continue
         named.append(place)
         panel.annotate(

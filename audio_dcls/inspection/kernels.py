@@ -16,10 +16,10 @@ from audio_dcls.dcls.conv import DclsConv
 from audio_dcls.errors import ArgumentError
 from audio_dcls.inspection.print_style import COLOURS, DIVERGING, SEQUENTIAL, head, new_figure, tidy
 
-GRID_COLUMNS = 6
-SHOWN_ENERGY = 0.999
+_GRID_COLUMNS = 6
+_SHOWN_ENERGY = 0.999
 """Share of the energy that the drawn part of the kernels holds."""
-LEAST_TAPS = 3
+_LEAST_TAPS = 3
 
 
 def dense_kernels(layer: DclsConv) -> np.ndarray:
@@ -87,9 +87,9 @@ def draw_kernels(layer: DclsConv, title: str, facts: str, channels: tuple[int, .
     unknown = [channel for channel in channels if not 0 <= channel < len(kernels)]
     if unknown or not channels:
         raise ArgumentError(f"`channels` (={channels}) must be of 0 to {len(kernels) - 1}, at least one")
-    rows = -(-len(channels) // GRID_COLUMNS)
+    rows = -(-len(channels) // _GRID_COLUMNS)
     figure = new_figure(rows, row_inches=1.25)
-    panels = figure.subplots(rows, GRID_COLUMNS, squeeze=False).ravel()
+    panels = figure.subplots(rows, _GRID_COLUMNS, squeeze=False).ravel()
     for panel in panels[len(channels) :]:
         panel.set_axis_off()
     reach = _shown_taps(kernels[list(channels)])
@@ -98,15 +98,15 @@ def draw_kernels(layer: DclsConv, title: str, facts: str, channels: tuple[int, .
         panel.set_xlim(-reach - 0.5, reach + 0.5)
         panel.set_ylim(-reach - 0.5, reach + 0.5)
     for row in range(rows):
-        panels[row * GRID_COLUMNS].set_ylabel("frequency", fontsize=6)
-    for panel in panels[max(0, len(channels) - GRID_COLUMNS) : len(channels)]:
+        panels[row * _GRID_COLUMNS].set_ylabel("frequency", fontsize=6)
+    for panel in panels[max(0, len(channels) - _GRID_COLUMNS) : len(channels)]:
         panel.set_xlabel("time, taps", fontsize=6)
-    shown = f"middle {2 * reach + 1} taps, {100 * SHOWN_ENERGY:g} % of the energy"
+    shown = f"middle {2 * reach + 1} taps, {100 * _SHOWN_ENERGY:g} % of the energy"
     head(figure, f"Kernels of {title}, by channel", f"{facts}; {shown}")
     return figure
 
 
-def largest_channels(layer: DclsConv, most: int = 3 * GRID_COLUMNS) -> tuple[int, ...]:
+def largest_channels(layer: DclsConv, most: int = 3 * _GRID_COLUMNS) -> tuple[int, ...]:
     """Channels whose kernels have the largest norms, in the order of the channels.
 
     Raises:
@@ -143,7 +143,7 @@ def _shown_taps(kernels: np.ndarray) -> int:
     rows, columns = (np.abs(np.arange(size) - size // 2) for size in energy.shape)
     distances = np.maximum(rows[:, None], columns[None, :])
     inside = np.cumsum(np.bincount(distances.ravel(), weights=energy.ravel())) / energy.sum()
-    return max(LEAST_TAPS, int(np.searchsorted(inside, SHOWN_ENERGY)) + 1)
+    return max(_LEAST_TAPS, int(np.searchsorted(inside, _SHOWN_ENERGY)) + 1)
 
 
 def _draw_one(panel: Any, layer: DclsConv, kernel: np.ndarray, channel: int) -> None:

@@ -18,11 +18,11 @@ from audio_dcls.inspection.element_sets import AXES, ElementSet
 from audio_dcls.inspection.print_style import COLOURS, SEQUENTIAL, head, legend, new_figure, tidy
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-SHOWN_QUANTILE = 0.995
-WHOLE_FROM = 0.6
+_SHOWN_QUANTILE = 0.995
+_WHOLE_FROM = 0.6
 """Where elements reach over this part of the kernel, all of it is drawn."""
-LEAST_REACH = 1.5
-NUM_BINS, DENSITY_BINS = 44, 33
+_LEAST_REACH = 1.5
+_NUM_BINS, _DENSITY_BINS = 44, 33
 
 
 def position_table(sets: Sequence[ElementSet]) -> list[dict[str, Any]]:
@@ -152,14 +152,14 @@ def draw_spreads(sets: Sequence[ElementSet], facts: str) -> Figure:
 
 def _reach(found: ElementSet) -> np.ndarray:
     """(M,) taps to draw on both sides of the centre: what nearly all elements need, and no more than the kernel."""
-    needed = 1.25 * np.quantile(np.abs(found.positions), SHOWN_QUANTILE, axis=1)
+    needed = 1.25 * np.quantile(np.abs(found.positions), _SHOWN_QUANTILE, axis=1)
     whole = np.abs(found.borders).max(axis=1) + 1.5
-    return np.where(needed > WHOLE_FROM * whole, whole, np.maximum(needed, LEAST_REACH))
+    return np.where(needed > _WHOLE_FROM * whole, whole, np.maximum(needed, _LEAST_REACH))
 
 
 def _histogram(panel: Axes, found: ElementSet, axis: int, reach: float, start: np.ndarray | None) -> None:
     low, high = found.borders[axis]
-    bins = np.linspace(-reach, reach, NUM_BINS + 1).tolist()
+    bins = np.linspace(-reach, reach, _NUM_BINS + 1).tolist()
     values = np.clip(found.positions[axis], -reach, reach)
     panel.hist(values, bins, weights=np.full(values.size, 1 / values.size), color=COLOURS[axis], alpha=0.85)
     if start is not None:
@@ -174,7 +174,7 @@ def _histogram(panel: Axes, found: ElementSet, axis: int, reach: float, start: n
 
 def _density(figure: Figure, panel: Axes, found: ElementSet, reach: np.ndarray) -> None:
     area = [[-reach[1], reach[1]], [-reach[0], reach[0]]]
-    counts, _, _ = np.histogram2d(found.positions[1], found.positions[0], bins=DENSITY_BINS, range=area)
+    counts, _, _ = np.histogram2d(found.positions[1], found.positions[0], bins=_DENSITY_BINS, range=area)
     shares = counts.T / found.positions[0].size
     image = panel.imshow(
         shares, origin="lower", extent=(*area[0], *area[1]), cmap=SEQUENTIAL, aspect="equal", interpolation="nearest"

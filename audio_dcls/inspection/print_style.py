@@ -13,12 +13,12 @@ SEQUENTIAL = "cividis"
 """For amounts (Nuñez et al., 2018): reads the same to all, and in grey."""
 DIVERGING = "PuOr_r"
 """For signed values, white at zero."""
-COLUMN_INCHES = 3.5
+_COLUMN_INCHES = 3.5
 """Width of a column of a paper."""
-PAGE_INCHES = 7.2
+_PAGE_INCHES = 7.2
 
 
-def new_figure(rows: int = 1, *, width: float = PAGE_INCHES, row_inches: float = 2.1) -> Figure:
+def new_figure(rows: int = 1, *, width: float = _PAGE_INCHES, row_inches: float = 2.1) -> Figure:
     """An empty figure of a page's or column's width.
 
     Args:

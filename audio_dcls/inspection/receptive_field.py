@@ -21,8 +21,8 @@ from audio_dcls.errors import ArgumentError, NothingToShowError
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.inspection.print_style import SEQUENTIAL, head, new_figure, tidy
 
-GLOBAL = (math.inf, math.inf)
-TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16_000)
+_GLOBAL = (math.inf, math.inf)
+_TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16_000)
 _GLOBAL_CALLS = ("mean", "matmul", "bmm", "scaled_dot_product_attention", "adaptive_avg_pool2d", "adaptive_max_pool2d")
 _GLOBAL_MODULES = ("Adaptive", "Attention")
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
@@ -112,10 +112,10 @@ def _reach_of(node: fx.Node, modules: dict[str, nn.Module], reaches: dict[fx.Nod
                 _pair(module.kernel_size), _pair(module.stride), _pair(getattr(module, "dilation", 1))
             )
         if any(word in type(module).__name__ for word in _GLOBAL_MODULES):
-            return Reach(GLOBAL, before.jump)
+            return Reach(_GLOBAL, before.jump)
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
     if node.op != "call_module" and name in _GLOBAL_CALLS:
-        return Reach(GLOBAL, before.jump)
+        return Reach(_GLOBAL, before.jump)
     return before
 
 
@@ -132,7 +132,7 @@ def reach_table(reaches: dict[str, Reach], frontend: FrontendConfig) -> list[dic
             "module": name,
             "bands": reach.size[0],
             "frames": reach.size[1],
-            "seconds": in_seconds(reach.size[1], frontend),
+            "seconds": _in_seconds(reach.size[1], frontend),
             "band_share": min(1.0, reach.size[0] / frontend.num_mels),
             **_around_1_khz(reach.size[0], frontend),
             "jump_bands": reach.jump[0],
@@ -142,10 +142,10 @@ def reach_table(reaches: dict[str, Reach], frontend: FrontendConfig) -> list[dic
     ]
 
 
-def in_seconds(num_frames: float, frontend: FrontendConfig) -> float:
+def _in_seconds(num_frames: float, frontend: FrontendConfig) -> float:
     """How long frames last, the first and the last with their whole window.
 
-    >>> in_seconds(1, FrontendConfig()), in_seconds(101, FrontendConfig())
+    >>> _in_seconds(1, FrontendConfig()), _in_seconds(101, FrontendConfig())
     (0.032, 1.032)
     """
     samples = (num_frames - 1) * frontend.hop_samples + frontend.fft_size
@@ -242,7 +242,7 @@ def draw_effective_fields(fields: dict[str, np.ndarray], frontend: FrontendConfi
     return figure
 
 
-def hz_axis(panel: Any, frontend: FrontendConfig, ticks_hz: Sequence[float] = TICKS_HZ) -> None:
+def hz_axis(panel: Any, frontend: FrontendConfig, ticks_hz: Sequence[float] = _TICKS_HZ) -> None:
     """Ticks of a band axis in Hz, at the bands' centres on the HTK scale."""
     wanted = np.array(ticks_hz, dtype=float)
     wanted = wanted[(wanted > frontend.low_hz) & (wanted < frontend.high_hz)]

@@ -20,15 +20,15 @@ from audio_dcls.frontend import FrontendConfig
 from audio_dcls.inspection.print_style import COLOURS, SEQUENTIAL, head, legend, new_figure, tidy
 from audio_dcls.inspection.receptive_field import hz_axis
 
-Logits = Callable[[Tensor], Tensor]
+_Logits = Callable[[Tensor], Tensor]
 """(N, 1, H, W) normalised spectrograms to (N, C)."""
-NUM_STEPS = 16
-PATH_STEPS = 24
+_NUM_STEPS = 16
+_PATH_STEPS = 24
 """Points of the integral from silence to the clip."""
-SHOWN_QUANTILE = 0.995
+_SHOWN_QUANTILE = 0.995
 """Saliency above it is drawn as much as at it: one cell would hide the rest."""
-BATCH = 8
-SPARSE_TICKS_HZ = (500, 2000, 8000)
+_BATCH = 8
+_SPARSE_TICKS_HZ = (500, 2000, 8000)
 """Of panels too low for more."""
 
 
@@ -79,7 +79,7 @@ def grad_cam(logits: nn.Module, layer: nn.Module, spectrogram: Tensor, class_ind
 
 
 def integrated_gradients(
-    logits: nn.Module, spectrogram: Tensor, silence: Tensor, class_index: int, num_steps: int = PATH_STEPS
+    logits: nn.Module, spectrogram: Tensor, silence: Tensor, class_index: int, num_steps: int = _PATH_STEPS
 ) -> tuple[np.ndarray, float]:
     """Integrated gradients (Sundararajan et al., 2017) from silence to a clip, by captum.
 
@@ -104,7 +104,7 @@ def integrated_gradients(
         baselines=silence,
         target=class_index,
         n_steps=num_steps,
-        internal_batch_size=BATCH,
+        internal_batch_size=_BATCH,
         return_convergence_delta=True,
     )
     return found[0, 0].detach().double().cpu().numpy(), float(missing.abs().max())
@@ -112,7 +112,7 @@ def integrated_gradients(
 
 @torch.no_grad()
 def insertion_and_deletion(
-    score: Logits, spectrogram: Tensor, silence: Tensor, saliency: np.ndarray, num_steps: int = NUM_STEPS
+    score: _Logits, spectrogram: Tensor, silence: Tensor, saliency: np.ndarray, num_steps: int = _NUM_STEPS
 ) -> Curves:
     """Put cells into silence, and take them out of the clip, in the order of their saliency.
 
@@ -138,11 +138,11 @@ def insertion_and_deletion(
     curves = {
         name: np.concatenate(
             [
-                score(torch.cat([torch.where(cells, taken, other) for cells in chosen[first : first + BATCH]]))
+                score(torch.cat([torch.where(cells, taken, other) for cells in chosen[first : first + _BATCH]]))
                 .double()
                 .cpu()
                 .numpy()
-                for first in range(0, len(chosen), BATCH)
+                for first in range(0, len(chosen), _BATCH)
             ]
         )
         for name, (taken, other) in ends.items()
@@ -179,10 +179,10 @@ def draw_saliency(
             panel.imshow(spectrogram_db, cmap=SEQUENTIAL, vmin=top - 80, vmax=top, **plain)
         else:
             panel.imshow(spectrogram_db, cmap="gray", vmin=top - 80, vmax=top, **plain)
-            strength = np.clip(values / max(float(np.quantile(values, SHOWN_QUANTILE)), 1e-12), 0, 1)
+            strength = np.clip(values / max(float(np.quantile(values, _SHOWN_QUANTILE)), 1e-12), 0, 1)
             panel.imshow(strength, cmap="inferno", vmin=0, vmax=1, alpha=0.85 * np.sqrt(strength), **plain)
         tidy(panel, title=name, x="time, s" if panel is axes[-2] else "")
-        hz_axis(panel, frontend, SPARSE_TICKS_HZ)
+        hz_axis(panel, frontend, _SPARSE_TICKS_HZ)
     lower = axes[-1]
     for colour, (name, one) in zip(COLOURS, curves.items(), strict=False):
         areas = f"{one.insertion_area:.2f} / {one.deletion_area:.2f}"
@@ -213,7 +213,7 @@ def last_map_layer(backbone: Any) -> nn.Module:
     return stages[-1] if final is None or isinstance(final, nn.Identity) else final
 
 
-def _check(logits: Logits, spectrogram: Tensor, class_index: int) -> None:
+def _check(logits: _Logits, spectrogram: Tensor, class_index: int) -> None:
     with torch.no_grad():
         num_classes = logits(spectrogram).shape[1]
     if not 0 <= class_index < num_classes:

@@ -15,12 +15,12 @@ from audio_dcls.frontend.filter_bank import mel_filter_bank
 
 MAX_COLUMNS = 4096
 """A sound has half as many at least, once it is long enough; a screen has no more."""
-ENVELOPE_S = 1e-3
-HOP_S = 0.01
-FFT_S = 0.06
+_ENVELOPE_S = 1e-3
+_HOP_S = 0.01
+_FFT_S = 0.06
 NUM_MELS = 80
 LOW_HZ = 50.0
-FRAMES_AT_ONCE = 256
+_FRAMES_AT_ONCE = 256
 DYNAMIC_RANGE_DB = 80.0
 """What is quieter than the loudest place by more than this is drawn as silence."""
 
@@ -47,9 +47,9 @@ class SoundPicture:
         self.sample_rate_hz = sample_rate_hz
         self.high_hz = sample_rate_hz / 2
         self.num_samples = 0
-        self.envelope_samples = max(round(ENVELOPE_S * sample_rate_hz), 1)
-        self.hop_samples = max(round(HOP_S * sample_rate_hz), 1)
-        self.fft_size = 2 ** round(math.log2(FFT_S * sample_rate_hz))
+        self.envelope_samples = max(round(_ENVELOPE_S * sample_rate_hz), 1)
+        self.hop_samples = max(round(_HOP_S * sample_rate_hz), 1)
+        self.fft_size = 2 ** round(math.log2(_FFT_S * sample_rate_hz))
         self._window = np.hanning(self.fft_size + 1)[:-1].astype(np.float32)
         num_bins = self.fft_size // 2 + 1
         self._bank = mel_filter_bank(num_bins, NUM_MELS, LOW_HZ, self.high_hz, sample_rate_hz).astype(np.float32)
@@ -103,7 +103,7 @@ class SoundPicture:
     def _frame(self) -> None:
         """Frames that are complete; the rest waits."""
         while len(self._unframed) >= self.fft_size:
-            num_frames = min((len(self._unframed) - self.fft_size) // self.hop_samples + 1, FRAMES_AT_ONCE)
+            num_frames = min((len(self._unframed) - self.fft_size) // self.hop_samples + 1, _FRAMES_AT_ONCE)
             self._power.add(self._mel_power(self._unframed, num_frames))
             self._unframed = self._unframed[num_frames * self.hop_samples :]
 

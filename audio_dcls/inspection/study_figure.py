@@ -12,16 +12,16 @@ from audio_dcls.evaluation.study_table import CaseRow, StudyTable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BASELINE_COLOUR, CASE_COLOUR, ALONE_COLOUR = "#6f7580", "#0072b2", "#444444"
+_BASELINE_COLOUR, _CASE_COLOUR, _ALONE_COLOUR = "#6f7580", "#0072b2", "#444444"
 """Told apart by colour-blind readers and in grey."""
-PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
+_PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
 """Behind text, so that the grid does not run through it."""
-MARKERS = "osD^vP*X"
-INCHES_PER_CASE = 1.05
-MEAN_HALF_WIDTH = 0.27
-SEED_SPREAD = 0.16
-MAX_SEEDS_NAMED = 6
-GROUP_GAP = 0.55
+_MARKERS = "osD^vP*X"
+_INCHES_PER_CASE = 1.05
+_MEAN_HALF_WIDTH = 0.27
+_SEED_SPREAD = 0.16
+_MAX_SEEDS_NAMED = 6
+_GROUP_GAP = 0.55
 """Room between groups, in places."""
 
 
@@ -33,7 +33,7 @@ def draw_study(table: StudyTable) -> Figure:
     """
     groups = group_rows(table)
     places = _places(groups)
-    figure = Figure(figsize=(max(5.0, INCHES_PER_CASE * len(table.rows) + 2.2), 4.6), layout="constrained")
+    figure = Figure(figsize=(max(5.0, _INCHES_PER_CASE * len(table.rows) + 2.2), 4.6), layout="constrained")
     axes: Axes = figure.subplots()
     offsets = _seed_offsets(table.seeds)
     for row in table.rows:
@@ -68,7 +68,7 @@ def _places(groups: list[list[CaseRow]]) -> dict[str, float]:
         for row in group:
             places[row.facts.name] = place
             place += 1
-        place += GROUP_GAP
+        place += _GROUP_GAP
     return places
 
 
@@ -76,7 +76,7 @@ def _seed_offsets(seeds: tuple[int, ...]) -> dict[int, float]:
     """Places of the seeds beside each other."""
     if len(seeds) == 1:
         return {seeds[0]: 0.0}
-    return {seed: SEED_SPREAD * (2 * index / (len(seeds) - 1) - 1) for index, seed in enumerate(seeds)}
+    return {seed: _SEED_SPREAD * (2 * index / (len(seeds) - 1) - 1) for index, seed in enumerate(seeds)}
 
 
 def _draw_joins(
@@ -94,37 +94,37 @@ def _draw_joins(
 def _draw_case(axes: Axes, table: StudyTable, row: CaseRow, place: float, offsets: dict[int, float]) -> None:
     colour = _colour(table, row)
     if row.summary is None:
-        axes.text(place, 0.5, "no run\nis done", ha="center", va="center", fontsize=8, color="#777777", bbox=PLATE,
+        axes.text(place, 0.5, "no run\nis done", ha="center", va="center", fontsize=8, color="#777777", bbox=_PLATE,
                   transform=axes.get_xaxis_transform())  # fmt: skip
         return
     mean = 100 * row.summary.mean
     if not math.isnan(row.summary.std):
         std = 100 * row.summary.std
         axes.fill_between(
-            [place - MEAN_HALF_WIDTH, place + MEAN_HALF_WIDTH], mean - std, mean + std, color=colour, alpha=0.16,
+            [place - _MEAN_HALF_WIDTH, place + _MEAN_HALF_WIDTH], mean - std, mean + std, color=colour, alpha=0.16,
             linewidth=0, zorder=2,
         )  # fmt: skip
     axes.plot(
-        [place - MEAN_HALF_WIDTH, place + MEAN_HALF_WIDTH], [mean, mean], color=colour, linewidth=2.2, zorder=3,
+        [place - _MEAN_HALF_WIDTH, place + _MEAN_HALF_WIDTH], [mean, mean], color=colour, linewidth=2.2, zorder=3,
         solid_capstyle="butt",
     )  # fmt: skip
     for index, seed in enumerate(table.seeds):
         if seed in row.facts.scores:
             axes.plot(
-                [place + offsets[seed]], [100 * row.facts.scores[seed]], marker=MARKERS[index % len(MARKERS)],
+                [place + offsets[seed]], [100 * row.facts.scores[seed]], marker=_MARKERS[index % len(_MARKERS)],
                 markersize=6, color=colour, markeredgecolor="white", markeredgewidth=0.8, zorder=4,
             )  # fmt: skip
     axes.annotate(
         row.summary.format(scale=100, digits=2), (place, 0), xycoords=axes.get_xaxis_transform(), xytext=(0, 5),
-        textcoords="offset points", ha="center", fontsize=8, color=colour, bbox=PLATE, zorder=5,
+        textcoords="offset points", ha="center", fontsize=8, color=colour, bbox=_PLATE, zorder=5,
     )  # fmt: skip
 
 
 def _colour(table: StudyTable, row: CaseRow) -> str:
     if row.facts.baseline is not None:
-        return CASE_COLOUR
+        return _CASE_COLOUR
     is_baseline = any(other.facts.baseline == row.facts.name for other in table.rows)
-    return BASELINE_COLOUR if is_baseline else ALONE_COLOUR
+    return _BASELINE_COLOUR if is_baseline else _ALONE_COLOUR
 
 
 def _label_differences(axes: Axes, table: StudyTable, places: dict[str, float]) -> None:
@@ -137,7 +137,7 @@ def _label_differences(axes: Axes, table: StudyTable, places: dict[str, float]) 
             text += f"\np = {row.difference.p_value:.2g}"
         axes.annotate(
             text, (places[row.facts.name], 1), xycoords=axes.get_xaxis_transform(), xytext=(0, -4),
-            textcoords="offset points", ha="center", va="top", fontsize=8, color="#222222", bbox=PLATE, zorder=5,
+            textcoords="offset points", ha="center", va="top", fontsize=8, color="#222222", bbox=_PLATE, zorder=5,
         )  # fmt: skip
 
 
@@ -155,9 +155,9 @@ def _frame(axes: Axes, table: StudyTable, places: dict[str, float]) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    named = table.seeds if len(table.seeds) <= MAX_SEEDS_NAMED else ()
+    named = table.seeds if len(table.seeds) <= _MAX_SEEDS_NAMED else ()
     for index, seed in enumerate(named):
-        axes.plot([], [], marker=MARKERS[index % len(MARKERS)], color="#555555", linestyle="", label=f"seed {seed}")
+        axes.plot([], [], marker=_MARKERS[index % len(_MARKERS)], color="#555555", linestyle="", label=f"seed {seed}")
     axes.plot([], [], color="#555555", linewidth=2.2, label="mean ± std")
     axes.legend(
         loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(named) + 1, fontsize=8, frameon=False,

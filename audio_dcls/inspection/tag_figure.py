@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 CURVE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 """Okabe and Ito's, told apart by colour-blind readers."""
-OTHER_COLOUR, WAVE_COLOUR, INK, RULE = "#8a929b", "#4b5a68", "#20303f", "#d9dee3"
-WIDTH_INCHES = 11.0
-MAX_EVENT_ROWS = 10
-TICKS_HZ = (100, 500, 1000, 2000, 5000, 10_000, 20_000)
-MINUTES_FROM_S = 120.0
-SMALL, TINY = 9.0, 8.0
+_OTHER_COLOUR, _WAVE_COLOUR, _INK, _RULE = "#8a929b", "#4b5a68", "#20303f", "#d9dee3"
+_WIDTH_INCHES = 11.0
+_MAX_EVENT_ROWS = 10
+_TICKS_HZ = (100, 500, 1000, 2000, 5000, 10_000, 20_000)
+_MINUTES_FROM_S = 120.0
+_SMALL, _TINY = 9.0, 8.0
 
 
 def draw_tags(
@@ -64,7 +64,7 @@ def draw_tags(
     colour_of = {labels.ids[c]: colour for c, colour in zip(drawn, CURVE_COLOURS, strict=False)}
     rows = _event_rows(result, list(colour_of))
     heights = [0.8, 2.0, 2.0, *([0.26 * len(rows) + 0.15] if rows else [])]
-    figure = Figure(figsize=(WIDTH_INCHES, sum(heights) + 1.15), layout="constrained")
+    figure = Figure(figsize=(_WIDTH_INCHES, sum(heights) + 1.15), layout="constrained")
     panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     for axes in panels:
         _frame(axes)
@@ -74,7 +74,7 @@ def draw_tags(
     if rows:
         _draw_events(panels[3], result, rows, colour_of)
     _draw_clock(panels[-1], picture.duration_s)
-    figure.suptitle(_shortened_path(result.path), fontsize=11, x=0.01, ha="left", weight="bold", color=INK)
+    figure.suptitle(_shortened_path(result.path), fontsize=11, x=0.01, ha="left", weight="bold", color=_INK)
     return figure
 
 
@@ -124,17 +124,17 @@ def _event_rows(result: TagResult, curve_ids: list[str]) -> list[tuple[str, str]
         names[event.id] = event.name
     own = [mid for mid in curve_ids if mid in best]
     others = sorted(best.keys() - set(own), key=lambda mid: (-best[mid], mid))
-    return [(mid, names[mid]) for mid in [*own, *others][:MAX_EVENT_ROWS]]
+    return [(mid, names[mid]) for mid in [*own, *others][:_MAX_EVENT_ROWS]]
 
 
 def _draw_waveform(axes: Axes, picture: SoundPicture) -> None:
     envelope = picture.envelope()
     times_s = _edges_s(picture, len(envelope))[:-1]
-    axes.fill_between(times_s, envelope[:, 0], envelope[:, 1], color=WAVE_COLOUR, linewidth=0.3)
+    axes.fill_between(times_s, envelope[:, 0], envelope[:, 1], color=_WAVE_COLOUR, linewidth=0.3)
     peak = max(float(np.abs(envelope).max(initial=0.0)), 1e-6)
     axes.set_ylim(-1.08 * peak, 1.08 * peak)
     axes.set_yticks([-peak, 0, peak], [f"{-peak:.2g}", "0", f"{peak:.2g}"])
-    axes.set_ylabel("sample", fontsize=TINY, color=INK)
+    axes.set_ylabel("sample", fontsize=_TINY, color=_INK)
 
 
 def _draw_spectrogram(figure: Figure, axes: Axes, picture: SoundPicture) -> None:
@@ -142,13 +142,13 @@ def _draw_spectrogram(figure: Figure, axes: Axes, picture: SoundPicture) -> None
     edges_s = _edges_s(picture, decibels.shape[1])
     mels = np.linspace(_mel(LOW_HZ), _mel(picture.high_hz), len(decibels) + 1)
     mesh = axes.pcolormesh(edges_s, mels, decibels, cmap="magma", vmin=-DYNAMIC_RANGE_DB, vmax=0, rasterized=True)
-    ticks = [hz for hz in TICKS_HZ if LOW_HZ <= hz <= picture.high_hz]
+    ticks = [hz for hz in _TICKS_HZ if LOW_HZ <= hz <= picture.high_hz]
     axes.set_yticks([_mel(hz) for hz in ticks], [f"{hz / 1000:g}k" if hz >= 1000 else str(hz) for hz in ticks])
-    axes.set_ylabel("Hz", fontsize=TINY, color=INK)
+    axes.set_ylabel("Hz", fontsize=_TINY, color=_INK)
     axes.grid(visible=False)
     bar = figure.colorbar(mesh, cax=axes.inset_axes((1.01, 0.0, 0.012, 1.0)))
-    bar.set_label("dB below the loudest", fontsize=TINY, color=INK)
-    bar.ax.tick_params(labelsize=TINY, colors=INK, length=0)
+    bar.set_label("dB below the loudest", fontsize=_TINY, color=_INK)
+    bar.ax.tick_params(labelsize=_TINY, colors=_INK, length=0)
     bar.outline.set_visible(False)  # type: ignore[operator]
 
 
@@ -168,39 +168,39 @@ def _draw_curves(
         axes.stairs(windows.scores[:, c], edges_s, baseline=None, color=colour, linewidth=1.8,
                     label=f"{score:.2f}  {_shortened(labels.names[c])}")  # fmt: skip
     if threshold is not None:
-        axes.axhline(threshold, color=INK, linewidth=0.9, linestyle=(0, (4, 3)), label=f"{threshold:.2f}  threshold")
+        axes.axhline(threshold, color=_INK, linewidth=0.9, linestyle=(0, (4, 3)), label=f"{threshold:.2f}  threshold")
     axes.set_ylim(0, 1.02)
     axes.set_yticks([0, 0.5, 1])
-    axes.set_ylabel("probability", fontsize=TINY, color=INK)
+    axes.set_ylabel("probability", fontsize=_TINY, color=_INK)
     handles, texts = axes.get_legend_handles_labels()
     num_curves = len(drawn)
     order = [*reversed(range(num_curves)), *range(num_curves, len(handles))]
     axes.legend([handles[i] for i in order], [texts[i] for i in order], loc="upper left", bbox_to_anchor=(1.005, 1.03),
-                fontsize=SMALL, frameon=False, labelcolor=INK, handlelength=1.2, borderaxespad=0.0,
-                title="score of the sound", title_fontsize=TINY, alignment="left")  # fmt: skip
+                fontsize=_SMALL, frameon=False, labelcolor=_INK, handlelength=1.2, borderaxespad=0.0,
+                title="score of the sound", title_fontsize=_TINY, alignment="left")  # fmt: skip
 
 
 def _draw_events(axes: Axes, result: TagResult, rows: list[tuple[str, str]], colour_of: dict[str, str]) -> None:
     for row, (mid, _) in enumerate(rows):
         bars = [(event.onset_s, event.duration_s) for event in result.events or () if event.id == mid]
-        axes.broken_barh(bars, (row - 0.36, 0.72), color=colour_of.get(mid, OTHER_COLOUR), linewidth=0)
+        axes.broken_barh(bars, (row - 0.36, 0.72), color=colour_of.get(mid, _OTHER_COLOUR), linewidth=0)
     axes.set_ylim(len(rows) - 0.45, -0.55)
     axes.yaxis.tick_right()
-    axes.set_yticks(range(len(rows)), [_shortened(name) for _, name in rows], fontsize=SMALL)
-    axes.set_ylabel("events", fontsize=TINY, color=INK)
+    axes.set_yticks(range(len(rows)), [_shortened(name) for _, name in rows], fontsize=_SMALL)
+    axes.set_ylabel("events", fontsize=_TINY, color=_INK)
     axes.grid(visible=False, axis="y")
 
 
 def _draw_clock(axes: Axes, duration_s: float) -> None:
     axes.set_xlim(0, duration_s)
     axes.xaxis.set_major_locator(
-        MaxNLocator(nbins=12, steps=[1, 2, 3, 6, 10] if duration_s >= MINUTES_FROM_S else None)
+        MaxNLocator(nbins=12, steps=[1, 2, 3, 6, 10] if duration_s >= _MINUTES_FROM_S else None)
     )
-    if duration_s >= MINUTES_FROM_S:
+    if duration_s >= _MINUTES_FROM_S:
         axes.xaxis.set_major_formatter(FuncFormatter(lambda time_s, _: clock(time_s)))
-        axes.set_xlabel("time in min:s" if duration_s < 3600 else "time in h:min:s", fontsize=SMALL, color=INK)
+        axes.set_xlabel("time in min:s" if duration_s < 3600 else "time in h:min:s", fontsize=_SMALL, color=_INK)
     else:
-        axes.set_xlabel("time in s", fontsize=SMALL, color=INK)
+        axes.set_xlabel("time in s", fontsize=_SMALL, color=_INK)
 
 
 def clock(time_s: float) -> str:
@@ -220,10 +220,10 @@ def _edges_s(picture: SoundPicture, num_columns: int) -> np.ndarray:
 
 
 def _frame(axes: Axes) -> None:
-    axes.tick_params(colors=INK, labelsize=TINY, length=0)
+    axes.tick_params(colors=_INK, labelsize=_TINY, length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    axes.grid(color=RULE, linewidth=0.7)
+    axes.grid(color=_RULE, linewidth=0.7)
     axes.set_axisbelow(True)
 
 

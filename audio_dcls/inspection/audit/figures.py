@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 INK, RULE = "#102030", "#102031"
 """Colours no other part has: a page replaces them by its own, light or dark."""
-USABLE_COLOUR, LISTED_COLOUR = "#2f86c1", "#9aa3ad"
-FAULT_COLOURS = ("#c8553d", "#e39b3b", "#8d6bb8", "#4fa37c", "#b5547f", "#a58a4b", "#6d7fd0", "#7c8a94")
+_USABLE_COLOUR, _LISTED_COLOUR = "#2f86c1", "#9aa3ad"
+_FAULT_COLOURS = ("#c8553d", "#e39b3b", "#8d6bb8", "#4fa37c", "#b5547f", "#a58a4b", "#6d7fd0", "#7c8a94")
 """Of kinds of faults, from the most frequent; beyond the eighth they begin again."""
-WIDTH_INCHES = 9.0
-MAX_CLASSES = 20
-DECADE = 10
-TINY = 8.5
+_WIDTH_INCHES = 9.0
+_MAX_CLASSES = 20
+_DECADE = 10
+_TINY = 8.5
 
 
 def draw_coverage(summary: AuditSummary) -> Figure:
@@ -38,13 +38,13 @@ def draw_coverage(summary: AuditSummary) -> Figure:
     listed = np.array([split.coverage.num_listed for split in summary.splits.values()])
     for number, (name, values) in enumerate(counts.items()):
         share = 100 * np.array(values) / np.maximum(listed, 1)
-        colour = USABLE_COLOUR if number == 0 else FAULT_COLOURS[(number - 1) % len(FAULT_COLOURS)]
+        colour = _USABLE_COLOUR if number == 0 else _FAULT_COLOURS[(number - 1) % len(_FAULT_COLOURS)]
         axes.barh(places, share, left=left, color=colour, height=0.62, label=name)
         left += share
     axes.set_yticks(places, list(summary.splits))
     axes.set_xlim(0, 100)
-    axes.set_xlabel("% of the clips listed", color=INK, fontsize=TINY)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=6, fontsize=TINY, frameon=False, labelcolor=INK,
+    axes.set_xlabel("% of the clips listed", color=INK, fontsize=_TINY)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=6, fontsize=_TINY, frameon=False, labelcolor=INK,
                 handlelength=1.0, columnspacing=1.2, borderaxespad=0.2)  # fmt: skip
     return figure
 
@@ -59,17 +59,17 @@ def draw_class_counts(summary: AuditSummary) -> Figure:
     order = np.argsort(-listed, kind="stable")[: int((listed > 0).sum())]
     ranks = np.arange(1, len(order) + 1)
     marks = {"marker": ".", "markersize": 4 if len(order) > 60 else 8, "linewidth": 1.2}
-    axes.plot(ranks, listed[order], color=LISTED_COLOUR, label="listed", **marks)
-    axes.plot(ranks, np.where(usable > 0, usable, np.nan)[order], color=USABLE_COLOUR, label="usable", **marks)
+    axes.plot(ranks, listed[order], color=_LISTED_COLOUR, label="listed", **marks)
+    axes.plot(ranks, np.where(usable > 0, usable, np.nan)[order], color=_USABLE_COLOUR, label="usable", **marks)
     smallest = min((count for count in (*listed, *usable) if count > 0), default=1)
-    if max(listed, default=1) >= DECADE * smallest:
+    if max(listed, default=1) >= _DECADE * smallest:
         axes.set_yscale("log")
     else:
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("classes, from the most frequent", color=INK, fontsize=TINY)
-    axes.set_ylabel("clips", color=INK, fontsize=TINY)
-    axes.legend(fontsize=TINY, frameon=False, labelcolor=INK)
+    axes.set_xlabel("classes, from the most frequent", color=INK, fontsize=_TINY)
+    axes.set_ylabel("clips", color=INK, fontsize=_TINY)
+    axes.legend(fontsize=_TINY, frameon=False, labelcolor=INK)
     return figure
 
 
@@ -77,24 +77,24 @@ def draw_worst_classes(summary: AuditSummary) -> Figure:
     """The classes of which the smallest share can be used."""
     listed, usable = summary.class_listed(), summary.class_usable()
     share = 100 * usable / np.maximum(listed, 1)
-    order = [c for c in np.argsort(share, kind="stable") if listed[c] > 0][:MAX_CLASSES]
+    order = [c for c in np.argsort(share, kind="stable") if listed[c] > 0][:_MAX_CLASSES]
     figure, axes = _framed(1.0 + 0.22 * max(len(order), 1))
     places = np.arange(len(order))[::-1]
-    axes.barh(places, share[order], color=USABLE_COLOUR, height=0.62)
+    axes.barh(places, share[order], color=_USABLE_COLOUR, height=0.62)
     axes.set_yticks(places, [_short(summary.labels.names[c]) for c in order])
     for place, c in zip(places, order, strict=True):
         axes.annotate(f"{usable[c]} of {listed[c]}", (share[c], place), xytext=(4, 0), textcoords="offset points",
                       va="center", fontsize=7.5, color=INK)  # fmt: skip
     axes.set_xlim(0, 118)
     axes.set_xticks([0, 25, 50, 75, 100])
-    axes.set_xlabel("% of the class's clips that can be used", color=INK, fontsize=TINY)
+    axes.set_xlabel("% of the class's clips that can be used", color=INK, fontsize=_TINY)
     return figure
 
 
 def draw_co_occurrence(summary: AuditSummary) -> Figure:
     """Among the most frequent classes: of the clips of the class of a row, the share that has that of the column."""
     totals = np.diag(summary.co_occurrence)
-    chosen = [c for c in np.argsort(-totals, kind="stable") if totals[c] > 0][:MAX_CLASSES]
+    chosen = [c for c in np.argsort(-totals, kind="stable") if totals[c] > 0][:_MAX_CLASSES]
     figure, axes = _framed(1.9 + 0.27 * max(len(chosen), 1), grid=False)
     if not chosen:
         return figure
@@ -108,8 +108,8 @@ def draw_co_occurrence(summary: AuditSummary) -> Figure:
     axes.set_yticks(middles, names)
     axes.invert_yaxis()
     bar = figure.colorbar(mesh, ax=axes, fraction=0.03, pad=0.015)
-    bar.set_label("% of the row's clips", color=INK, fontsize=TINY)
-    bar.ax.tick_params(colors=INK, labelsize=TINY)
+    bar.set_label("% of the row's clips", color=INK, fontsize=_TINY)
+    bar.ax.tick_params(colors=INK, labelsize=_TINY)
     bar.solids.set_rasterized(False)  # type: ignore[union-attr]  # sharp at any size
     bar.outline.set_visible(False)  # type: ignore[operator]
     return figure
@@ -123,18 +123,18 @@ def draw_durations(durations_s: np.ndarray) -> Figure:
     """
     figure, axes = _framed(2.5)
     if len(durations_s):
-        axes.hist(durations_s, bins=60, color=USABLE_COLOUR, log=True)
-    axes.set_xlabel("length of the clips in s", color=INK, fontsize=TINY)
-    axes.set_ylabel("clips", color=INK, fontsize=TINY)
+        axes.hist(durations_s, bins=60, color=_USABLE_COLOUR, log=True)
+    axes.set_xlabel("length of the clips in s", color=INK, fontsize=_TINY)
+    axes.set_ylabel("clips", color=INK, fontsize=_TINY)
     return figure
 
 
 def _framed(height_inches: float, *, grid: bool = True) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH_INCHES, height_inches), layout="constrained")
+    figure = Figure(figsize=(_WIDTH_INCHES, height_inches), layout="constrained")
     figure.patch.set_alpha(0)
     axes: Axes = figure.subplots()
     axes.patch.set_alpha(0)
-    axes.tick_params(colors=INK, labelsize=TINY, length=0)
+    axes.tick_params(colors=INK, labelsize=_TINY, length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
     if grid:

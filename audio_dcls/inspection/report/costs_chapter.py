@@ -10,17 +10,17 @@ from audio_dcls.inspection.costs import draw_construction, draw_parts, measure_c
 from audio_dcls.inspection.report.item import ReportItem
 from audio_dcls.inspection.report.subject import Subject
 
-MOST_CLIPS = 4
+_MOST_CLIPS = 4
 
 
 def time(subject: Subject) -> Iterator[ReportItem]:
     """What each part costs here."""
     spectrograms = subject.spectrograms()
     if spectrograms is None:
-        silence = torch.zeros(MOST_CLIPS, subject.frontend.clip_samples)
+        silence = torch.zeros(_MOST_CLIPS, subject.frontend.clip_samples)
         spectrograms = subject.model.spectrogram(silence).detach()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    given = spectrograms[:MOST_CLIPS].clone().to(device)
+    given = spectrograms[:_MOST_CLIPS].clone().to(device)
     name = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name()
     facts = f"{subject.facts}; batch of {len(given)}, {name}, least of several rounds"
     backbone = subject.model.backbone.to(device)

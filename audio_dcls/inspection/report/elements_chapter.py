@@ -30,7 +30,7 @@ from audio_dcls.inspection.positions import (
 from audio_dcls.inspection.report.item import ReportItem
 from audio_dcls.inspection.report.subject import Subject
 
-LEAST_RECORDS = 3
+_LEAST_RECORDS = 3
 
 
 def positions(subject: Subject) -> Iterator[ReportItem]:
@@ -64,10 +64,10 @@ def speed(subject: Subject) -> Iterator[ReportItem]:
     """How fast the positions move, and whether they wander."""
     titles = subject.titles
     past = history_sets(subject.history)
-    if len(subject.history.steps) < LEAST_RECORDS:
+    if len(subject.history.steps) < _LEAST_RECORDS:
         raise NothingToShowError(
-            f"the run kept {len(subject.history.steps)} records of its positions, and speeds need {LEAST_RECORDS}; one "
-            "is kept at the start and after every epoch, so train again, for two epochs at least"
+            f"the run has {len(subject.history.steps)} records of its positions, and speeds need {_LEAST_RECORDS}; a run "
+            "keeps one at the start and one after every epoch, so train again for two epochs or more"
         )
     middles = (subject.epochs[1:] + subject.epochs[:-1]) / 2
     rows = [

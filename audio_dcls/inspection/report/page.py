@@ -18,9 +18,9 @@ from audio_dcls.inspection.report.chapters import CHAPTERS
 from audio_dcls.inspection.report.item import ReportItem
 from audio_dcls.inspection.report.subject import Subject
 
-MAX_ROWS_SHOWN = 40
-DPI = 200
-PAGE = "report.html"
+_MAX_ROWS_SHOWN = 40
+_DPI = 200
+_PAGE = "report.html"
 
 
 def write_report(
@@ -28,7 +28,7 @@ def write_report(
     folder: Path,
     names: Sequence[str] | None = None,
     on_chapter: Callable[[str], object] | None = None,
-    dpi: int = DPI,
+    dpi: int = _DPI,
 ) -> list[Path]:
     """Draw chapters and write them.
 
@@ -63,13 +63,13 @@ def write_report(
                 raise
             reason = str(error)
             chapter["missing"] = reason[:1].upper() + reason[1:]
-    page = folder / PAGE
+    page = folder / _PAGE
     text = render_page("report.html.j2", facts=subject.facts, chapters=chapters, cell_text=_cell_text)
     write_atomically(page, text.encode())
     return [*files, page]
 
 
-def _write_item(item: ReportItem, folder: Path, dpi: int = DPI) -> list[Path]:
+def _write_item(item: ReportItem, folder: Path, dpi: int = _DPI) -> list[Path]:
     """NAME.png, NAME.pdf and NAME.csv, as far as there are."""
     files = []
     if item.figure is not None:
@@ -107,7 +107,7 @@ def _title(name: str) -> str:
 def _shown(item: ReportItem, folder: Path) -> dict[str, Any]:
     """An exhibit as its template shows it; long tables are in the CSV file alone."""
     png = None if item.figure is None else (folder / f"{item.name}.png").read_bytes()
-    rows = item.rows if png is None or len(item.rows) <= MAX_ROWS_SHOWN else []
+    rows = item.rows if png is None or len(item.rows) <= _MAX_ROWS_SHOWN else []
     return {"caption": item.caption, "png": png, "rows": rows, "recordings": item.recordings}
 
 

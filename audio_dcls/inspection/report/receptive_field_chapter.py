@@ -20,7 +20,7 @@ from audio_dcls.inspection.receptive_field import (
 from audio_dcls.inspection.report.item import ReportItem
 from audio_dcls.inspection.report.subject import Subject
 
-SHARES = (0.2, 0.3, 0.5, 0.9, 0.99)
+_SHARES = (0.2, 0.3, 0.5, 0.9, 0.99)
 
 
 def receptive_field(subject: Subject) -> Iterator[ReportItem]:
@@ -50,7 +50,7 @@ def receptive_field(subject: Subject) -> Iterator[ReportItem]:
     rows = [
         {"model": name, "share": share, "area": area_share(one, share)}
         for name, one in fields.items()
-        for share in SHARES
+        for share in _SHARES
     ]
     caption = (
         "Effective receptive field of the middle of the last map on real clips, and the part of the spectrogram that "

@@ -1,4 +1,4 @@
-"""The chapters on clips: what speaks for a tag, where the model errs, how it differs from another."""
+"""The chapter on saliency: which parts of a clip make the model give a tag."""
 
 from __future__ import annotations
 
@@ -19,9 +19,8 @@ from audio_dcls.inspection.saliency import (
     last_map_layer,
 )
 
-SALIENCY_CLIPS = 2
-NUM_WORST = 8
-SMOOTHING_BANDS, SMOOTHING_FRAMES = 2.0, 6.0
+_SALIENCY_CLIPS = 2
+_SMOOTHING_BANDS, _SMOOTHING_FRAMES = 2.0, 6.0
 """Standard deviations by which integrated gradients are smoothed before they are drawn and ranked: single cells of
 theirs are noise."""
 
@@ -43,7 +42,7 @@ def _clearest(subject: Subject, spectrograms: Tensor) -> list[int]:
     found: dict[int, int] = {}
     for place in scores.argsort(descending=True).tolist():
         found.setdefault(int(tags[place]), place)
-    return list(found.values())[:SALIENCY_CLIPS]
+    return list(found.values())[:_SALIENCY_CLIPS]
 
 
 def _saliency_of(subject: Subject, number: int, place: int, spectrogram: Tensor) -> ReportItem:
@@ -97,4 +96,4 @@ def _saliency_of(subject: Subject, number: int, place: int, spectrogram: Tensor)
 def _smoothed(values: np.ndarray) -> np.ndarray:
     from scipy.ndimage import gaussian_filter
 
-    return gaussian_filter(values, (SMOOTHING_BANDS, SMOOTHING_FRAMES))
+    return gaussian_filter(values, (_SMOOTHING_BANDS, _SMOOTHING_FRAMES))
