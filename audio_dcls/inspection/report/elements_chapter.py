@@ -66,8 +66,8 @@ def speed(subject: Subject) -> Iterator[ReportItem]:
     past = history_sets(subject.history)
     if len(subject.history.steps) < _LEAST_RECORDS:
         raise NothingToShowError(
-            f"the run has {len(subject.history.steps)} records of its positions, and speeds need {_LEAST_RECORDS}; a run "
-            "keeps one at the start and one after every epoch, so train again for two epochs or more"
+            f"the run has {len(subject.history.steps)} records of its positions, and speeds need {_LEAST_RECORDS}; a "
+            "run keeps one at the start and one after every epoch, so train again for two epochs or more"
         )
     middles = (subject.epochs[1:] + subject.epochs[:-1]) / 2
     rows = [
