@@ -18,7 +18,8 @@ from audio_dcls.inspection.print_style import COLOURS, head, new_figure, tidy
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import AudioTagger
 from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint, load_checkpoint
-from audio_dcls.runs.find_run import find_model, find_runs
+from audio_dcls.models.find_model import find_model
+from audio_dcls.runs.find_run import find_runs
 from audio_dcls.runs.measure import measure_study
 from audio_dcls.runs.run_files import read_per_class
 

@@ -18,8 +18,9 @@ from audio_dcls.evaluation import Predictions
 from audio_dcls.labels import LabelSet
 from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint
 from audio_dcls.runs.measure import measure_study
-from audio_dcls.runs.run_dir import RunDir, StudyDir
-from audio_dcls.runs.usable_clips import load_manifests, of_splits
+from audio_dcls.runs.run_dir import RunDir
+from audio_dcls.runs.study_dir import StudyDir
+from audio_dcls.runs.training_clips import load_manifests, select_splits
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,5 +84,5 @@ def measure_clips(
         source=f"{len(clips)} clips of split {'+'.join(names.eval)}",
         sample_rate_hz=loaded.frontend.sample_rate_hz,
         waveform=waveform,
-        train_counts=class_counts(of_splits(rows.table, names.train), len(loaded.labels)),
+        train_counts=class_counts(select_splits(rows.table, names.train), len(loaded.labels)),
     )

@@ -52,7 +52,7 @@ def find_runs(path: str | Path) -> tuple[StudyDir, list[RunDir]]:
 def run_of_model(path: Path) -> RunDir | None:
     """The run that a model file is stored in; None for a model outside of a run."""
     for folder in path.resolve().parents[:3]:
-        if folder.name.startswith("seed-") and (folder.parent / "config.yaml").is_file():
+        if folder.name.startswith("seed-") and (folder.parent / CONFIG_FILE).is_file():
             return RunDir(folder)
     return None
 

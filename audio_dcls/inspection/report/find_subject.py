@@ -15,8 +15,10 @@ from audio_dcls.inspection.example_clips import first_clips
 from audio_dcls.inspection.measured_clips import measure_clips
 from audio_dcls.inspection.report.subject import Subject, build_subject
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
-from audio_dcls.runs.find_run import PLAN_FILE, expand_cases, find_model, run_of_model
-from audio_dcls.runs.run_dir import StudyDir
+from audio_dcls.models.checkpoint.folders import PLAN_FILE
+from audio_dcls.models.find_model import find_model
+from audio_dcls.runs.find_run import expand_cases, run_of_model
+from audio_dcls.runs.study_dir import StudyDir
 
 
 def find_subject(
