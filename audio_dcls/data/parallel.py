@@ -1,4 +1,8 @@
-"""A function over many items, by threads, in order."""
+"""Apply a function to many items by threads, in order, with a bound on the unread results.
+
+`Executor.map` takes all items at once before Python 3.14, and the generators of joblib put no bound on the results that
+nobody has read yet.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +17,22 @@ from audio_dcls.errors import ArgumentError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-BATCH_ITEMS = 16
-BATCHES_AHEAD = 4
-"""Batches handed to each thread before the first result is taken: enough to keep it busy, few enough to hold."""
+_BATCH_ITEMS = 16
+_BATCHES_AHEAD = 4
+"""Batches per thread that are submitted before the first result is read: they keep the threads busy."""
 
 
 def map_in_batches(
     function: Callable[[Item], Result], items: Iterable[Item], num_threads: int
 ) -> Generator[list[Result], None, None]:
-    """Results in the order of the items, a few at a time; items are taken as they are needed.
+    """Yield results in the order of the items, some at a time; items are taken when they are needed.
 
-    Threads serve functions that release Python's lock, as decoding, resampling and reading files do.
+    Threads help for functions that release Python's lock, as decoding, resampling and reading files do.
 
     Args:
-        function: called once per item; what it raises is raised here.
-        items: any number of them.
-        num_threads: threads; 0 calls the function in this one.
+        function: called once per item; its errors are raised here.
+        items: any number of items.
+        num_threads: threads; 0 calls the function in the calling thread.
 
     Raises:
         ArgumentError: `num_threads` is negative.
@@ -47,7 +51,7 @@ def _map(
     def work(batch: list[Item]) -> list[Result]:
         return [function(item) for item in batch]
 
-    batches = iter(lambda: list(itertools.islice(items, BATCH_ITEMS)), [])
+    batches = iter(lambda: list(itertools.islice(items, _BATCH_ITEMS)), [])
     if num_threads == 0:
         yield from map(work, batches)
         return
@@ -56,7 +60,7 @@ def _map(
         try:
             for batch in batches:
                 pending.append(pool.submit(work, batch))
-                if len(pending) >= BATCHES_AHEAD * num_threads:
+                if len(pending) >= _BATCHES_AHEAD * num_threads:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from audio_dcls.data.augment import AugmentConfig
+from audio_dcls.data.augment.config import AugmentConfig
 from audio_dcls.data.augment.mixup import check_mixup_groups
 from audio_dcls.data.config import DataConfig
 from audio_dcls.errors import ArgumentError

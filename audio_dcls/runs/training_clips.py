@@ -12,7 +12,7 @@ import numpy as np
 from audio_dcls.data.audit.audit import audit_clips
 from audio_dcls.data.audit.report import ClipReport
 from audio_dcls.data.audit.rules import AuditRules
-from audio_dcls.data.augment import build_augmentation
+from audio_dcls.data.augment.config import build_augmentation
 from audio_dcls.data.config import DataConfig
 from audio_dcls.data.demo import write_demo_corpus
 from audio_dcls.data.loading.samples import ClipDataset

@@ -9,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from audio_dcls.data.augment import MixupConfig, draw_mixup
+from audio_dcls.data.augment.mixup import MixupConfig, draw_mixup
 from audio_dcls.data.loading.sampler import StepBatchSampler
 from audio_dcls.data.loading.samples import Batch
 from audio_dcls.training.step import StepRunner

@@ -3,8 +3,8 @@
 Axes: B clips of the global batch, b clips of one micro-batch, C classes.
 
 Partners are drawn once for the global batch, but only inside fixed groups of consecutive clips. A micro-batch that
-holds whole groups holds every pair, so the mixture is the same however the global batch is cut into micro-batches and
-dealt to ranks.
+holds whole groups holds every pair, so the mixture does not depend on how the global batch is divided into
+micro-batches and among ranks.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def draw_mixup(batch_size: int, *, alpha: float, seed: int, step: int, group_cli
 
 
 def check_mixup_groups(batch_size: int, micro_batch_size: int, group_clips: int) -> None:
-    """Make sure that no pair is split between two micro-batches.
+    """Check that no pair is split between two micro-batches.
 
     Args:
         batch_size: clips in the global batch.
@@ -96,16 +96,16 @@ def check_mixup_groups(batch_size: int, micro_batch_size: int, group_clips: int)
 
 
 def micro_batch_partners(partners: Tensor, start: int, slots: Tensor) -> Tensor:
-    """Partners of the clips that one micro-batch really holds.
+    """Partners of the clips in one micro-batch, without those that could not be read.
 
     Args:
         partners: (B,), from `draw_mixup`.
         start: place in the global batch of the micro-batch's first clip, `StepBatchSampler.micro_batch_start`.
-        slots: (b,) int64, ascending places of the held clips within the micro-batch, `Batch.slots`; a clip that could
-            not be read leaves its place out.
+        slots: (b,) int64, ascending places of the clips within the micro-batch, `Batch.slots`; the place of a clip that
+            could not be read is missing.
 
     Returns:
-        (b,) int64, places among the held clips. A clip whose partner could not be read is its own partner.
+        (b,) int64, places among these clips. A clip whose partner could not be read is its own partner.
 
     >>> micro_batch_partners(torch.tensor([1, 0, 4, 2, 3]), start=2, slots=torch.tensor([0, 2]))
     tensor([1, 1])

@@ -25,7 +25,7 @@ def circular_shift(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
     Args:
         waveform: (T,).
-        rng: source of the one draw, uniform over 0 .. T - 1.
+        rng: source of one draw, uniform over 0 .. T - 1.
 
     Shape:
         (T,) to (T,), a new array.
@@ -67,7 +67,7 @@ def change_speed(waveform: np.ndarray, factor: float, *, method: SpeedMethod = "
 def _take_nearest(waveform: np.ndarray, step: float, num_samples: int) -> np.ndarray:
     """Samples round(n · step), n = 0 .. num_samples - 1.
 
-    A block at a time: 0.7 ms for 10 s at 32 kHz; arrays of the whole length took 5 to 15 ms, most of it page faults.
+    One block at a time takes 0.7 ms for 10 s at 32 kHz; arrays of the whole length take 5 to 15 ms, mostly page faults.
     """
     result = np.empty(num_samples, dtype=waveform.dtype)
     counts = np.arange(_BLOCK_SAMPLES, dtype=np.float64)
@@ -79,12 +79,12 @@ def _take_nearest(waveform: np.ndarray, step: float, num_samples: int) -> np.nda
 
 
 def random_pad_or_crop(waveform: np.ndarray, num_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Bring a waveform to a length: place it at random in zeros, or keep a random part of it.
+    """Pad or crop a waveform to a length: place it at random in zeros, or keep a random part of it.
 
     Args:
         waveform: (T,).
-        num_samples: wanted length, at least 0.
-        rng: source of the one draw, uniform over every possible alignment.
+        num_samples: new length, at least 0.
+        rng: source of one draw, uniform over every possible alignment.
 
     Shape:
         (T,) to (num_samples,).

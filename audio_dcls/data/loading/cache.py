@@ -1,4 +1,4 @@
-"""Decoded waveforms kept in memory that every data-loading process shares.
+"""Decoded waveforms in memory that all data-loading processes share.
 
 Axes: N clips, T samples.
 """
@@ -17,14 +17,16 @@ _BYTES_PER_SAMPLE = 4
 
 
 class WaveformCache:
-    """Float32 waveforms of one length, stored where forked and spawned processes all see them.
+    """Float32 waveforms of one length, shared by forked and spawned processes.
 
-    Kept in float32, four bytes a sample (1.28 MB for 10 s at 32 kHz), so that a clip from the cache is bit for bit the
-    clip from its file; int16 would halve that and raise the noise floor, which the decibel scale shows. The whole array
-    is committed at once: a machine too small for it says so at the start, not in the middle of an epoch. Every training
-    process (rank) has a cache of its own.
+    Waveforms stay in float32, four bytes per sample (1.28 MB for 10 s at 32 kHz), so that a clip from the cache equals
+    the clip from its file bit for bit; int16 would halve that and raise the noise floor, which the decibel scale shows.
+    All memory is committed at the start, so a machine that has too little fails at once, not in the middle of an epoch.
+    Each training process (rank) has its own cache. Two workers may store the same clip at once: they write the same
+    bytes.
 
-    Two processes may store the same clip at the same time: they write the same bytes.
+    The memory is multiprocessing's `RawArray`, not a shared tensor of torch: it falls back to a temporary file where
+    /dev/shm is small (64 MB in a container), and a tensor would end the process with a bus error there.
 
     Args:
         num_clips: N, at least 0.
@@ -57,7 +59,7 @@ class WaveformCache:
             raise ArgumentError(advice) from error
 
     def get(self, index: int) -> np.ndarray | None:
-        """The stored waveform (T,) of clip `index`, read-only and not copied, or None when it is not stored."""
+        """The stored waveform (T,) of clip `index`, read-only and not copied; None if it is not stored."""
         if not self._is_stored[index]:
             return None
         waveform = self._row(index)
@@ -73,7 +75,7 @@ class WaveformCache:
         if waveform.shape != (self.clip_samples,) or waveform.dtype != np.float32:
             raise ArgumentError(
                 f"`waveform` (={waveform.dtype} {waveform.shape}) must be float32 ({self.clip_samples},), "
-                "the length the cache was made for"
+                "the length of all waveforms in the cache"
             )
         self._row(index)[:] = waveform
         self._is_stored[index] = 1

@@ -1,4 +1,4 @@
-"""Remote shards fetched before they are needed, by a thread of each loader process.
+"""Fetch remote shards before they are needed, by one thread per loader process.
 
 N clips.
 """
@@ -18,51 +18,50 @@ from audio_dcls.data.stores.mirror import Mirror, mirrors_of
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import ManifestError
 
-SHARDS_AHEAD = 3
-"""Shards that are fetched before the first of their clips is asked for; they take room in the cache meanwhile."""
+_SHARDS_AHEAD = 3
+"""Shards that are fetched before the first of their clips is read; they need room in the cache meanwhile."""
 
 
 class FetchAhead:
-    """Told of every clip that is about to be read, has the shards fetched that come next.
+    """Called before a clip is read, fetches the next shards.
 
-    All processes of a machine may ask for the same shard: it is fetched once, and the others' threads wait. Nothing
-    depends on it but the time: what was not fetched ahead is fetched when it is read.
+    All processes of a machine may request the same shard: it is fetched once, and the other threads wait. This changes
+    only the time that reading takes: a shard that was not fetched ahead is fetched when it is read.
 
     Args:
-        order: of the epochs.
+        order: the order of the clips.
         seed: the run's seed.
-        shards: where each shard of the order is on this machine, and the mirror it belongs to; None for one that is
-            always here.
+        shards: the mirror of each shard of the order, and the shard's path in it; None for a local shard.
     """
 
     def __init__(self, order: ShardOrder, seed: int, shards: list[tuple[Mirror, str] | None]) -> None:
         self.order, self.seed, self.shards = order, seed, shards
-        self._forget()
+        self._reset()
 
     def __call__(self, epoch: int, index: int) -> None:
-        """Clip `index` of an epoch is about to be read, in this process."""
+        """Fetch ahead of clip `index` of an epoch, which this process is about to read."""
         if epoch != self._epoch:
             self._begin(epoch)
         place = self._places[index]
         first = int(np.searchsorted(self._first_places, place, side="right"))
-        for shard in self._upcoming[first : first + SHARDS_AHEAD].tolist():
-            if shard not in self._asked:
-                self._asked.add(shard)
+        for shard in self._upcoming[first : first + _SHARDS_AHEAD].tolist():
+            if shard not in self._requested:
+                self._requested.add(shard)
                 self._put(shard)
 
     def _begin(self, epoch: int) -> None:
-        """Find out when each shard of an epoch is first needed."""
+        """Compute when each shard of an epoch is first needed."""
         permutation = self.order.permutation(self.seed, epoch)
         self._places = np.empty(len(permutation), dtype=np.int32)
         self._places[permutation] = np.arange(len(permutation), dtype=np.int32)
         self._upcoming, places = _first_appearances(self.order.shards[permutation])
         self._first_places = places
-        self._asked = {shard for shard, place in enumerate(self.shards) if place is None}
+        self._requested = {shard for shard, place in enumerate(self.shards) if place is None}
         self._epoch = epoch
 
     def _put(self, shard: int) -> None:
         if self._thread is None:
-            # A daemon: a loader process that ends does not wait for a download.
+            # A daemon: a loader process does not wait for a download when it ends.
             self._thread = threading.Thread(target=self._work, name="fetch-ahead", daemon=True)
             self._thread.start()
         self._queue.put(shard)
@@ -70,15 +69,15 @@ class FetchAhead:
     def _work(self) -> None:
         while True:
             place = self.shards[self._queue.get()]
-            # Whoever reads the shard meets the same error, and says so.
+            # Reading the shard raises the same error, with a message.
             with contextlib.suppress(ManifestError, OSError):
                 if place is not None:
                     place[0].fetch(place[1])
 
-    def _forget(self) -> None:
+    def _reset(self) -> None:
         self._epoch = -1
         self._places = self._first_places = self._upcoming = np.zeros(0, dtype=np.int32)
-        self._asked: set[int] = set()
+        self._requested: set[int] = set()
         self._queue: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -90,10 +89,10 @@ class FetchAhead:
 
 
 def build_fetch_ahead(order: ShardOrder | None, clips: ClipTable, seed: int) -> FetchAhead | None:
-    """The fetcher for a run's clips; None where they are not read by shards, or are all on this machine.
+    """The fetcher of a run's clips; None if they are not read by shards, or are all on this machine.
 
     Args:
-        order: of the epochs, made from `shards_of(clips)`.
+        order: the order of the clips, made from `shards_of(clips)`.
         clips: the training clips.
         seed: the run's seed.
     """

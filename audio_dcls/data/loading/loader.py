@@ -1,6 +1,6 @@
-"""Data loaders: worker processes that decode and augment ahead of the training loop.
+"""Data loaders: worker processes decode and augment ahead of the training loop.
 
-The batches do not depend on the number of workers, nor on whether they are forked or spawned.
+The batches depend neither on the number of workers nor on their start method.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ def train_loader(
     prefetch_batches: int = 2,
     start_method: StartMethod | None = None,
 ) -> torch.utils.data.DataLoader[Batch]:
-    """Micro-batches of a whole run, in the sampler's order; the workers live until it ends.
+    """Micro-batches of a whole run, in the sampler's order; the workers live until the run ends.
 
     Args:
         dataset: the training clips.
-        sampler: which clips, in which order; made for as many clips as the dataset has.
-        num_workers: processes that load, at least 0; 0 loads in the calling process.
+        sampler: the clips of each micro-batch; made for the number of clips in the dataset.
+        num_workers: processes that load clips, at least 0; 0 loads in the calling process.
         pin_memory: put batches in page-locked memory, for faster copies to a GPU.
-        prefetch_batches: micro-batches each worker prepares ahead, at least 1.
-        start_method: how workers start; None is the platform's default.
+        prefetch_batches: micro-batches that each worker prepares ahead, at least 1.
+        start_method: start method of the workers; None is the platform's default.
 
     Raises:
         ArgumentError: a number is out of range, or the sampler was made for another number of clips.
@@ -61,19 +61,19 @@ def eval_loader(
     prefetch_batches: int = 2,
     start_method: StartMethod | None = None,
 ) -> torch.utils.data.DataLoader[Batch]:
-    """Every clip exactly once over all ranks, nothing padded or repeated: rank r has clips r, r + num_ranks, ...
+    """Every clip exactly once over all ranks, without padding: rank r has clips r, r + num_ranks, ...
 
-    Ranks may have different numbers of batches, so no rank may wait for another inside the loop.
+    Ranks may have different numbers of batches, so a rank must not wait for another inside the loop.
 
     Args:
         dataset: clips without augmentation.
-        batch_size: clips in a batch, at least 1; the last batch of a rank may be smaller.
-        num_workers: processes that load, at least 0; 0 loads in the calling process.
-        rank: this process, 0 to num_ranks - 1.
+        batch_size: clips per batch, at least 1; the last batch of a rank may be smaller.
+        num_workers: processes that load clips, at least 0; 0 loads in the calling process.
+        rank: number of this process, 0 to num_ranks - 1.
         num_ranks: number of processes.
         pin_memory: put batches in page-locked memory, for faster copies to a GPU.
-        prefetch_batches: batches each worker prepares ahead, at least 1.
-        start_method: how workers start; None is the platform's default.
+        prefetch_batches: batches that each worker prepares ahead, at least 1.
+        start_method: start method of the workers; None is the platform's default.
 
     Raises:
         ArgumentError: a number is out of range, or the dataset is augmented.
@@ -90,7 +90,7 @@ def eval_loader(
 
 
 def num_cpus() -> int:
-    """Processors this process may use; more workers than that only slow each other down."""
+    """Number of processors that this process may use; more workers than that slow each other down."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -116,7 +116,7 @@ def _loader(
         pin_memory=pin_memory,
         worker_init_fn=_begin_worker,
         multiprocessing_context=start_method if num_workers else None,
-        # Without a generator of its own the loader would draw from the global one, and move the model's drop path.
+        # Without its own generator, the loader would draw from the global one and change the model's drop path.
         generator=torch.Generator(),
         prefetch_factor=prefetch_batches if num_workers else None,
         persistent_workers=persistent and num_workers > 0,
@@ -124,10 +124,10 @@ def _loader(
 
 
 def _begin_worker(worker: int) -> None:
-    """One thread a worker, as the workers already share the cores; what stops a training is left to the main process.
+    """Limit a worker to one thread, as the workers share the cores, and leave signals to the main process.
 
-    Terminals and schedulers send their signals to every process of a job, and a worker that died of one would take the
-    training's last checkpoint with it. A worker ends by itself when the main process has.
+    Terminals and schedulers send signals to every process of a job. If a signal ended a worker, the training could not
+    write its last checkpoint. A worker ends by itself after the main process.
     """
     torch.set_num_threads(1)
     for name in ("SIGINT", "SIGTERM", "SIGUSR1"):

@@ -1,34 +1,23 @@
-"""Counted randomness and the order of the clips: what is drawn depends on counters, never on who draws it or when.
+"""The order of the clips: which clips each optimiser step takes, on each rank.
 
-A generator is named by (seed, counters, stream) and made afresh wherever it is needed, so a batch is the same with any
-number of workers, and step 1000 is the same whether the run began at step 0 or was resumed at step 999.
+The order depends on (seed, epoch) alone, so a batch is the same with any number of workers, and step 1000 is the same
+in a run that began at step 0 and in one that was resumed at step 999.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch.utils.data
 
 from audio_dcls.counted_random import counted_rng
+from audio_dcls.data.loading.shard_order import ShardOrder
 from audio_dcls.errors import ArgumentError
-
-if TYPE_CHECKING:
-    from audio_dcls.data.loading.shard_order import ShardOrder
 
 
 def epoch_permutation(num_clips: int, seed: int, epoch: int) -> np.ndarray:
-    """Uniform shuffle of the clip indices for one epoch.
-
-    Args:
-        num_clips: number of clips, at least 1.
-        seed: the run's seed.
-        epoch: counted from 0.
-
-    Shape:
-        (num_clips,) int64.
+    """Uniform shuffle of the indices of `num_clips` clips for one epoch, counted from 0: (num_clips,) int64.
 
     >>> sorted(epoch_permutation(4, seed=0, epoch=2).tolist())
     [0, 1, 2, 3]
@@ -40,8 +29,8 @@ class StepBatchSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
     """Micro-batches of (epoch, clip index) for the steps of one run, on one rank.
 
     Step s takes the s-th slice of `batch_size` clips from the shuffle of its epoch; the clips left over at the end of
-    an epoch (fewer than a batch) are left to the next shuffles. The slice is cut into consecutive micro-batches that
-    are dealt to the ranks in turn: micro-batch j of the step goes to rank j % num_ranks. So the global batches depend
+    an epoch (fewer than a batch) wait for the next shuffles. The slice is cut into consecutive micro-batches that are
+    assigned to the ranks in turn: micro-batch j of the step goes to rank j % num_ranks. So the global batches depend
     only on (num_clips, batch_size, seed): not on the micro-batch size, the number of ranks or the first step.
 
     Args:
@@ -50,14 +39,14 @@ class StepBatchSampler(torch.utils.data.Sampler[list[tuple[int, int]]]):
         micro_batch_size: clips in one forward pass on one rank; `micro_batch_size * num_ranks` divides `batch_size`.
         seed: the run's seed.
         first_step: step to begin with, counted from 0 over the whole run.
-        num_steps: steps to yield.
-        rank: this process, 0 to num_ranks - 1.
+        num_steps: number of steps.
+        rank: number of this process, 0 to num_ranks - 1.
         num_ranks: number of processes.
-        order: the shuffle of each epoch, for as many clips; None is `epoch_permutation`, uniform.
+        order: the shuffle of each epoch, for the same clips; None is the uniform `epoch_permutation`.
 
     Raises:
-        ArgumentError: a number is out of range, does not divide, a batch needs more clips than there are, or the order
-            is for another number of clips.
+        ArgumentError: a number is out of range, `batch_size` is no multiple or exceeds the number of clips, or the
+            order is for another number of clips.
 
     >>> [len(micro) for micro in StepBatchSampler(10, 4, 2, seed=0, first_step=0, num_steps=2)]
     [2, 2, 2, 2]

@@ -1,15 +1,15 @@
-"""Clips as training samples: decode, fit to one length, augment, and put together in batches.
+"""Clips as training samples: decode, fit to one length, augment, and collate in batches.
 
 Axes: b clips that could be read, T samples, C classes.
 
-A clip that cannot be read never becomes a blank and never stops a run: its sample carries the failure, and the batch
-leaves it out and lists it.
+A clip that cannot be read never becomes silence and never stops a run: its sample carries the failure, and the batch
+excludes the clip and lists the failure.
 """
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
@@ -84,20 +84,20 @@ class Batch:
 class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
     """Clips by (epoch, index), augmented by draws that depend on (seed, epoch, index) and nothing else.
 
-    A clip is cut at `clip_samples` when it is decoded (an hour-long file costs no more than a short one, and a file
-    that is silent for as long as the model hears is a failure, not a blank), zero-padded at its end, then augmented.
+    A clip is cut at `clip_samples` when it is decoded, zero-padded at its end, then augmented. So an hour-long file
+    costs no more than a short one, and a file that is silent in its first `clip_samples` is a failure.
 
     Args:
         clips: the clips, kept as columns so that worker processes share them.
         num_classes: C, at least 1; every label index is below it.
-        sample_rate_hz: rate the clips are resampled to.
+        sample_rate_hz: rate to which the clips are resampled.
         clip_samples: T, length of every waveform, at least 1.
         augmentation: random changes of the clips, or None.
         cache: `memory` keeps the fitted waveforms, before augmentation, in memory shared by all workers.
-        resample_quality: of soxr.
+        resample_quality: quality of soxr.
 
     Raises:
-        ArgumentError: a number, a keyword or a label is out of range, or the cache does not fit in memory.
+        ArgumentError: a number or a label is out of range, or the cache does not fit in memory.
     """
 
     def __init__(
@@ -131,35 +131,33 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
         if self.before_item is not None:
             self.before_item(epoch, index)
         clip = self.clips[index]
-        with _Naming(clip):
+        with _name_in_errors(clip):
             try:
                 waveform = self._waveform(index, clip)
             except AudioFileError as error:
-                problem = ClipProblem(
-                    id=clip.id, path=clip.path, split=clip.split, reason=error.reason, message=str(error)
-                )
+                problem = ClipProblem(clip.id, clip.path, clip.split, error.reason, str(error))
                 return FailedSample(index=index, failure=problem)
             changed, draws = waveform, {}
             if self.augmentation is not None:
                 changed = self.augmentation.change_waveform(waveform, epoch, index)
                 draws = self.augmentation.draw(epoch, index)
             if np.may_share_memory(changed, waveform):
-                changed = changed.copy()  # the array may be the cache's
+                changed = changed.copy()  # the array may be a row of the cache
             waveform = torch.from_numpy(np.ascontiguousarray(changed))
             return Sample(index=index, waveform=waveform, target=self._target(clip), draws=draws)
 
     def collate(self, samples: Sequence[Sample | FailedSample]) -> Batch:
-        """Put samples together; failures are left out of the tensors and listed.
+        """Collate samples; failures are excluded from the tensors and listed.
 
         Shape:
-            the tensors of a batch without clips have length 0 and the usual shapes otherwise; it has no draws.
+            The tensors of a batch without clips have length 0 and the usual shapes otherwise; it has no draws.
         """
         slots = [slot for slot, sample in enumerate(samples) if "failure" not in sample]
         failures = tuple(sample["failure"] for sample in samples if "failure" in sample)
         kept = [sample for sample in samples if "failure" not in sample]
 
         def stack(items: list[Tensor], shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-            # The stock collation writes straight into shared memory when it runs in a worker.
+            # In a worker, default_collate writes directly into shared memory.
             return torch.utils.data.default_collate(items) if items else torch.empty(0, *shape, dtype=dtype)
 
         return Batch(
@@ -190,7 +188,7 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
         return target
 
     def _check(self, cache: str) -> None:
-        """Refuse here, in the calling process, what would otherwise fail in a worker."""
+        """Refuse bad settings here, in the calling process; in a worker they would fail later."""
         for name in ("num_classes", "sample_rate_hz", "clip_samples"):
             if getattr(self, name) < 1:
                 raise ArgumentError(f"`{name}` (={getattr(self, name)}) must be at least 1")
@@ -206,17 +204,11 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
             )
 
 
-class _Naming:
-    """Context that adds the clip's name to whatever error leaves it: a worker's traceback shows no values."""
-
-    def __init__(self, clip: Clip) -> None:
-        self.clip = clip
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
-    ) -> None:
-        if error is not None:
-            error.add_note(f"while loading clip '{self.clip.id}' from '{self.clip.path}'")
+@contextlib.contextmanager
+def _name_in_errors(clip: Clip) -> Iterator[None]:
+    """Add the clip's name to every error of the body: a worker's traceback shows no values."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"while loading clip '{clip.id}' from '{clip.path}'")
+        raise

@@ -1,4 +1,4 @@
-"""The order of an epoch that reads few shards at a time: shards are shuffled, then clips within a buffer.
+"""An order of the clips that reads few shards at a time: shards are shuffled, then clips within a buffer.
 
 N clips.
 """
@@ -17,14 +17,13 @@ from audio_dcls.errors import ArgumentError
 
 @dataclass(frozen=True, eq=False)
 class ShardOrder:
-    """Which clips share a shard, and how far a clip may move.
+    """Order of N clips by the shards that hold them.
 
-    Like the uniform shuffle it depends on (seed, epoch) and nothing else, so steps, ranks, workers and resuming are as
-    they are there.
+    Like the uniform shuffle, it depends on (seed, epoch) alone, so steps, ranks, workers and resuming work alike.
 
     Args:
         shards: (N,) integers, the shard of each clip.
-        buffer_clips: clips that are mixed with each other, at least 1; 1 leaves the clips of a shard together.
+        buffer_clips: number of clips that are mixed with each other, at least 1; 1 keeps the clips of a shard together.
 
     Raises:
         ArgumentError: the buffer is below 1.
@@ -39,14 +38,16 @@ class ShardOrder:
 
     def __post_init__(self) -> None:
         if self.buffer_clips < 1:
-            raise ArgumentError(f"`buffer_clips` (={self.buffer_clips}) must be at least 1; a few shards' is usual")
+            raise ArgumentError(
+                f"`buffer_clips` (={self.buffer_clips}) must be at least 1; the clips of a few shards are usual"
+            )
 
     def permutation(self, seed: int, epoch: int) -> np.ndarray:
         """The clips of one epoch, each once.
 
-        Shards follow each other in random order, the clips of each in random order. Then clip i of that sequence is
-        given the key i + U(0, buffer), and keys are sorted: no clip moves by `buffer_clips` places or more, so at any
-        time the shards in use are those of that many clips, and one or two more.
+        Shards follow each other in random order, and so do the clips of each shard. Then clip i of this sequence gets
+        the key i + U(0, buffer), and keys are sorted: no clip moves by `buffer_clips` places or more, so at any time
+        the shards in use are those of `buffer_clips` clips, and one or two more.
 
         Args:
             seed: the run's seed.
@@ -63,7 +64,7 @@ class ShardOrder:
 
 
 def shards_of(table: ClipTable) -> np.ndarray:
-    """The shard of each clip, (N,) int32: clips of one file share one.
+    """The shard of each clip, (N,) int32: the clips of one file form a shard.
 
     >>> from audio_dcls.data.table.clip_table import Clip
     >>> clips = [Clip(str(row), f"{row % 2}.parquet", None, None, (0,), "train", row=row) for row in range(3)]

@@ -20,8 +20,8 @@ from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import ArgumentError, ManifestError
 from audio_dcls.frontend import FrontendConfig, build_frontend
 
-BATCH_CLIPS = 8
-FLOOR_MARGIN_DB = 1e-3
+_BATCH_CLIPS = 8
+_FLOOR_MARGIN_DB = 1e-3
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,13 @@ class Moments:
 
     @classmethod
     def of(cls, values: Tensor) -> Moments:
-        """Of all elements of a tensor, in float64; it has at least one."""
+        """Moments of all elements of a tensor with at least one element, in float64."""
         values = values.double()
         mean = values.mean()
         return cls(values.numel(), float(mean), float((values - mean).square().sum()))
 
     def merged(self, other: Moments) -> Moments:
-        """Of the values of both; one of the two has some."""
+        """Moments of the values of both; at least one of them has values."""
         count = self.num_values + other.num_values
         delta = other.mean - self.mean
         share = other.num_values / count
@@ -57,22 +57,22 @@ class Moments:
 
     @property
     def std(self) -> float:
-        """Standard deviation of the values there are (divided by their number)."""
+        """Standard deviation of the values themselves (divided by their number)."""
         return math.sqrt(self.squares / self.num_values)
 
 
 @dataclass(frozen=True)
 class SpectrogramStats:
-    """What was measured."""
+    """Statistics of the spectrograms of some clips."""
 
     num_clips: int
     """Clips measured."""
     num_failed: int
-    """Clips left out because they could not be read."""
+    """Clips that could not be read."""
     mean_db: float
     std_db: float
     floor_share: float
-    """Part of the values, 0 to 1, that lie at the floor of the decibel scale: digital silence and padding."""
+    """Share of the values, 0 to 1, at the floor of the decibel scale: digital silence and padding."""
 
 
 def measure_spectrograms(
@@ -83,26 +83,26 @@ def measure_spectrograms(
     device: torch.device | str = "cpu",
     on_progress: Callable[[int], None] | None = None,
 ) -> SpectrogramStats:
-    """Mean and standard deviation of what the model is given before it is normalised.
+    """Mean and standard deviation of the spectrograms before they are normalised.
 
     Clips are cut or padded with zeros to `frontend.clip_s`, as in training, so padding counts: on a corpus of short
     sounds it is most of what the model sees. The result does not depend on the number of workers.
 
     Args:
-        clips: which; those that cannot be read are left out and counted.
-        frontend: rate, length and sizes; its mean and deviation are not used.
-        num_workers: processes that read, at least 0; 0 reads in this one.
-        device: where the spectrograms are computed.
+        clips: the clips; those that cannot be read are only counted.
+        frontend: rate, length and sizes; its mean and standard deviation are not used.
+        num_workers: processes that read, at least 0; 0 reads in the calling process.
+        device: device that computes the spectrograms.
         on_progress: called with the number of clips done since the last call.
 
     Raises:
         ManifestError: no clip could be read.
     """
     decibels = build_frontend(frontend.model_copy(update={"mean_db": 0.0, "std_db": 1.0})).to(device)
-    floor_db = 10 * math.log10(frontend.amin) + FLOOR_MARGIN_DB
+    floor_db = 10 * math.log10(frontend.amin) + _FLOOR_MARGIN_DB
     moments, num_clips, num_failed, num_floor = Moments(), 0, 0, 0
     with torch.inference_mode():
-        for batch in eval_loader(_dataset(clips, frontend), BATCH_CLIPS, num_workers=num_workers):
+        for batch in eval_loader(_dataset(clips, frontend), _BATCH_CLIPS, num_workers=num_workers):
             num_clips += len(batch)
             num_failed += len(batch.failures)
             if len(batch):
@@ -114,18 +114,18 @@ def measure_spectrograms(
     if not num_clips:
         first = f", such as '{clips[0].path}'" if len(clips) else ""
         raise ManifestError(
-            f"none of the {len(clips)} clips could be read{first}; `audio-dcls manifest check` says why of each"
+            f"not one of the {len(clips)} clips can be read{first}; `audio-dcls manifest check` says why"
         )
     return SpectrogramStats(num_clips, num_failed, moments.mean, moments.std, num_floor / moments.num_values)
 
 
 def draw_clips(clips: ClipTable, num_clips: int, seed: int = 0) -> ClipTable:
-    """Some of the clips, drawn at random without repetition, in the table's order; all if there are not more.
+    """Draw clips at random without repetition, in the table's order; all clips if the table has no more.
 
     Args:
-        clips: to draw from.
-        num_clips: how many, at least 1.
-        seed: of the draw.
+        clips: the table.
+        num_clips: number of clips to draw, at least 1.
+        seed: seed of the draw.
 
     Raises:
         ArgumentError: `num_clips` is below 1.
@@ -142,9 +142,9 @@ def stats_fragment(stats: SpectrogramStats, frontend: FrontendConfig, source: st
     """YAML that a config can include.
 
     Args:
-        stats: what was measured.
-        frontend: with which sizes.
-        source: of which clips, for the reader.
+        stats: the statistics.
+        frontend: sizes that they were measured with.
+        source: description of the clips, for the reader.
     """
     sizes = frontend.model_dump(exclude={"mean_db", "std_db"})
     lines = [

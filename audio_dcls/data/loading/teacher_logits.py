@@ -1,15 +1,13 @@
-"""Logits of a teacher, stored by clip: written while it is measured, read when a student is trained.
+"""Logits of a teacher by clip: written while the teacher is measured, read when a student is trained.
 
-Axis legend: K rows of the file that are used, N clips asked for, b clips of a batch, C classes.
+Axis legend: K used rows of the file, N clips of the training set, b clips of a batch, C classes.
 
 An HDF5 file (.h5, .hdf5) has the datasets `ids` (text) and `logits` (rows, C); a Parquet (.parquet) or Arrow file
-(.arrow, .feather) the columns `id` and `logits`, a list of C numbers. Rows may stand in any order.
+(.arrow, .feather) the columns `id` and `logits`, a list of C numbers. Rows may be in any order.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,17 +18,18 @@ import torch
 from torch import Tensor
 
 from audio_dcls.errors import ConfigError
+from audio_dcls.extras import need_package
 
-ROWS_AT_ONCE = 16_384
-Rows = tuple[list[str], np.ndarray]
+_ROWS_AT_ONCE = 16_384
+_Rows = tuple[list[str], np.ndarray]
 
 
 class TeacherLogits:
-    """What a teacher says of some of the clips.
+    """The logits of a teacher for some of the clips.
 
     Args:
         logits: (K, C), floating.
-        rows: (N,) int64, the row of each clip, -1 for a clip the teacher was not asked about.
+        rows: (N,) int64, the row of each clip, -1 for a clip without logits.
     """
 
     def __init__(self, logits: np.ndarray, rows: np.ndarray) -> None:
@@ -42,13 +41,13 @@ class TeacherLogits:
         return float((self.rows >= 0).double().mean())
 
     def lookup(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of clips.
+        """Look up the logits of clips.
 
         Args:
             indices: (b,) int64, places in the list of clips.
 
         Returns:
-            (b, C) float32, zeros where there are none; and (b,) bool, where there are some.
+            (b, C) float32, zeros for a clip without logits; and (b,) bool, True for a clip with logits.
 
         >>> teacher = TeacherLogits(np.array([[1.0, -2.0]]), np.array([-1, 0]))
         >>> teacher.coverage, teacher.lookup(torch.tensor([1, 0]))
@@ -62,7 +61,7 @@ class TeacherLogits:
 
 
 def load_teacher(path: str | Path, clip_ids: Sequence[str], num_classes: int) -> TeacherLogits:
-    """Read the logits of the clips asked for; they are kept in memory, in the file's own type.
+    """Read the logits of clips; they stay in memory in the file's own type.
 
     Args:
         path: the file.
@@ -70,8 +69,8 @@ def load_teacher(path: str | Path, clip_ids: Sequence[str], num_classes: int) ->
         num_classes: C.
 
     Raises:
-        ConfigError: the file is missing, is not of one of the three forms, has another number of classes, holds a clip
-            twice or a number that is not finite, or knows none of the clips.
+        ConfigError: the file is missing, has another form or another number of classes, holds a clip twice or a number
+            that is not finite, or has logits of no clip.
     """
     path = Path(path)
     place = {clip_id: index for index, clip_id in enumerate(clip_ids)}
@@ -98,15 +97,17 @@ def load_teacher(path: str | Path, clip_ids: Sequence[str], num_classes: int) ->
         num_rows += len(clips)
     if not parts:
         first = f", such as '{clip_ids[0]}'" if len(clip_ids) else ""
-        raise _refused(path, f"knows none of the {len(clip_ids)} training clips{first}; its ids must be the manifest's")
+        raise _refused(
+            path, f"has no logits of the {len(clip_ids)} training clips{first}; its ids must be the manifest's"
+        )
     return TeacherLogits(np.concatenate(parts), rows)
 
 
 class TeacherWriter:
-    """Writes an HDF5 file that `load_teacher` reads; a context manager.
+    """A context manager that writes an HDF5 file for `load_teacher`.
 
     Args:
-        path: file to write.
+        path: the file.
         num_classes: C.
     """
 
@@ -120,7 +121,7 @@ class TeacherWriter:
         except OSError as error:
             raise ConfigError(f"'{self.path}' cannot be written: {error}; give another file") from error
         text = h5py.string_dtype()
-        self.ids = self.file.create_dataset("ids", (0,), maxshape=(None,), dtype=text, chunks=(ROWS_AT_ONCE,))
+        self.ids = self.file.create_dataset("ids", (0,), maxshape=(None,), dtype=text, chunks=(_ROWS_AT_ONCE,))
         shape = (0, self.num_classes)
         self.logits = self.file.create_dataset(
             "logits", shape, maxshape=(None, self.num_classes), dtype="float32", chunks=(64, self.num_classes)
@@ -134,7 +135,7 @@ class TeacherWriter:
         """Append rows.
 
         Args:
-            ids: of the clips.
+            ids: ids of the clips.
             logits: (len(ids), C).
         """
         start, end = len(self.ids), len(self.ids) + len(ids)
@@ -144,10 +145,10 @@ class TeacherWriter:
         self.logits[start:end] = logits
 
 
-def _read(path: Path) -> Iterator[Rows]:
+def _read(path: Path) -> Iterator[_Rows]:
     if not path.is_file():
         raise ConfigError(f"`distillation.file` (='{path}') does not exist; check the path")
-    readers: dict[str, Callable[[Path], Iterator[Rows]]] = {
+    readers: dict[str, Callable[[Path], Iterator[_Rows]]] = {
         ".h5": _read_hdf5,
         ".hdf5": _read_hdf5,
         ".parquet": _read_parquet,
@@ -164,44 +165,37 @@ def _read(path: Path) -> Iterator[Rows]:
         ) from error
 
 
-def _read_hdf5(path: Path) -> Iterator[Rows]:
+def _read_hdf5(path: Path) -> Iterator[_Rows]:
     with h5py.File(path, "r") as file:
         ids: Any = file["ids"]
         logits: Any = file["logits"]
         if logits.ndim != 2 or len(ids) != len(logits) or logits.dtype.kind != "f":
-            raise ValueError(f"`logits` {logits.shape} must be floating and have a row for each of {len(ids)} ids")
-        for start in range(0, len(ids), ROWS_AT_ONCE):
-            end = start + ROWS_AT_ONCE
+            raise ValueError(
+                f"`logits` {logits.shape} must be floating point and have a row for each of {len(ids)} ids"
+            )
+        for start in range(0, len(ids), _ROWS_AT_ONCE):
+            end = start + _ROWS_AT_ONCE
             yield [value.decode() for value in ids[start:end]], logits[start:end]
 
 
-def _read_parquet(path: Path) -> Iterator[Rows]:
-    file = _pyarrow("parquet").ParquetFile(path)
-    for batch in file.iter_batches(ROWS_AT_ONCE, columns=["id", "logits"]):
+def _read_parquet(path: Path) -> Iterator[_Rows]:
+    file = need_package("pyarrow.parquet", "arrow", ConfigError).ParquetFile(path)
+    for batch in file.iter_batches(_ROWS_AT_ONCE, columns=["id", "logits"]):
         yield _rows_of(batch)
 
 
-def _read_arrow(path: Path) -> Iterator[Rows]:
-    with _pyarrow("ipc").open_file(path) as file:
+def _read_arrow(path: Path) -> Iterator[_Rows]:
+    with need_package("pyarrow.ipc", "arrow", ConfigError).open_file(path) as file:
         for number in range(file.num_record_batches):
             yield _rows_of(file.get_batch(number))
 
 
-def _rows_of(batch: Any) -> Rows:
+def _rows_of(batch: Any) -> _Rows:
     column = batch.column("logits")
     flat = column.flatten().to_numpy(zero_copy_only=False)
     if flat.dtype.kind != "f" or (len(batch) and len(flat) % len(batch)):
-        raise ValueError("`logits` must hold lists of floating numbers, all of one length")
+        raise ValueError("`logits` must hold lists of floating-point numbers, all of one length")
     return batch.column("id").to_pylist(), flat.reshape(len(batch), -1)
-
-
-def _pyarrow(module: str) -> Any:
-    if importlib.util.find_spec("pyarrow") is None:
-        raise ConfigError(
-            "`distillation.file` is an Arrow or Parquet file, and pyarrow is not installed: pip install "
-            "'audio-dcls[arrow]', or give an HDF5 file"
-        )
-    return importlib.import_module(f"pyarrow.{module}")
 
 
 def _refused(path: Path, problem: str) -> ConfigError:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from audio_dcls.data.augment import mix
+from audio_dcls.data.augment.mixup import mix
 from audio_dcls.data.loading.teacher_logits import TeacherLogits, load_teacher
 from audio_dcls.models.activation import Activation, activate
 from audio_dcls.runs.config import TrainConfig

@@ -103,7 +103,7 @@ def test_clips_are_drawn_once_each_and_in_order(folder: Path) -> None:
 
 
 def test_no_readable_clip_is_an_error(folder: Path) -> None:
-    with pytest.raises(ManifestError, match=r"none of the 1 clips could be read, such as '.*broken.wav'"):
+    with pytest.raises(ManifestError, match=r"not one of the 1 clips can be read, such as '.*broken.wav'"):
         measure_spectrograms(table(folder, "broken"), FRONTEND)
 
 

@@ -62,7 +62,7 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     refuse("does not exist", tmp_path / "none.h5")
     refuse(r"must end in one of \.h5", write(tmp_path / "t.h5").rename(tmp_path / "t.npz"))
     refuse("has logits of 2 classes, not 3", write(tmp_path / "narrow.parquet", logits=LOGITS[:, :2].copy()))
-    refuse("knows none of the 2 training clips, such as 'x'", write(tmp_path / "t.h5"), ("x", "y"))
+    refuse("has no logits of the 2 training clips, such as 'x'", write(tmp_path / "t.h5"), ("x", "y"))
     refuse("holds a clip twice, around 'a'", write(tmp_path / "twice.h5", ids=("a", "b", "a", "d")))
     bad = LOGITS.copy()
     bad[1, 2] = np.nan

@@ -11,7 +11,7 @@ from timm.loss import AsymmetricLossMultiLabel
 from torch import Tensor
 from torchvision.ops import sigmoid_focal_loss
 
-from audio_dcls.data.augment import smooth_labels
+from audio_dcls.data.augment.mixup import smooth_labels
 from audio_dcls.errors import ArgumentError, ConfigError
 from audio_dcls.runs.config import LossConfig, TrainConfig
 from audio_dcls.settings import build
