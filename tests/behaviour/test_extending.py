@@ -1,0 +1,113 @@
+"""The examples of docs/extending.md do what the page says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from fastapi.testclient import TestClient
+
+from audio_dcls.counted_random import counted_rng
+from audio_dcls.data.augment import Augmentation, SpectrogramSize
+from audio_dcls.errors import ModelError
+from audio_dcls.evaluation import metrics
+from audio_dcls.frontend import FrontendConfig
+from audio_dcls.models import DclsConfig, ModelConfig, build_tagger, prepare_for_inference
+from audio_dcls.models.families import registry
+from audio_dcls.service.app import build_app
+from audio_dcls.service.settings import ServiceSettings
+
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
+
+
+def example(section: str) -> dict[str, Any]:
+    """The names that the Python block of a section defines."""
+    text = GUIDE.read_text(encoding="utf-8").partition(f"## {section}\n")[2].partition("\n## ")[0]
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert code is not None, section
+    names: dict[str, Any] = {}
+    exec(code.group(1), names)
+    return names
+
+
+def test_a_backbone_family(monkeypatch: pytest.MonkeyPatch) -> None:
+    family = example("A backbone family")["POOLFORMER"]
+    monkeypatch.setattr(registry, "FAMILIES", (*registry.FAMILIES, family))
+    assert "poolformerv2_s12" in registry.member_names(family)
+    tagger = build_tagger(ModelConfig(name="poolformerv2_s12"), FrontendConfig(clip_s=2.0), 3).eval()
+    clips = torch.randn(2, 64_000, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = tagger(clips)
+        after = prepare_for_inference(tagger)(clips)
+    assert before.shape == (2, 3) and before.isfinite().all()
+    torch.testing.assert_close(after, before)
+
+
+def test_a_family_without_depthwise_kernels_is_not_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    family = example("A backbone family")["POOLFORMER"]
+    monkeypatch.setattr(registry, "FAMILIES", (*registry.FAMILIES, family))
+    with pytest.raises(ModelError, match="matches no layer"):
+        build_tagger(ModelConfig(name="poolformerv2_s12", dcls=DclsConfig()), FrontendConfig(clip_s=2.0), 3)
+
+
+def test_a_dataset_importer(tmp_path: Path) -> None:
+    (tmp_path / "audio").mkdir()
+    for name in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / "audio" / name, np.zeros(1600), 16_000)
+    (tmp_path / "birds.csv").write_text("file,species,split\na.wav,wren,train\nb.wav,robin,eval\n")
+    found = example("A dataset importer")["import_birds"](tmp_path)
+    assert found.manifest.labels.names == ("robin", "wren")
+    assert [(clip.id, clip.labels, clip.split) for clip in found.manifest.clips] == [
+        ("a", (1,), "train"),
+        ("b", (0,), "eval"),
+    ]
+    assert (found.num_found, found.num_missing) == (2, 0)
+
+
+def test_a_waveform_augmentation() -> None:
+    names = example("A waveform augmentation")
+    polarity = names["Polarity"](names["PolarityConfig"](flip_probability=0.5))
+    waveform = np.ones(4, dtype=np.float32)
+    signs = [Augmentation(0, [polarity]).change_waveform(waveform, 0, index)[0] for index in range(400)]
+    assert polarity.is_on and 0.4 < np.mean(np.array(signs) < 0) < 0.6
+    assert not names["Polarity"](names["PolarityConfig"]()).is_on
+
+
+def test_a_spectrogram_augmentation() -> None:
+    names = example("A spectrogram augmentation")
+    roll = names["MelRoll"](names["MelRollConfig"](roll_mels=3), SpectrogramSize(513, 8, 5))
+    draws = torch.from_numpy(np.stack([roll.draw(counted_rng(0, index, stream="x")) for index in range(50)]))
+    assert set(draws.tolist()) == set(range(-3, 4))
+    mel = torch.arange(16.0).reshape(2, 1, 8, 1)
+    rolled = roll.apply(mel, torch.tensor([1, -2]))
+    assert rolled[0, 0, :, 0].tolist() == [7, 0, 1, 2, 3, 4, 5, 6]
+    assert rolled[1, 0, :, 0].tolist() == [10, 11, 12, 13, 14, 15, 8, 9]
+
+
+def test_a_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "METRICS", dict(metrics.METRICS))
+    example("A metric")
+    targets, scores = np.array([[1, 0], [0, 1], [1, 0]]), np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]])
+    assert metrics.tagging_metrics(targets, scores).scores["top1_hit_rate"] == pytest.approx(2 / 3)
+
+
+def test_a_figure() -> None:
+    tagger = build_tagger(ModelConfig(name="convnext_atto", overrides={"depths": [1, 1, 1, 1]}), FrontendConfig(), 3)
+    (item,) = example("A figure")["near_zero"](SimpleNamespace(model=tagger))
+    assert item.figure is not None and len(item.figure.axes) == 1
+    shares = {row["layer"]: row["share"] for row in item.rows}
+    assert "stages.0.blocks.0.conv_dw.weight" in shares and all(0 <= share < 1 for share in shares.values())
+
+
+def test_a_route(tmp_path: Path) -> None:
+    app = build_app(ServiceSettings(state_dir=tmp_path))
+    app.include_router(example("A route")["build_router"]())
+    with TestClient(app, base_url="http://127.0.0.1:8000") as client:
+        answer = client.get("/v1/labels/audioset")
+    assert answer.status_code == 200 and len(answer.json()) == 527
