@@ -1,1 +1,1 @@
-"""Recipes shipped with the program: a config is a YAML file that may include others."""
+"""Configs that are installed with the program: YAML files that can include other YAML files."""

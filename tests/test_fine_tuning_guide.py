@@ -1,4 +1,4 @@
-"""What docs/fine_tuning.md shows is what the config takes."""
+"""The examples in docs/fine_tuning.md are valid configs."""
 
 from __future__ import annotations
 
