@@ -15,7 +15,9 @@ import torch
 
 from audio_dcls.data.sound.sound_stream import ArraySound, FileSound, Sound
 from audio_dcls.errors import ArgumentError, AudioFileError
-from audio_dcls.inference.backends import Backend, BackendName, Precision, build_backend, is_exported
+from audio_dcls.inference.backends.backend import Backend, BackendName, Precision
+from audio_dcls.inference.backends.exported_file import is_exported, load_exported
+from audio_dcls.inference.build_backend import build_backend
 from audio_dcls.inference.options import Plan, TagOptions
 from audio_dcls.inference.results import TagFailure, TagResult
 from audio_dcls.inference.tag_stream import WINDOWS_PER_BATCH, tag_sounds
@@ -117,8 +119,6 @@ class Tagger:
 
     @classmethod
     def _of_graph(cls, path: Path, *, device: torch.device | str, precision: Precision) -> Tagger:
-        from audio_dcls.inference.export.exporter import load_exported
-
         if torch.device(device).type != "cpu":
             raise ArgumentError(f"`device` (={str(device)!r}) must be 'cpu' with '{path}'; others need a checkpoint")
         graph = load_exported(path, precision=precision)

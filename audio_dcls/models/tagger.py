@@ -94,6 +94,21 @@ class AudioTagger(nn.Module):
         return backbone.forward_head(backbone.forward_features(self.spectrogram(waveforms)), pre_logits=True)
 
 
+def head_outputs(backbone: nn.Module, spectrograms: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits, and the pooled features that they are computed from, in one pass.
+
+    Args:
+        backbone: the backbone of a tagger.
+        spectrograms: what it is given (`AudioTagger.spectrogram`).
+
+    Shape:
+        (B, 1, M, F) -> (B, C), (B, D).
+    """
+    timm_model: Any = backbone
+    features = timm_model.forward_head(timm_model.forward_features(spectrograms), pre_logits=True)
+    return timm_model.get_classifier()(features), features
+
+
 def build_tagger(model: ModelConfig, frontend: FrontendConfig, num_classes: int) -> AudioTagger:
     """The tagger that two configs describe, with random weights from torch's global generator.
 

@@ -15,7 +15,7 @@ from audio_dcls.data.loading.samples import ClipDataset
 from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.errors import EvaluationError
 from audio_dcls.evaluation import TaggingMetrics, tagging_metrics
-from audio_dcls.inference.backends import Backend
+from audio_dcls.inference.backends.backend import Backend
 from audio_dcls.labels import LabelSet
 from audio_dcls.runs.training_clips import select_splits
 

@@ -9,7 +9,7 @@ import torch
 import typer
 from rich.table import Table
 
-from audio_dcls.inference.backends import has_bf16
+from audio_dcls.models.device import has_bf16
 from audio_dcls.speed import PEER_NAMES, SUITE_NAMES, BenchReport, BenchSettings, Case, draw_report, run_in_parts
 from audio_dcls_cli.screen.progress import err, say
 from audio_dcls_cli.screen.progress import out as screen

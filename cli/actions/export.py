@@ -10,7 +10,7 @@ from typing import Literal
 import typer
 
 from audio_dcls.errors import ArgumentError
-from audio_dcls.inference.backends import Backend
+from audio_dcls.inference.backends.backend import Backend
 from audio_dcls.inference.export.exporter import SUFFIXES, Exported, export_checkpoint
 from audio_dcls.inference.export.onnx_graph import OPSET
 from audio_dcls.inference.export.parity import read_sounds

@@ -24,7 +24,8 @@ from audio_dcls.dcls import freeze
 from audio_dcls.errors import ArgumentError, CheckpointError, ModelError
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.inference import Tagger
-from audio_dcls.inference.backends import BackendName, TorchBackend, build_backend
+from audio_dcls.inference.backends import BackendName, TorchBackend
+from audio_dcls.inference.build_backend import build_backend
 from audio_dcls.inference.export.exporter import export_checkpoint, load_exported
 from audio_dcls.inference.export.graph_card import GraphInfo, describe
 from audio_dcls.inference.export.onnx_graph import OnnxBackend
@@ -302,7 +303,7 @@ def test_a_missing_package_names_its_extra(tmp_path: Path, monkeypatch: pytest.M
     def missing(name: str) -> Any:
         raise ModuleNotFoundError(f"No module named '{name}'", name=name)
 
-    monkeypatch.setattr("audio_dcls.inference.backends.importlib.import_module", missing)
+    monkeypatch.setattr("audio_dcls.extras.importlib.import_module", missing)
     with pytest.raises(ArgumentError, match=r"needs onnxruntime, .*audio-dcls\[onnx\]"):
         build_backend(loaded, "onnx")
     with pytest.raises(ArgumentError, match=r"needs openvino, .*audio-dcls\[openvino\]"):

@@ -22,10 +22,14 @@ import torch
 from audio_dcls.dcls import freeze
 from audio_dcls.errors import ArgumentError, ModelError
 from audio_dcls.files import write_atomically
-from audio_dcls.inference.backends import Backend, Precision, TorchBackend, is_exported
-from audio_dcls.inference.export.graph_card import METADATA_KEY, GraphInfo, describe, graph_usage, model_card
-from audio_dcls.inference.export.onnx_graph import OPSET, OnnxBackend, encode_onnx
-from audio_dcls.inference.export.openvino_graph import OpenVinoBackend, convert_to_openvino
+from audio_dcls.inference.backends.backend import Backend
+from audio_dcls.inference.backends.graph_info import METADATA_KEY, GraphInfo
+from audio_dcls.inference.backends.onnx_backend import OnnxBackend
+from audio_dcls.inference.backends.openvino_backend import OpenVinoBackend
+from audio_dcls.inference.backends.torch_backend import TorchBackend
+from audio_dcls.inference.export.graph_card import describe, graph_usage, model_card
+from audio_dcls.inference.export.onnx_graph import OPSET, encode_onnx
+from audio_dcls.inference.export.openvino_graph import convert_to_openvino
 from audio_dcls.inference.export.parity import TOLERANCE, Parity, check_parity, made_sounds
 from audio_dcls.inference.export.quantise import quantise_onnx, use_products
 from audio_dcls.inference.export.waveform_graph import WaveformGraph, export_program
@@ -127,22 +131,6 @@ def export_checkpoint(
     exported = Exported(path, card_path, format, num_bytes, info, parity, scores)
     write_atomically(card_path, _card(exported, loaded, int8, opset).encode())
     return exported
-
-
-def load_exported(path: str | Path, *, precision: Precision = "fp32") -> OnnxBackend | OpenVinoBackend:
-    """A backend of an exported .onnx or .xml file; its `info` names the classes.
-
-    Raises:
-        ArgumentError: another suffix, a precision it does not have, or a package that is not installed.
-        CheckpointError: the file is missing, damaged, or was not written by `audio-dcls export`.
-    """
-    if not is_exported(path):
-        raise ArgumentError(f"`path` (='{path}') must end with .onnx or .xml; use the checkpoint itself")
-    if Path(path).suffix == ".xml":
-        return OpenVinoBackend(path, precision=precision)
-    if precision != "fp32":
-        raise ArgumentError(f"`precision` (={precision!r}) must be 'fp32' for '{path}'; an .xml file has 'bf16'")
-    return OnnxBackend(path)
 
 
 def _check_arguments(path: Path, format: Format, int8: bool, measures: bool) -> None:

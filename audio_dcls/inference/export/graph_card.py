@@ -8,95 +8,13 @@ from __future__ import annotations
 import importlib.metadata
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from audio_dcls.errors import CheckpointError
-from audio_dcls.inference.export.waveform_graph import INPUT_NAME, OUTPUT_NAMES
+from audio_dcls.inference.backends.graph_info import INPUT_NAME, METADATA_KEY, OUTPUT_NAMES, GraphInfo
 from audio_dcls.labels import LabelSet
-from audio_dcls.models.activation import Activation, stored_activation
 from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint
 from audio_dcls.models.families import find_family
 from audio_dcls.models.stem import PATCH_SIZE
-
-METADATA_KEY = "audio_dcls_graph"
-"""Where the JSON stands: a metadata property of ONNX, the runtime info of OpenVINO, the metadata of safetensors."""
-GRAPH_VERSION = 1
-
-
-@dataclass(frozen=True)
-class GraphInfo:
-    """What must be known to use an exported graph."""
-
-    labels: LabelSet
-    """The classes, in the order of the probabilities."""
-    sample_rate_hz: int
-    clip_samples: int
-    """Length of the clips it was trained on."""
-    min_samples: int
-    """Shortest sound it takes."""
-    activation: Activation
-    thresholds: np.ndarray | None
-    """(C,) probabilities, infinity for a class that never counts; None where none were fitted."""
-    details: Mapping[str, Any]
-    """Configs, scores and versions of the checkpoint, for people."""
-
-    def to_json(self) -> str:
-        """As it is stored in a graph."""
-        thresholds = self.thresholds
-        if thresholds is not None:
-            # JSON has no infinity.
-            thresholds = [float(value) if np.isfinite(value) else None for value in thresholds]
-        return json.dumps(
-            {
-                "graph_version": GRAPH_VERSION,
-                "sample_rate_hz": self.sample_rate_hz,
-                "clip_samples": self.clip_samples,
-                "min_samples": self.min_samples,
-                "activation": self.activation,
-                "thresholds": thresholds,
-                "labels": self.labels.to_json_dict(),
-                "details": dict(self.details),
-            }
-        )
-
-    @classmethod
-    def from_json(cls, text: str | None, path: str | Path) -> GraphInfo:
-        """Read what `to_json` wrote.
-
-        Args:
-            text: the JSON; None where the file has none.
-            path: the file, for messages.
-
-        Raises:
-            CheckpointError: it is not of an exported tagger, or of a newer program.
-        """
-        values = _parse(text, path)
-        version = values["graph_version"]
-        if version > GRAPH_VERSION:
-            raise CheckpointError(
-                f"'{path}' was exported in format {version}, this program reads up to {GRAPH_VERSION}; upgrade "
-                "audio-dcls"
-            )
-        thresholds = values["thresholds"]
-        if thresholds is not None:
-            thresholds = np.array([np.inf if value is None else value for value in thresholds], dtype=np.float64)
-        return cls(
-            LabelSet.from_json_dict(values["labels"]),
-            values["sample_rate_hz"],
-            values["clip_samples"],
-            values["min_samples"],
-            stored_activation(values, path),
-            thresholds,
-            values["details"],
-        )
-
-    def with_min_samples(self, min_samples: int) -> GraphInfo:
-        """The same for a graph that takes no shorter sounds than this."""
-        return replace(self, min_samples=max(self.min_samples, min_samples))
 
 
 def describe(loaded: LoadedCheckpoint) -> GraphInfo:
@@ -168,18 +86,3 @@ def _class_list(labels: LabelSet) -> str:
     return "\n".join(
         f"{c}. {name} (`{mid}`)" for c, (mid, name) in enumerate(zip(labels.ids, labels.names, strict=True))
     )
-
-
-def _parse(text: str | None, path: str | Path) -> dict[str, Any]:
-    if not text:
-        raise CheckpointError(
-            f"'{path}' was not written by `audio-dcls export`: it does not say which classes it has; export the "
-            "checkpoint again"
-        )
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"'{path}' has damaged metadata ({error}); export the checkpoint again") from error
-    if not isinstance(values, dict) or "graph_version" not in values:
-        raise CheckpointError(f"'{path}' is no exported tagger; export a checkpoint by `audio-dcls export`")
-    return values

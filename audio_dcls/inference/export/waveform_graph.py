@@ -16,14 +16,11 @@ from torch import Tensor, nn
 
 from audio_dcls.dcls.depthwise.operator import DepthwiseConv2d
 from audio_dcls.frontend import LogMel
-from audio_dcls.inference.backends import head_outputs
 from audio_dcls.models.activation import Activation, activate
 from audio_dcls.models.fusing import prepare_for_inference
 from audio_dcls.models.stem import PatchStem
-from audio_dcls.models.tagger import AudioTagger
+from audio_dcls.models.tagger import AudioTagger, head_outputs
 
-INPUT_NAME = "waveforms"
-OUTPUT_NAMES = ("probabilities", "embeddings")
 _POOLS = ("avg", "max", "avgmax")
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from audio_dcls.inference.backends import Backend
+from audio_dcls.inference.backends.backend import Backend
 
 Take = Callable[[int, np.ndarray], None]
 """Takes a window's first sample and its scores (C,)."""

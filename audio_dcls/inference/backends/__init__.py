@@ -1,0 +1,6 @@
+"""What computes the probabilities of windows: PyTorch, ONNX Runtime or OpenVINO, behind one interface."""
+
+from audio_dcls.inference.backends.backend import Backend, BackendName, Precision
+from audio_dcls.inference.backends.torch_backend import TorchBackend
+
+__all__ = ["Backend", "BackendName", "Precision", "TorchBackend"]

@@ -1,0 +1,44 @@
+"""The interface of everything that computes a tagger, and the names of the choices.
+
+Axes: W windows, T samples, C classes, D features.
+"""
+
+from __future__ import annotations
+
+import typing
+from typing import Literal, Protocol
+
+import numpy as np
+
+from audio_dcls.errors import ArgumentError
+
+BackendName = Literal["torch", "onnx", "openvino"]
+Precision = Literal["fp32", "bf16"]
+
+
+class Backend(Protocol):
+    """Runs a tagger on windows."""
+
+    name: str
+    """The library, the device and the precision, for people."""
+
+    def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Compute probabilities and embeddings of windows.
+
+        Args:
+            windows: float32 at the model's sample rate.
+
+        Shape:
+            (W, T) -> (W, C) and (W, D), both float32; the embeddings are None if the backend does not have them.
+        """
+        ...
+
+
+def check_precision(precision: str) -> None:
+    """Refuse an unknown precision.
+
+    Raises:
+        ArgumentError: it is not "fp32" or "bf16".
+    """
+    if precision not in typing.get_args(Precision):
+        raise ArgumentError(f"`precision` (={precision!r}) must be 'fp32' or 'bf16'")
