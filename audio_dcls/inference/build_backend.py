@@ -7,6 +7,7 @@ import typing
 import torch
 
 from audio_dcls.errors import ArgumentError
+from audio_dcls.extras import need_package
 from audio_dcls.inference.backends.backend import Backend, BackendName, Precision, check_precision
 from audio_dcls.inference.backends.onnx_backend import OnnxBackend
 from audio_dcls.inference.backends.openvino_backend import OpenVinoBackend
@@ -55,6 +56,7 @@ def build_backend(
                 f"`precision` (={precision!r}) must be 'fp32' with `backend` (='onnx'); 'torch' and 'openvino' have "
                 "'bf16'"
             )
+        need_package("onnxruntime", "onnx")  # before the graph, which takes seconds
         graph = WaveformGraph(loaded.model, loaded.activation)
         return OnnxBackend(encode_onnx(graph, describe(loaded)), name=loaded.path)
     graph = WaveformGraph(loaded.model, loaded.activation, frontend="convolution")

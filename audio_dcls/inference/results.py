@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from audio_dcls.data.table.pandas_table import records_frame
 from audio_dcls.inference.events import Event
 
 if TYPE_CHECKING:
-    import pandas
+    from audio_dcls.data.table.pandas_table import DataFrame
 
 
 @dataclass(frozen=True)
@@ -70,17 +71,13 @@ class TagResult:
             document["events"] = [event.to_json_dict() for event in self.events]
         return document
 
-    def to_dataframe(self) -> pandas.DataFrame:
+    def to_dataframe(self) -> DataFrame:
         """A row a tag: path, id, name, score; `events_dataframe` has the events."""
-        from audio_dcls.data.table.pandas_table import records_frame
-
         rows = [{"path": self.path, "id": tag.id, "name": tag.name, "score": tag.score} for tag in self.tags]
         return records_frame(rows, ["path", "id", "name", "score"])
 
-    def events_dataframe(self) -> pandas.DataFrame:
+    def events_dataframe(self) -> DataFrame:
         """A row an event: path, id, name, onset_s, offset_s, score."""
-        from audio_dcls.data.table.pandas_table import records_frame
-
         rows = [{"path": self.path, **event.to_json_dict()} for event in self.events or ()]
         return records_frame(rows, ["path", "id", "name", "onset_s", "offset_s", "score"])
 

@@ -25,10 +25,11 @@ from audio_dcls.errors import ArgumentError, CheckpointError, ModelError
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.inference import Tagger
 from audio_dcls.inference.backends import BackendName, TorchBackend
+from audio_dcls.inference.backends.graph_info import GraphInfo
+from audio_dcls.inference.backends.onnx_backend import OnnxBackend
 from audio_dcls.inference.build_backend import build_backend
-from audio_dcls.inference.export.exporter import export_checkpoint, load_exported
-from audio_dcls.inference.export.graph_card import GraphInfo, describe
-from audio_dcls.inference.export.onnx_graph import OnnxBackend
+from audio_dcls.inference.export import export_checkpoint, load_exported
+from audio_dcls.inference.export.graph_card import describe
 from audio_dcls.inference.export.parity import TOLERANCE, made_sounds
 from audio_dcls.inference.export.waveform_graph import ConvolutionLogMel, WaveformGraph
 from audio_dcls.labels import LabelSet

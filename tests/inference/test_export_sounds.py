@@ -13,7 +13,7 @@ from audio_dcls.data import load_manifest, read_clip
 from audio_dcls.data.demo import write_demo_corpus
 from audio_dcls.data.sound.decode import fit_length
 from audio_dcls.frontend import FrontendConfig
-from audio_dcls.inference.export.exporter import export_checkpoint, load_exported
+from audio_dcls.inference.export import export_checkpoint, load_exported
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint, save_checkpoint

@@ -1,17 +1,20 @@
-"""Records as a table of pandas, for those who ask for one."""
+"""Records as a pandas table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
-def records_frame(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
-    """A table with a row a record; `columns` stand in their order, also where there is no record.
+def records_frame(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> DataFrame:
+    """A table with one row per record and these columns in this order, even if there are no records.
 
     >>> list(records_frame([], ["path", "score"]).columns)
     ['path', 'score']
     """
-    return pd.DataFrame.from_records([dict(record) for record in records], columns=list(columns))
+    from pandas import DataFrame  # takes half a second, and tagging starts without it
+
+    return DataFrame.from_records([dict(record) for record in records], columns=list(columns))
