@@ -1,19 +1,19 @@
 # docker build --tag audio-dcls .                                     for CPUs
-# docker build --tag audio-dcls --build-arg TORCH_BACKEND=cu130 .     for CUDA too; run it with --gpus all
+# docker build --tag audio-dcls --build-arg TORCH_BACKEND=cu130 .     also for CUDA; run the image with --gpus all
 # docker run --rm --volume "$PWD:/data" audio-dcls tag sound.wav --checkpoint runs/mine
 # deploy/compose.yaml runs the service.
 
 FROM python:3.12-slim AS build
 
-# The build of PyTorch, by uv's name: cpu, or cu130, for which constraints.txt pins the CUDA libraries. They come as
-# Python packages, so the same base serves both and the host brings only the driver.
+# The build of PyTorch, in uv's terms: cpu or cu130. constraints.txt pins the CUDA libraries for cu130. They are Python
+# packages, so both builds have the same base image, and the host needs only the driver.
 ARG TORCH_BACKEND=cpu
 ENV UV_TORCH_BACKEND=${TORCH_BACKEND} \
     UV_NO_CACHE=1 \
     UV_COMPILE_BYTECODE=1 \
     VIRTUAL_ENV=/opt/audio-dcls
 
-# What the package needs, in a layer of its own: it changes seldom and is large.
+# The dependencies are in their own layer, because they are large and seldom change.
 WORKDIR /src
 COPY constraints.txt pyproject.toml ./
 RUN pip install --no-cache-dir --constraint constraints.txt uv \

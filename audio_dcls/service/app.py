@@ -8,7 +8,7 @@ import importlib.metadata
 import logging
 import re
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from asgi_correlation_id import CorrelationIdMiddleware
 from fastapi import FastAPI
@@ -91,13 +91,14 @@ def _build_runs(settings: ServiceSettings) -> RunService:
     )
 
 
-def build_app(settings: ServiceSettings) -> FastAPI:
-    """The service as an ASGI application."""
+def build_app(settings: ServiceSettings, on_started: Callable[[], object] = lambda: None) -> FastAPI:
+    """The service as an ASGI application; it calls `on_started` once it can take requests."""
     service = Service(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await service.start()
+        on_started()
         try:
             yield
         finally:

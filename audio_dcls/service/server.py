@@ -7,10 +7,9 @@ import ctypes
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
-from fastapi import FastAPI
 
 from audio_dcls.errors import ArgumentError
 from audio_dcls.runs.locks import try_lock
@@ -56,10 +55,8 @@ def run_server(settings: ServiceSettings, on_listening: Callable[[str], object])
             )
         set_up_logging(settings)
         port = listener.getsockname()[1]
-        app = build_app(settings)
-        _call_when_started(app, lambda: on_listening(f"http://{_shown(settings.host)}:{port}"))
         config = uvicorn.Config(
-            app,
+            build_app(settings, lambda: on_listening(f"http://{_shown(settings.host)}:{port}")),
             log_config=None,
             access_log=False,
             server_header=False,
@@ -101,16 +98,3 @@ def _use_few_arenas() -> None:
 
 def _shown(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _call_when_started(app: FastAPI, callback: Callable[[], object]) -> None:
-    """Call a function once the application has started."""
-    start = app.router.lifespan_context
-
-    @contextlib.asynccontextmanager
-    async def lifespan(started: FastAPI) -> AsyncIterator[None]:
-        async with start(started):
-            callback()
-            yield
-
-    app.router.lifespan_context = lifespan  # type: ignore[assignment]

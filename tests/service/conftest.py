@@ -61,7 +61,7 @@ def model_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def settings_of(model_path: Path) -> Callable[..., ServiceSettings]:
-    """Settings with the small model, in a folder."""
+    """A function that makes settings with the small model, in a folder."""
 
     def build(folder: Path, **values: Any) -> ServiceSettings:
         return ServiceSettings(
@@ -73,7 +73,7 @@ def settings_of(model_path: Path) -> Callable[..., ServiceSettings]:
 
 @pytest.fixture(scope="session")
 def start(settings_of: Callable[..., ServiceSettings]) -> Callable[..., TestClient]:
-    """A client of a service with some settings; `with` starts it."""
+    """A function that makes a client of a service with some settings; `with` starts the service."""
 
     def build(folder: Path, **values: Any) -> TestClient:
         app = build_app(settings_of(folder, **values))
@@ -91,7 +91,7 @@ def client(start: Callable[..., TestClient], tmp_path_factory: pytest.TempPathFa
 
 @contextlib.contextmanager
 def listening(settings: ServiceSettings) -> Iterator[str]:
-    """A service behind a socket, in a thread; its address is given."""
+    """Run a service behind a socket, in a thread; yields its address."""
     app = build_app(settings)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False))
     thread = threading.Thread(target=server.run)
@@ -109,7 +109,7 @@ def listening(settings: ServiceSettings) -> Iterator[str]:
 
 @contextlib.contextmanager
 def serving(folder: Path, *arguments: object) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """`audio-dcls serve` in a process of its own, with its state in a folder; its address."""
+    """Run `audio-dcls serve` in its own process, with its state in a folder; yields its address and the process."""
     log = folder / f"service-{time.monotonic_ns()}.log"
     command = [sys.executable, "-m", "audio_dcls_cli", "serve", "--port", "0", "--state", folder / "state", *arguments]
     with (

@@ -22,7 +22,7 @@ from tests.service.conftest import listening, wav
 def service(
     settings_of: Callable[..., ServiceSettings], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, str]]:
-    """Its address, and a key that may do everything."""
+    """The address of a service, and a key with all scopes."""
     folder = tmp_path_factory.mktemp("service")
     key = KeyFile(folder / "state" / "keys.json").add("tests", ["tag", "train", "admin"])
     with listening(settings_of(folder, keys="required")) as address:
@@ -80,7 +80,7 @@ def test_a_service_that_is_not_there_is_said_to_be() -> None:
     assert refused.value.code == "unreachable"
 
 
-def test_a_busy_service_is_asked_again() -> None:
+def test_a_request_to_a_busy_service_is_sent_again() -> None:
     answers = [
         httpx.Response(503, headers={"Retry-After": "0.01"}, json={"detail": "busy", "code": "busy"}),
         httpx.Response(200, json={"models": []}),

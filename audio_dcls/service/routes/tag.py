@@ -10,6 +10,7 @@ import pydantic
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
+from audio_dcls.inference.windows import Pooling, Short
 from audio_dcls.service.auth import require
 from audio_dcls.service.problems import documented
 from audio_dcls.service.query_names import refuse_unknown_query
@@ -40,9 +41,9 @@ class TagQuery(Settings):
     """Length of a window."""
     hop_s: Annotated[float, pydantic.Field(gt=0)] | None = None
     """Time between the starts of windows."""
-    pooling: Literal["mean", "max", "noisy_or"] = "mean"
+    pooling: Pooling = "mean"
     """How the scores of the windows are combined."""
-    short: Literal["pad", "repeat"] = "pad"
+    short: Short = "pad"
     """What fills a window that is too short."""
     classes: list[str] | None = pydantic.Field(default=None, alias="class")
     """Only these classes: names, ids or parents; may be repeated."""

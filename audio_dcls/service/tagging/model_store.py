@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
 import time
 from collections.abc import AsyncIterator
@@ -159,9 +160,10 @@ class ModelStore:
         model.state, model.error = "loading", None
         settings = self.settings
         try:
-            tagger = await asyncio.get_running_loop().run_in_executor(
-                self._load, _load_tagger, model.source, settings.device, settings.backend, settings.precision
+            load = functools.partial(
+                Tagger.load, device=settings.device, backend=settings.backend, precision=settings.precision
             )
+            tagger = await asyncio.get_running_loop().run_in_executor(self._load, load, model.source)
         except AudioDclsError as error:
             model.state, model.error = "failed", str(error)
             raise
@@ -182,7 +184,3 @@ class ModelStore:
         idle = sorted((model for model in loaded if not model.num_users), key=lambda model: model.last_used)
         for model in idle[: max(0, len(loaded) + 1 - self.settings.max_loaded_models)]:
             await self.unload(model.name)
-
-
-def _load_tagger(source: str, device: str, backend: str, precision: str) -> Tagger:
-    return Tagger.load(source, device=device, backend=backend, precision=precision)  # type: ignore[arg-type]

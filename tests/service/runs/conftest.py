@@ -1,4 +1,4 @@
-"""A run service whose training is a fake of milliseconds, or the real one on the tiny corpus."""
+"""A run service with a fake training that takes milliseconds, or with the real one on the tiny corpus."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MakeService = Callable[..., RunService]
 def fake_config(
     num_steps: int = 3, step_s: float = 0.01, seeds: tuple[int, ...] = (0,), **values: Any
 ) -> dict[str, Any]:
-    """A config that the fake trainer takes for so many steps of so many seconds."""
+    """A config for the fake trainer, with a number of steps and the seconds per step."""
     return {
         "name": "fake",
         "data": {"demo_folder": "demo"},
@@ -37,16 +37,16 @@ def fake_config(
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
-    """What a condition comes to once it is true."""
+    """Wait until a condition is true, and return its value."""
     deadline_s = time.monotonic() + timeout_s
     while not (found := condition()):
-        assert time.monotonic() < deadline_s, "it did not come to it in time"
+        assert time.monotonic() < deadline_s, "the condition did not become true in time"
         time.sleep(0.02)
     return found
 
 
 def wait_for_state(service: RunService, run_id: str, *states: str, timeout_s: float = 60.0) -> RunView:
-    """A run once it is in one of some states."""
+    """Wait until a run is in one of some states, and return it."""
     deadline_s = time.monotonic() + timeout_s
     while (view := service.get(run_id)).state not in states:
         assert time.monotonic() < deadline_s, f"{view}\n{service.log_text(run_id)}"
@@ -55,12 +55,12 @@ def wait_for_state(service: RunService, run_id: str, *states: str, timeout_s: fl
 
 
 def wait_until_measured(service: RunService, run_id: str) -> None:
-    """Wait until all scores per class are there: the files of the seeds come one after another."""
+    """Wait until the scores per class of all seeds are written."""
     wait_until(lambda: service.queue.get(run_id).is_measured)
 
 
 def hold(run: RunView, step: int | None) -> None:
-    """Have a run's fake trainer make no step beyond one until it is told to stop; None lets it go on."""
+    """Make a run's fake trainer wait after a step until it has to stop; None lets it continue."""
     path = Path(f"{run.folder}.hold")
     if step is None:
         path.unlink()
@@ -85,13 +85,13 @@ def state_dir(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "state"
     yield folder
     for process in processes_of(folder):
-        with contextlib.suppress(ProcessLookupError):  # it ended since it was looked at
+        with contextlib.suppress(ProcessLookupError):  # it ended in the meantime
             os.kill(process.pid, signal.SIGKILL)
 
 
 @pytest.fixture
 def make_service(state_dir: Path) -> Iterator[MakeService]:
-    """Services on one state folder, whose training is the fake."""
+    """A function that makes services with the fake training, all on one state folder."""
     made: list[RunService] = []
 
     def make(**keywords: Any) -> RunService:

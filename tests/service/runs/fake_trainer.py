@@ -1,8 +1,8 @@
-"""Stands in for `audio-dcls train`: writes a run's folder step by step, stops on SIGTERM, goes on from its last step.
+"""A fake of `audio-dcls train`: it writes a run's folder step by step, stops on SIGTERM, and resumes.
 
-`seeds`, `loop.epochs` (steps, one an epoch) and `loop.checkpoint_every_minutes` (seconds a step takes) come from the
-config; a file FOLDER.do beside the run says how it is to end: `fail`, `crash` or `die`. While there is a file
-FOLDER.hold, no step is made beyond the one it names, until SIGTERM.
+`seeds`, `loop.epochs` (steps, one per epoch) and `loop.checkpoint_every_minutes` (seconds a step takes) come from the
+config; a file FOLDER.do next to the run says how it ends: `fail`, `crash` or `die`. While there is a file
+FOLDER.hold, the trainer waits after the step that the file names, until SIGTERM.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The queue keeps every entry once, whoever writes and whoever is killed."""
+"""The queue keeps every entry exactly once, also with many writers and after kills."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_killed_process_loses_and_doubles_nothing(queue: RunQueue) -> None:
     ids = [e.id for e in queue.entries()]
     assert len(ids) == len(set(ids)) >= 20
     assert {i for i in added if ID_PATTERN.fullmatch(i)} <= set(ids)
-    assert len(ids) <= len(added) + len(processes)  # one each may be committed and not yet told
+    assert len(ids) <= len(added) + len(processes)  # each process may have committed one entry without printing it
     assert queue.claim_next() is not None
 
 

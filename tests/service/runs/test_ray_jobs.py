@@ -1,4 +1,4 @@
-"""Runs handed to a local Ray of two workers end like runs without it."""
+"""Runs on a local Ray cluster with two workers end like runs without Ray."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from audio_dcls.service.runs.job_entry import main as run_job
 from audio_dcls.service.runs.launcher import LocalLauncher
 from audio_dcls.service.runs.ray_jobs import RayLauncher
 from audio_dcls.settings import merge
+from tests.behaviour.service.test_trained_runs import LOOP, NUM_STEPS, assert_same_weights
 from tests.service.runs.conftest import MakeService, wait_for_state, wait_until
-from tests.service.runs.test_training import LOOP, NUM_STEPS, assert_same_weights
 
 STARTING_S = 180
 
@@ -37,10 +37,10 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[str]:
-    """A head without processors and two workers of one each; the address of its jobs."""
+    """A cluster of a head without processors and two workers with one each; yields the address for its jobs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_AUTH_MODE", "token")
-        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # of this cluster alone
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # a token for this cluster only
         pytest.importorskip("ray")
         yield from started_cluster()
 

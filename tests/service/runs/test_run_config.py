@@ -1,4 +1,4 @@
-"""Configs that come over HTTP read what the operator named and nothing else."""
+"""Configs sent over HTTP can read only the files that the operator named."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_a_run_goes_through_the_queue(service: RunService, state_dir: Path) -> N
 
 
 class NotingLauncher(LocalLauncher):
-    """Remembers what it started: who only looks now and then may miss a run."""
+    """Records the runs that it started; polling from outside may miss a run."""
 
     def __init__(self) -> None:
         super().__init__(command=FAKE_COMMAND)
@@ -124,7 +124,7 @@ def test_one_that_does_not_stop_is_killed(make_service: MakeService) -> None:
     assert wait_for_state(service, run.id, "stopped").seeds[0].state == "waiting"
 
 
-def test_a_mistake_is_told_in_the_commands_own_words(make_service: MakeService) -> None:
+def test_an_error_is_reported_in_the_commands_own_words(make_service: MakeService) -> None:
     service = make_service()
     run = service.submit(fake_config())
     Path(f"{run.folder}.do").write_text("fail")
@@ -136,7 +136,7 @@ def test_a_mistake_is_told_in_the_commands_own_words(make_service: MakeService) 
     assert wait_for_state(service, run.id, "done").error is None
 
 
-def test_a_crash_is_told_by_the_last_line_of_its_trace(make_service: MakeService) -> None:
+def test_a_crash_is_reported_by_the_last_line_of_its_trace(make_service: MakeService) -> None:
     service = make_service()
     run = service.submit(fake_config())
     Path(f"{run.folder}.do").write_text("crash")
@@ -243,7 +243,7 @@ def test_runs_may_be_left_alone_at_the_end(make_service: MakeService, state_dir:
     assert view.attempts == 1
 
 
-def test_a_study_is_gone_on_with_from_its_plan(make_service: MakeService) -> None:
+def test_a_study_is_resumed_from_its_plan(make_service: MakeService) -> None:
     service = make_service()
     run = service.submit("demo_study.yaml", seeds=[0, 1])
     assert run.kind == "study" and len(run.seeds) == 12 and run.mAP is None
@@ -277,7 +277,7 @@ def test_an_engine_that_is_away_is_waited_for(make_service: MakeService, monkeyp
     service.start()
     wait_until(lambda: service.get(ids[0]).error)
     time.sleep(0.5)
-    # For the instant of every new try the first one is running.
+    # With every new attempt the first run is running for an instant.
     wait_until(lambda: [(service.get(i).state, service.get(i).attempts) for i in ids] == [("queued", 0)] * 2)
     launcher.is_away = False
     wait_until(lambda: service.get(ids[0]).seeds[0].step)

@@ -26,7 +26,7 @@ def pcm(samples: np.ndarray) -> bytes:
 
 
 def listen(client: TestClient, query: str, content: bytes, step: int = 7001) -> list[dict[str, Any]]:
-    """All messages of a stream that is sent in odd pieces."""
+    """All messages of a stream whose samples are sent in pieces of odd length."""
     messages = []
     with client.websocket_connect(f"ws://localhost/v1/tag/stream?{query}") as socket:
         for start in range(0, len(content), step):
@@ -44,7 +44,7 @@ def test_scores_come_every_hop_and_are_the_taggers(client: TestClient, model_pat
     frames = np.repeat(sound[:, None], channels, axis=1)
     query = f"sample_rate_hz={LIVE_RATE_HZ}&channels={channels}&window_s=1&hop_s=0.5&top_k=3&threshold=0.1"
     *scores, result = listen(client, query, pcm(frames))
-    # In the rounding of 16 bits as it was sent.
+    # Rounded to 16 bits, as it was sent.
     heard = np.frombuffer(pcm(sound), "<i2").astype(np.float32) / 32768
     wanted = Tagger.load(model_path).tag(
         heard, sample_rate_hz=LIVE_RATE_HZ, window_s=1.0, hop_s=0.5, top_k=3, threshold=0.1, timeline=True

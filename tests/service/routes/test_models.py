@@ -1,4 +1,4 @@
-"""Models load when they are asked for, and go when others need the room."""
+"""Models are loaded when they are needed, and unloaded to make room for others."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from audio_dcls.service.tagging.batcher import Batcher
 
 
 class Counting:
-    """Scores that are the windows' own first samples; remembers what came together."""
+    """A backend whose scores are the windows' first samples; it records its batches."""
 
     name = "counting"
 
@@ -53,7 +53,7 @@ def test_requests_share_batches_and_keep_their_order() -> None:
             )
             assert found == [[1, 2, 3, 4, 5, 6], [10], [20, 21]]
             assert max(map(len, backend.batches)) <= 4
-            # A long sound does not hold up short ones: one window of each in turn.
+            # A long sound does not delay short sounds: requests take turns, one window each.
             assert backend.batches[0] == [1, 10, 20, 2]
             assert batcher.num_waiting == 0
 

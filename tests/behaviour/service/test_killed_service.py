@@ -1,4 +1,4 @@
-"""The whole service is killed while it trains and takes uploads; nothing that was asked of it is lost."""
+"""The whole service is killed while it trains and takes uploads; no run is lost."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 from audio_dcls.errors import ServiceError
 from audio_dcls.service.client import Client
 from audio_dcls.settings import merge
+from tests.behaviour.service.test_trained_runs import LOOP, NUM_STEPS, assert_same_weights
 from tests.service.conftest import serving, wav
-from tests.service.runs.test_training import LOOP, NUM_STEPS, assert_same_weights
 
 UPLOADS = 100
 ENOUGH_S = 300.0
@@ -75,7 +75,7 @@ def test_runs_that_die_with_the_service_are_resumed(
             one.kill()
     with serving(tmp_path, *arguments) as (address, process), Client(address) as client:
         wait_for_step(client, killed.id, 60)
-        process.terminate()  # an orderly end has the run write a checkpoint
+        process.terminate()  # an orderly end makes the run write a checkpoint
         assert process.wait(60) in (0, -signal.SIGTERM)
     with serving(tmp_path, *arguments) as (address, _), Client(address) as client:
         run = client.wait(killed.id, timeout_s=ENOUGH_S)
@@ -84,7 +84,7 @@ def test_runs_that_die_with_the_service_are_resumed(
 
 
 def upload_and_kill(address: str, process: Any, count: int) -> set[str]:
-    """Send sounds from many threads, and kill the service in the middle; what became of the uploads."""
+    """Send sounds from many threads, kill the service in the middle, and return the outcomes."""
 
     def send(number: int) -> str:
         with Client(address, retries=0) as client:

@@ -1,4 +1,4 @@
-"""Uploads that are no sound are refused within seconds, by a reason, and the service goes on."""
+"""Uploads that are not sound are refused within seconds, with a reason, and the service keeps working."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import pytest
 from starlette.testclient import TestClient
 
 from audio_dcls.service.tagging import decode_worker, decoding
-from tests.service import bad_decoders
-from tests.service.bad_sounds import bad_sounds
+from tests.behaviour.service import bad_decoders
+from tests.behaviour.service.bad_sounds import bad_sounds
 from tests.service.conftest import wav
 
 LIMITS = {"max_duration_s": 60.0, "max_channels": 8, "max_upload_mb": 40.0}
 MOST_S = 5.0
-REPOSITORY = str(Path(__file__).parents[2])
+REPOSITORY = str(Path(__file__).parents[3])
 BAD = bad_sounds()
 
 
 @pytest.fixture(scope="module")
 def guarded(start: Callable[..., TestClient], tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     with start(tmp_path_factory.mktemp("guarded"), **LIMITS) as client:
-        for _ in range(4):  # what decoders are loaded with their first files is no part of a file's seconds
+        for _ in range(4):  # the time to load decoders with their first files is not counted
             assert client.post("/v1/tag", content=BAD["text"]).status_code == 422
         assert client.post("/v1/tag", content=wav()).status_code == 200
         yield client

@@ -23,7 +23,7 @@ from audio_dcls.service.runs.run_service import RunService
 from audio_dcls.settings import merge
 from tests.service.runs.conftest import MakeService, processes_of, wait_for_state, wait_until
 
-SERVER = [sys.executable, str(Path(__file__).with_name("run_server.py"))]
+SERVER = [sys.executable, str(Path(__file__).with_name("run_supervisor.py"))]
 NUM_STEPS = 120
 LOOP = {"epochs": 40, "evaluate_every_epochs": 20, "checkpoint_every_epochs": 10, "loggers": []}
 STARTING_S = 120

@@ -1,4 +1,4 @@
-"""The server is killed: what it trained is found again or gone on with, and no entry is lost or doubled."""
+"""After the supervisor is killed, its runs are found again or resumed, and no entry is lost or doubled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.service.runs.conftest import (
     wait_until,
 )
 
-SCRIPT = str(Path(__file__).with_name("run_server.py"))
+SCRIPT = str(Path(__file__).with_name("run_supervisor.py"))
 Serve = Callable[[str], subprocess.Popen[bytes]]
 ENDING_S = 120.0
 
@@ -156,6 +156,6 @@ def test_kills_at_random_moments_lose_and_double_nothing(
     assert sum(service.get(run_id).attempts for run_id in ids) >= 4
     service.start()
     for run_id in ids:
-        assert wait_for_state(service, run_id, "done", timeout_s=60).attempts <= 3  # killed before the process was made
+        assert wait_for_state(service, run_id, "done", timeout_s=60).attempts <= 3  # killed before it started
         assert service.metrics(run_id).series[0].train.step == [1, 2, 3, 4, 5, 6]
     assert sorted(run.id for run in service.list_runs()) == sorted(ids)

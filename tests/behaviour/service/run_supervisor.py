@@ -1,7 +1,7 @@
-"""A process that takes care of runs, for tests that kill one: `run_server.py STATE_DIR HOW`.
+"""A process that supervises runs, for tests that kill it: `run_supervisor.py STATE_DIR HOW`.
 
-HOW is `fake` or `real` for the trainer; `fake-unwritten` dies between starting a process and writing down its pid.
-It is the supervisor alone, for the sake of a quick start.
+HOW is `fake` or `real` for the trainer; `fake-unwritten` dies between starting a process and recording its pid.
+It runs only the supervisor, so that it starts quickly.
 """
 
 from __future__ import annotations
@@ -16,21 +16,22 @@ from audio_dcls.service.runs.launcher import LocalLauncher, Started
 from audio_dcls.service.runs.queue import RunEntry, RunQueue
 from audio_dcls.service.runs.supervisor import Supervision, Supervisor
 
-FAKE_COMMAND = [sys.executable, str(Path(__file__).with_name("fake_trainer.py"))]
+FAKE_TRAINER = Path(__file__).parents[2] / "service" / "runs" / "fake_trainer.py"
+FAKE_COMMAND = [sys.executable, str(FAKE_TRAINER)]
 
 
 class DyingLauncher(LocalLauncher):
-    """Starts a process and has its own killed before it can tell."""
+    """Starts a process and kills its own before it can record the pid."""
 
     def start(self, entry: RunEntry) -> Started:
-        """Start, and die."""
+        """Start a process, and die."""
         super().start(entry)
         os.kill(os.getpid(), signal.SIGKILL)
         raise AssertionError
 
 
 def main() -> None:
-    """Serve until killed."""
+    """Supervise until killed."""
     state_dir, how = Path(sys.argv[1]), sys.argv[2]
     launcher = LocalLauncher() if how == "real" else LocalLauncher(command=FAKE_COMMAND)
     if how == "fake-unwritten":

@@ -1,4 +1,4 @@
-"""What docs/service.md and deploy/ say is so."""
+"""The settings, addresses and commands in docs/service.md and deploy/ exist."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from audio_dcls.service.settings import ServiceSettings
 from audio_dcls_cli.main import app as command
 from tests.service.conftest import listening, wav
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 GUIDE = (ROOT / "docs" / "service.md").read_text(encoding="utf-8")
 
 
 def test_every_setting_that_is_named_is_one() -> None:
-    table = GUIDE[GUIDE.index("| key | default | |") : GUIDE.index("`/healthz`: the process answers")]
+    table = GUIDE[GUIDE.index("| key | default | note |") : GUIDE.index("`/healthz` answers")]
     named = [
         name for row in re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
     ]

@@ -1,4 +1,4 @@
-"""Events tell everything once, across lost connections and resumed runs."""
+"""Each change of a run is sent once, across lost connections and resumed runs."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def names(events: list[RunEvent]) -> list[str]:
     return [event.name for event in events]
 
 
-def test_each_thing_is_told_once(run: Run) -> None:
+def test_each_change_is_sent_once(run: Run) -> None:
     listener = run.events()
     events, is_over = listener.poll()
     assert names(events) == ["run"] and not is_over and events[0].data["id"] == run.entry.id
@@ -82,7 +82,7 @@ def test_each_thing_is_told_once(run: Run) -> None:
     assert names(events) == ["end"] and is_over and events[0].data == {"state": "running"}
 
 
-def test_a_torn_line_is_told_when_it_is_whole(run: Run) -> None:
+def test_a_torn_line_is_sent_once_it_is_complete(run: Run) -> None:
     listener = run.events()
     run.write(1, end="")
     assert steps(listener.poll()[0]) == []
@@ -92,7 +92,7 @@ def test_a_torn_line_is_told_when_it_is_whole(run: Run) -> None:
     assert steps(listener.poll()[0]) == [1]
 
 
-def test_a_lost_connection_is_taken_up_where_it_was(run: Run) -> None:
+def test_a_lost_connection_continues_where_it_was(run: Run) -> None:
     run.write(1, 2, 2, 3)
     run.log.write_text("a\nb\n")
     events, _ = run.events().poll()
@@ -108,13 +108,13 @@ def test_a_lost_connection_is_taken_up_where_it_was(run: Run) -> None:
 @pytest.mark.parametrize(
     "text", ["", "x", "log:", "log:-1", "log:٣", "1:2", "log:" + "9" * 50, "\0", "log:0,7:1.1,0:x.y,,"]
 )
-def test_an_id_that_means_nothing_begins_anew(run: Run, text: str) -> None:
+def test_an_invalid_id_starts_from_the_beginning(run: Run, text: str) -> None:
     run.write(1)
     run.log.write_text("a\n")
     assert names(run.events(last_event_id=text).poll()[0]) == ["run", "metrics", "log"]
 
 
-def test_steps_that_a_resumed_run_makes_again_are_not_told_again(run: Run) -> None:
+def test_steps_that_a_resumed_run_repeats_are_not_sent_again(run: Run) -> None:
     listener = run.events()
     run.write(1, 2, 3, 4)
     events, _ = listener.poll()
@@ -125,7 +125,7 @@ def test_steps_that_a_resumed_run_makes_again_are_not_told_again(run: Run) -> No
     assert steps(run.events(last_event_id=events[-1].id).poll()[0]) == [5]
 
 
-def test_only_the_last_lines_are_replayed_where_few_are_asked_for(run: Run) -> None:
+def test_only_the_last_lines_are_replayed_if_a_number_is_given(run: Run) -> None:
     run.write(*range(1, 101))
     listener = run.events(replay=3)
     assert steps(listener.poll()[0]) == [98, 99, 100]
@@ -161,7 +161,7 @@ def test_the_stream_of_a_run_from_queue_to_end(service: RunService) -> None:
 
     events = asyncio.run(asyncio.wait_for(collect(), 120))
     assert names(events)[-1] == "end" and events[-1].data == {"state": "done"}
-    for seed in (0, 1):  # one look reads the seeds' files one after another, while they are written
+    for seed in (0, 1):  # one poll reads the files of the seeds in turn, while they are written
         assert steps([e for e in events if e.name != "metrics" or e.data["seed"] == seed]) == [1, 2, 3, 4, 5]
     states = [event.data["state"] for event in events if event.name == "run"]
     assert states == sorted(states, key=["queued", "running", "done"].index) and states[-1] == "done"

@@ -1,4 +1,4 @@
-"""Runs over HTTP: what is sent back, who may ask, and what is refused."""
+"""Runs over HTTP: answers, scopes, and refused requests."""
 
 from __future__ import annotations
 
@@ -160,14 +160,14 @@ def test_what_is_wrong_is_refused(client: TestClient, service: RunService, body:
 @pytest.mark.parametrize(
     ("content", "kind"), [("{", "application/json"), ("[]", "application/json"), ("{}", "text/plain")]
 )
-def test_a_body_that_is_no_json_object_is_told_so(client: TestClient, content: str, kind: str) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused(client: TestClient, content: str, kind: str) -> None:
     response = client.post("/v1/runs", content=content, headers={"Content-Type": kind})
     assert response.status_code == 422
     detail = "the body must be a JSON object, sent with `Content-Type: application/json`"
     assert response.json()["detail"] == detail
 
 
-def test_near_names_and_unknown_parameters_are_told(client: TestClient) -> None:
+def test_errors_name_near_names_and_unknown_parameters(client: TestClient) -> None:
     detail = client.post("/v1/runs", json={"config": "demo7x7.yaml"}).json()["detail"]
     assert detail.endswith("did you mean 'demo_7x7.yaml'?")
     assert "the shipped configs are demo" in client.post("/v1/runs", json={"config": "xyz.yaml"}).json()["detail"]

@@ -1,4 +1,4 @@
-"""Forty uploads that are no sound, or not one that may be taken."""
+"""Forty uploads that are not sound, or are sound that the service must refuse."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.service.conftest import RATE_HZ, sound_bytes, wav
 
 
 def bad_sounds() -> dict[str, bytes]:
-    """Bytes by what is wrong with them; the limits are 60 s and 8 channels."""
+    """Uploads by their fault; the limits are 60 s and 8 channels."""
     good = wav(1.0)
     flac = sound_bytes(np.random.default_rng(0).uniform(-0.5, 0.5, (RATE_HZ, 1)), RATE_HZ, "FLAC")
     ogg = sound_bytes(np.random.default_rng(0).uniform(-0.5, 0.5, (RATE_HZ, 1)), RATE_HZ, "OGG")
@@ -103,7 +103,7 @@ def _header(
 
 
 def _silent_flac(seconds: int) -> bytes:
-    """A day of silence takes some megabytes at 8 kHz."""
+    """Silence at 8 kHz; a day takes a few megabytes."""
     return sound_bytes(np.zeros((8000 * seconds, 1), dtype=np.int16), 8000, "FLAC", "PCM_16")
 
 

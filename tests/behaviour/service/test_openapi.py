@@ -1,4 +1,4 @@
-"""Requests made up from the OpenAPI description (schemathesis): no server error, and answers as described."""
+"""Requests generated from the OpenAPI description (schemathesis) get answers that match it, and no server error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page in headless Chromium: start a demo run, watch, stop and resume it, and tag a demo clip with what it learned.
+"""The page in headless Chromium: start a demo run, watch, stop and resume it, and tag a demo clip with its model.
 
 Screenshots are kept beside the test's other files, for people to look at.
 """
@@ -23,7 +23,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 TRAINING_MS = 1_500_000
 VIEWPORTS = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 375, "height": 800}}
 MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-"""Chromium then hears beeps, and asks nobody."""
+"""With these options Chromium records beeps and does not ask for permission."""
 SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -40,7 +40,7 @@ def browser() -> Iterator[Browser]:
 
 @contextlib.contextmanager
 def opened(browser: Browser, address: str, viewport: str) -> Iterator[Page]:
-    """A page that may not write errors to its console, ask other addresses, or scroll sideways."""
+    """A page that must not log errors, request other addresses, or scroll sideways."""
     context = browser.new_context(viewport=VIEWPORTS[viewport])  # type: ignore[arg-type]
     page = context.new_page()
     said: list[str] = []
@@ -55,7 +55,7 @@ def opened(browser: Browser, address: str, viewport: str) -> Iterator[Page]:
 
 
 def is_mistake(message: ConsoleMessage) -> bool:
-    """Whether the page did something wrong; Chromium also writes down every answer of 4xx."""
+    """True if the page logged an error; Chromium also logs every answer with a status of 4xx."""
     return message.type == "error" and "Failed to load resource" not in message.text
 
 
@@ -156,7 +156,7 @@ def start_demo(page: Page) -> None:
 
 
 def wait_for_points(page: Page, most: int) -> int:
-    """Wait until the loss curve has more points than so many; how many it has then."""
+    """Wait until the loss curve has more points than a number, and return how many it has."""
     end = time.monotonic() + TRAINING_MS / 1000
     while (count := int(page.get_by_test_id("loss-chart").get_attribute("data-points") or 0)) <= most:
         assert time.monotonic() < end
@@ -165,7 +165,7 @@ def wait_for_points(page: Page, most: int) -> int:
 
 
 def demo_clip(address: str, folder: Path) -> tuple[Path, str]:
-    """A clip that was not trained on, of the class that the run tells best, and that class's name."""
+    """An evaluation clip of the class with the best score, and the name of that class."""
     with urllib.request.urlopen(f"{address}/v1/runs") as answer:
         run = json.load(answer)["runs"][0]
     with urllib.request.urlopen(f"{address}/v1/runs/{run['id']}/per-class") as answer:

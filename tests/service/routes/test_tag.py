@@ -1,4 +1,4 @@
-"""Tagging over HTTP gives what the Tagger gives."""
+"""Tagging over HTTP gives the results of the Tagger."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def tagged(tagger: Tagger, content: bytes, folder: Path, name: str = "dog.wav", 
 
 
 def close(found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Scores within 1e-5: others in the same batch change the order of sums."""
+    """Scores are equal within 1e-5, because other windows in a batch change the order of sums."""
     assert [t["name"] for t in found["tags"]] == [t["name"] for t in wanted["tags"]]
     np.testing.assert_allclose([t["score"] for t in found["tags"]], [t["score"] for t in wanted["tags"]], atol=1e-5)
     for key in ("path", "duration_s", "num_windows"):
@@ -147,7 +147,7 @@ def test_a_request_keeps_its_id(client: TestClient) -> None:
     assert len(other.headers["x-request-id"]) == 32
 
 
-def test_too_many_requests_are_told_when_to_come_again(start: Callable[..., TestClient], tmp_path: Path) -> None:
+def test_too_many_requests_get_a_time_to_retry(start: Callable[..., TestClient], tmp_path: Path) -> None:
     with start(tmp_path, max_requests=1) as client:
         service = client.app.state.service
         service.tagger.num_requests = 1
