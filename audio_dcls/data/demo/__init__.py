@@ -1,4 +1,4 @@
-"""The synthesised demo corpus."""
+"""A synthesised demo corpus."""
 
 from audio_dcls.data.demo.config import DemoConfig
 from audio_dcls.data.demo.corpus import DemoCorpus, build_demo_corpus, write_demo_corpus

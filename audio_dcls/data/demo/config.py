@@ -8,13 +8,13 @@ from audio_dcls.settings import Settings
 
 
 class DemoConfig(Settings):
-    """Which demo corpus: the same three numbers give the same sounds."""
+    """Settings of the demo corpus; the same three numbers give the same sounds."""
 
     seed: int = pydantic.Field(default=0, ge=0)
     """Clip i of a split depends on this seed, the split and i alone: a larger corpus starts with the smaller one."""
 
     num_train: int = pydantic.Field(default=1100, ge=1)
-    """Clips to train on; about 100 of 1100 hold a given class."""
+    """Training clips; about 100 of 1100 hold a given class."""
 
     num_eval: int = pydantic.Field(default=300, ge=1)
-    """Clips to measure on; 26 of 300 hold a given class."""
+    """Evaluation clips; 26 of 300 hold a given class."""

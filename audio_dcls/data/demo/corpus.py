@@ -1,4 +1,4 @@
-"""The demo corpus: sounds of AudioSet classes, synthesised, so that the whole road can be walked without a download."""
+"""The demo corpus: synthesised sounds of AudioSet classes, to train and measure a model without a download."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from audio_dcls.data.demo.writer import (
 )
 from audio_dcls.errors import ArgumentError, ManifestError
 
-CORPUS_VERSION = 2
-"""Raised whenever the same seed would sound different, so that an old corpus is not taken for a new one."""
+_CORPUS_VERSION = 2
+"""Increased whenever the same seed gives other sounds, so that an old corpus is not used as a new one."""
 
-MARKER_FILE = "demo_corpus.json"
-"""Written last: a folder that holds it holds all the rest."""
+_MARKER_FILE = "demo_corpus.json"
+"""Written last: a folder with this file is complete."""
 
-ABANDONED_AFTER_S = 3600.0
-"""A half-written folder untouched for this long was left by a process that died."""
+_ABANDONED_AFTER_S = 3600.0
+"""An incomplete folder that has not changed for this long was left by a process that died."""
 
 
 @dataclass(frozen=True)
 class DemoCorpus:
-    """Where the parts of a written corpus are.
+    """Paths of a written corpus.
 
     Args:
         folder: the corpus.
         manifest: CSV of both splits, `train` and `eval`.
-        segments: AudioSet's form of each split's list, by split.
-        labels: AudioSet's form of the class list.
-        audio: folder of the clips, named by id.
-        reused: whether it was already there.
+        segments: a list of segments per split, in AudioSet's form.
+        labels: the list of classes, in AudioSet's form.
+        audio: folder of the clips, whose file names are their ids.
+        reused: True if the corpus existed already.
     """
 
     folder: Path
@@ -68,14 +68,14 @@ def write_demo_corpus(
     num_workers: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> DemoCorpus:
-    """Synthesise the corpus, or find it finished. The folder appears whole or not at all.
+    """Synthesise the corpus, or find it complete. The folder appears complete or not at all.
 
     Args:
-        folder: where to; new, empty, or a corpus made by these very arguments, which is kept as it is.
+        folder: new, empty, or a corpus made with the same arguments, which is kept.
         seed: at least 0.
-        num_train: clips to train on, at least 1.
-        num_eval: clips to measure on, at least 1.
-        num_workers: threads, by default one a processor; the sounds do not depend on it.
+        num_train: training clips, at least 1.
+        num_eval: evaluation clips, at least 1.
+        num_workers: threads, by default one per processor; the sounds do not depend on it.
         on_progress: called with the number of clips written since its last call.
 
     Raises:
@@ -88,7 +88,7 @@ def write_demo_corpus(
     if num_workers is not None and num_workers < 1:
         raise ArgumentError(f"`num_workers` (={num_workers}) must be at least 1; raise it, or leave it out")
     folder = Path(folder).absolute()
-    fingerprint = {"corpus_version": CORPUS_VERSION, "seed": seed, "num_train": num_train, "num_eval": num_eval}
+    fingerprint = {"corpus_version": _CORPUS_VERSION, "seed": seed, "num_train": num_train, "num_eval": num_eval}
     if _is_finished(folder, fingerprint):
         return _corpus(folder, reused=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def write_demo_corpus(
     partial = Path(tempfile.mkdtemp(prefix=_partial_prefix(folder), dir=folder.parent))
     try:
         _write_parts(partial, seed, {"train": num_train, "eval": num_eval}, num_workers, on_progress)
-        (partial / MARKER_FILE).write_text(json.dumps(fingerprint) + "\n", encoding="utf-8")
+        (partial / _MARKER_FILE).write_text(json.dumps(fingerprint) + "\n", encoding="utf-8")
         partial.chmod(0o755)
         reused = _move_into_place(partial, folder, fingerprint)
     finally:
@@ -112,23 +112,23 @@ def build_demo_corpus(
 
 
 def _is_finished(folder: Path, fingerprint: dict[str, int]) -> bool:
-    """Whether the very corpus is there; False if there is nothing; anything else is an error."""
+    """True if this corpus exists, False if the folder is empty or does not exist; anything else is an error."""
     if not folder.exists():
         return False
     if not folder.is_dir():
         raise ManifestError(f"'{folder}' is a file, not a folder; name a new folder for the demo corpus")
     if not any(folder.iterdir()):
         return False
-    marker = folder / MARKER_FILE
+    marker = folder / _MARKER_FILE
     if not marker.is_file():
         raise ManifestError(
-            f"folder '{folder}' holds something other than a demo corpus and is left alone; "
+            f"folder '{folder}' holds something other than a demo corpus and is not changed; "
             "name a new or an empty folder"
         )
     found = _read_marker(marker)
     if found != fingerprint:
         raise ManifestError(
-            f"folder '{folder}' holds another demo corpus ({found}, asked for {fingerprint}); "
+            f"folder '{folder}' holds another demo corpus ({found}, requested is {fingerprint}); "
             "name another folder, or delete this one"
         )
     return True
@@ -139,7 +139,7 @@ def _read_marker(marker: Path) -> Any:
         return json.loads(marker.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ManifestError(
-            f"'{marker}' is not the JSON a demo corpus ends with; delete the folder and try again"
+            f"'{marker}' is not the JSON file of a demo corpus; delete the folder and try again"
         ) from error
 
 
@@ -154,7 +154,7 @@ def _write_parts(
     clips: list[DemoClip] = []
     for split in SPLITS:
         dealt = deal_labels(seed, split, num_clips[split])
-        planned = [plan_clip(seed, split, index, hand) for index, hand in enumerate(dealt)]
+        planned = [plan_clip(seed, split, index, classes) for index, classes in enumerate(dealt)]
         write_segments(folder / SEGMENTS_FILES[split], planned, labels)
         clips += planned
     labels.to_csv(folder / LABELS_FILE)
@@ -170,7 +170,7 @@ def _write_clips(
     num_workers: int | None,
     on_progress: Callable[[int], None] | None,
 ) -> None:
-    """Threads, not processes: the array work leaves the interpreter's lock, and nothing has to be imported again."""
+    """Write all clips by threads: NumPy releases the interpreter's lock, and threads need no import."""
     with ThreadPoolExecutor(num_workers or os.cpu_count()) as pool:
         tasks = [pool.submit(write_audio, folder, seed, clip) for clip in clips]
         try:
@@ -184,7 +184,7 @@ def _write_clips(
 
 
 def _move_into_place(partial: Path, folder: Path, fingerprint: dict[str, int]) -> bool:
-    """Rename the finished folder; True if another process finished the same corpus first, which is as good."""
+    """Rename the finished folder; True if another process finished the same corpus first."""
     if _is_finished(folder, fingerprint):
         return True
     if folder.exists():
@@ -206,7 +206,7 @@ def _remove_abandoned(folder: Path) -> None:
     for left in folder.parent.glob(f"{_partial_prefix(folder)}*"):
         audio = left / AUDIO_FOLDER
         touched = (audio if audio.is_dir() else left).stat().st_mtime
-        if time.time() - touched > ABANDONED_AFTER_S:
+        if time.time() - touched > _ABANDONED_AFTER_S:
             shutil.rmtree(left, ignore_errors=True)
 
 

@@ -1,7 +1,7 @@
-"""Which classes each clip of the demo corpus holds.
+"""The classes of each clip of the demo corpus.
 
-Classes are dealt like cards: a shuffled deck of all classes is dealt out before the next is shuffled, so every class is
-heard about as often as any other, and the first clips are the same however many follow.
+Classes are dealt like cards: a shuffled deck of all classes is used up before the next one is shuffled, so all
+classes are about equally frequent, and the first clips do not depend on the number of clips.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from audio_dcls.labels import LabelSet
 
 SPLITS = ("train", "eval")
 
-LABEL_COUNT_WEIGHTS = (0.3, 0.35, 0.22, 0.13)
-"""Chances of a clip to hold 1, 2, 3 or 4 classes; 2.2 on average."""
+_LABEL_COUNT_WEIGHTS = (0.3, 0.35, 0.22, 0.13)
+"""Probabilities that a clip holds 1, 2, 3 or 4 classes; 2.2 on average."""
 
 
 @functools.cache
@@ -31,7 +31,7 @@ def demo_labels() -> LabelSet:
 
 
 def deal_labels(seed: int, split: str, num_clips: int) -> list[tuple[int, ...]]:
-    """Class indices of each clip of a split, ascending.
+    """Draw the class indices of each clip of a split, ascending.
 
     Args:
         seed: the corpus's seed.
@@ -45,13 +45,13 @@ def deal_labels(seed: int, split: str, num_clips: int) -> list[tuple[int, ...]]:
     deck: list[int] = []
     dealt = []
     for _ in range(num_clips):
-        count = 1 + int(rng.choice(len(LABEL_COUNT_WEIGHTS), p=LABEL_COUNT_WEIGHTS))
+        count = 1 + int(rng.choice(len(_LABEL_COUNT_WEIGHTS), p=_LABEL_COUNT_WEIGHTS))
         dealt.append(tuple(sorted(_draw_distinct(deck, count, rng))))
     return dealt
 
 
 def _draw_distinct(deck: list[int], count: int, rng: np.random.Generator) -> list[int]:
-    """Take `count` different cards from the front, adding a shuffled deck behind when they run out."""
+    """Take `count` different cards from the front of the deck; add a shuffled deck at its end if they run out."""
     if len(set(deck)) < count:
         deck.extend(int(card) for card in rng.permutation(len(SOUNDS)))
     hand: list[int] = []

@@ -1,4 +1,4 @@
-"""Rooms and backgrounds: what surrounds the sounds of a clip.
+"""Rooms and backgrounds around the sounds of a clip.
 
 Axes: T samples at the world's rate, C channels.
 """
@@ -24,11 +24,11 @@ from audio_dcls.data.demo.signals import (
 def reverberate(rng: np.random.Generator, dry: Signal) -> Signal:
     """Add the reverberation of a random room: noise that decays exponentially, duller than the sound (Moorer, 1979).
 
-    The room's reverberation time is 0.08 to 0.7 s and its sound 4 to 18 dB below the direct one. Each channel has a
-    tail of its own, as two microphones a metre apart would.
+    The room's reverberation time is 0.08 to 0.7 s and its sound 4 to 18 dB below the direct one. Each channel has its
+    own tail, as of two microphones at a distance of a metre.
 
     Args:
-        rng: source of the room.
+        rng: source of the room's random numbers.
         dry: sounds before the room.
 
     Shape: (T, C) -> (T, C).
@@ -48,10 +48,10 @@ def reverberate(rng: np.random.Generator, dry: Signal) -> Signal:
 
 
 def background(rng: np.random.Generator, num_samples: int, num_channels: int) -> Signal:
-    """A steady bed at unit root mean square whose spectrum is neither flat nor pink.
+    """Steady noise at unit root mean square whose spectrum is neither flat nor pink.
 
-    A rumble falls by 9 dB an octave or more from below 200 Hz, a fan is a band of an octave or two, a hiss lies
-    between 2 and 3.5 kHz: whoever hears white or pink noise in a clip hears an event, not its background.
+    A rumble falls by 9 dB per octave or more from below 200 Hz, a fan is a band of one or two octaves, and a hiss is
+    between 2 and 3.5 kHz: so white or pink noise in a clip is always an event, never its background.
 
     Shape: (T, C).
     """
@@ -73,7 +73,7 @@ def _rumble(corner_hz: float, slope: float) -> Response:
 
 
 def microphone(rng: np.random.Generator, sound: Signal) -> Signal:
-    """Tilt the spectrum by up to 1 dB an octave, as microphones and distance do. Shape: (T, C) -> (T, C)."""
+    """Tilt the spectrum by up to 1 dB per octave, as microphones and distance do. Shape: (T, C) -> (T, C)."""
     exponent = np.float32(rng.uniform(-1, 1) / 6.02)
     channels = [filtered(channel, lambda f: (np.maximum(f, 50) / 1000) ** exponent) for channel in sound.T]
     return np.stack(channels, axis=1)

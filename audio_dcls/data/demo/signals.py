@@ -1,7 +1,7 @@
 """Building blocks of synthesised sounds: tones, waveforms, noise, damped modes, envelopes.
 
-Axes: T samples, N frequencies of a spectrum. Everything is made at `WORLD_RATE_HZ` and later resampled to the rate of
-the file, as a microphone would do.
+Axes: T samples, N frequencies of a spectrum. All sounds are synthesised at `WORLD_RATE_HZ` and later resampled to the
+rate of the file.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import scipy.fft
 from numpy.typing import ArrayLike, NDArray
 
 WORLD_RATE_HZ = 32_000
-"""Rate at which every sound and room is synthesised, before the clip is resampled to its own rate."""
+"""Rate of all sounds and rooms, before the clip is resampled to its own rate."""
 
 Signal = NDArray[np.floating]
-"""Samples, shape (T,) or (T, C); float32 in all that is long."""
+"""Samples, shape (T,) or (T, C); long signals are float32."""
 
 Response = Callable[[NDArray[np.floating]], NDArray[np.floating]]
 """Amplitude at each frequency in hertz, (N,) -> (N,)."""
 
 
 def num_samples_of(seconds: float) -> int:
-    """Samples in a time span at the world's rate.
+    """Number of samples in a time span at the world's rate.
 
     >>> num_samples_of(0.04)
     1280
@@ -40,7 +40,7 @@ def cycles(frequency_hz: ArrayLike, num_samples: int, start: float = 0.0) -> NDA
     """Phase of an oscillator in cycles, modulo 1: the running sum of f / rate.
 
     Args:
-        frequency_hz: constant, or one value a sample, shape (T,).
+        frequency_hz: a constant, or one value per sample, shape (T,).
         num_samples: length T.
         start: phase of the first sample, in cycles.
 
@@ -67,10 +67,10 @@ def periodic(
     """A harmonic tone read from a table of one period: sum_h amplitudes[h] sin(2 pi ((h + 1) c + phases[h])).
 
     Args:
-        frequency_hz: fundamental, constant or per sample (T,); the caller keeps the top harmonic below half the rate.
+        frequency_hz: fundamental, constant or per sample (T,); the highest harmonic must be below half the rate.
         num_samples: length T.
         amplitudes: one per harmonic, the fundamental first.
-        phases: of each harmonic, in cycles.
+        phases: phase of each harmonic, in cycles.
         start: phase of the fundamental at the first sample, in cycles.
 
     Shape: (T,).
@@ -112,7 +112,7 @@ def filtered(signal: Signal, gain: Response, *, unit: bool = False) -> Signal:
 
 
 def _fast_size(num_samples: int) -> int:
-    """The next length whose transform is fast."""
+    """The next length with a fast Fourier transform."""
     return int(scipy.fft.next_fast_len(num_samples, True))  # pyright: ignore[reportArgumentType]
 
 
@@ -125,7 +125,7 @@ def _unit(signal: Signal) -> Signal:
 
 
 def band(low_hz: float, high_hz: float, order: int = 2) -> Response:
-    """Amplitude response of a band-pass with Butterworth-like skirts of 6 `order` dB an octave."""
+    """Amplitude response of a band-pass with Butterworth-like slopes of 6 `order` dB per octave."""
 
     def gain(frequency_hz: NDArray[np.floating]) -> NDArray[np.floating]:
         safe_hz = np.maximum(frequency_hz, 1)
@@ -160,7 +160,7 @@ def decay(num_samples: int, t60_s: float) -> Signal:
 
 
 def struck_modes(frequencies_hz: ArrayLike, t60s_s: ArrayLike, amplitudes: ArrayLike, phases: ArrayLike) -> Signal:
-    """The sound of a struck body: a sum of damped sines, as long as the slowest takes to fall 60 dB. Shape: (T,)."""
+    """The sound of a struck body: a sum of damped sines, as long as the slowest takes to fall by 60 dB. Shape: (T,)."""
     num_samples = num_samples_of(float(np.max(np.asarray(t60s_s))))
     total = np.zeros(num_samples, dtype=np.float32)
     for frequency, t60, amplitude, phase in zip(
@@ -194,7 +194,7 @@ def faded(signal: Signal, attack_s: float, release_s: float) -> Signal:
 
 
 def slow_noise(rng: np.random.Generator, num_samples: int, rate_hz: float) -> Signal:
-    """A smooth random curve of about unit deviation whose turns come at most at `rate_hz` a second. Shape: (T,)."""
+    """A smooth random curve of about unit deviation with at most `rate_hz` turns per second. Shape: (T,)."""
     num_knots = int(np.ceil(num_samples / WORLD_RATE_HZ * 2 * rate_hz)) + 4
     knots = rng.standard_normal(num_knots)
     at = np.arange(num_samples) * (2 * rate_hz / WORLD_RATE_HZ) + 1
@@ -205,7 +205,7 @@ def slow_noise(rng: np.random.Generator, num_samples: int, rate_hz: float) -> Si
 
 
 def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
-    """A number between two bounds, uniform in its logarithm (as pitch and tempo are heard)."""
+    """A number between two bounds, uniform in its logarithm (as people hear pitch and tempo)."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 

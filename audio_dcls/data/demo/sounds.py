@@ -1,4 +1,4 @@
-"""The classes of the demo corpus: which AudioSet class is made by which synthesiser."""
+"""The classes of the demo corpus, and the synthesiser of each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Sound(NamedTuple):
     name: str
     """AudioSet's display name; the id comes from the label set."""
     synthesise: Callable[[np.random.Generator, int], Signal]
-    """(rng, num_samples) -> signal (T,) at the world's rate; any level, the event starts at once."""
+    """(rng, num_samples) -> signal (T,) at the world's rate; any level, the sound starts at sample 0."""
 
 
 SOUNDS = (
@@ -50,4 +50,4 @@ SOUNDS = (
     Sound("White noise", noises.white_noise),
     Sound("Pink noise", noises.pink_noise),
 )
-"""In AudioSet's order, which is the order of the corpus's class indices."""
+"""All classes in AudioSet's order, the order of the corpus's class indices."""

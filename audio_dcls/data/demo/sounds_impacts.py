@@ -1,4 +1,4 @@
-"""Struck and clicking things: tick, tick-tock, knock, clapping, typing, drip, heartbeat, bell.
+"""Struck and clicking objects: tick, tick-tock, knock, clapping, typing, drip, heartbeat, bell.
 
 Every synthesiser has the form (rng, num_samples) -> signal. Axes: T samples at the world's rate.
 """
@@ -36,7 +36,7 @@ def tick_tock(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def _click(rng: np.random.Generator, frequency_hz: float, ring: float = 1.0) -> Signal:
-    """A small hard part hit once: three close modes that die within hundredths of a second."""
+    """A small hard part that is hit once: a few modes that decay within hundredths of a second."""
     modes_hz = frequency_hz * np.array([1.0, rng.uniform(1.4, 1.8), rng.uniform(2.2, 2.9), rng.uniform(0.25, 0.4)])
     t60s_s = ring * np.array([rng.uniform(0.03, 0.06), 0.02, 0.015, 0.03])
     return struck_modes(modes_hz, t60s_s, [1.0, 0.6, 0.5, 0.25], rng.uniform(size=4))
@@ -50,7 +50,7 @@ def _at_even_pace(sounds: list[Signal], period_s: float, num_samples: int) -> Si
 
 
 def knock(rng: np.random.Generator, num_samples: int) -> Signal:
-    """Knuckles on a door: two to five thuds of a wooden panel, a pause, and again."""
+    """Knuckles on a door: groups of two to five thuds of a wooden panel, with pauses."""
     modes_hz = log_uniform(rng, 150, 260) * np.array([1.0, rng.uniform(1.5, 1.9), rng.uniform(2.4, 3.2), 4.6])
     t60s_s = rng.uniform(0.7, 1.3, 4) * np.array([0.2, 0.18, 0.14, 0.1])
     period_s = rng.uniform(0.14, 0.28)
@@ -69,7 +69,7 @@ def knock(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def clapping(rng: np.random.Generator, num_samples: int) -> Signal:
-    """One to three people clapping: bursts of noise coloured by the hollow of the hands."""
+    """One to three people clapping: bursts of noise, filtered by the hollow of the hands."""
     track = np.zeros(num_samples, dtype=np.float32)
     for _ in range(rng.integers(1, 4)):
         hollow_hz = log_uniform(rng, 700, 1800)
@@ -108,7 +108,7 @@ def _key_click(rng: np.random.Generator, colour_hz: float) -> Signal:
 
 
 def drip(rng: np.random.Generator, num_samples: int) -> Signal:
-    """Drops into water: each a bubble that rings and rises in pitch as it nears the surface (van den Doel, 2005)."""
+    """Drops into water: bubbles that ring and rise in pitch as they near the surface (van den Doel, 2005)."""
     base_hz = log_uniform(rng, 700, 1300)
     pace_s = rng.uniform(0.18, 0.45)
     track = np.zeros(num_samples, dtype=np.float32)
@@ -123,7 +123,7 @@ def drip(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def heartbeat(rng: np.random.Generator, num_samples: int) -> Signal:
-    """Lub-dub: two soft low thuds a beat, the second shorter and higher, 55 to 120 beats a minute."""
+    """Lub-dub: two soft low thuds per beat, the second shorter and higher, 55 to 120 beats per minute."""
     period_s = 60 / log_uniform(rng, 55, 120)
     split_s = min(0.32, 0.38 * period_s) * rng.uniform(0.85, 1.1)
     low_hz = rng.uniform(60, 95)
@@ -140,7 +140,7 @@ def heartbeat(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def bell(rng: np.random.Generator, num_samples: int) -> Signal:
-    """A cast bell: hum, prime, tierce, quint, nominal and upper partials, the high ones dying first (Rossing, 2000)."""
+    """A cast bell: hum, prime, tierce, quint, nominal and upper partials, the high ones decay first (Rossing, 2000)."""
     nominal_hz = log_uniform(rng, 600, 1200)
     ratios = np.array([0.25, 0.5, 0.6, 0.75, 1.0, 1.5, 2.0, 2.6]) * rng.uniform(0.99, 1.01, 8)
     amplitudes = np.array([0.5, 0.8, 1.0, 0.5, 1.0, 0.6, 0.4, 0.25]) * rng.uniform(0.5, 1.2, 8)

@@ -27,13 +27,13 @@ def white_noise(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def pink_noise(rng: np.random.Generator, num_samples: int) -> Signal:
-    """Noise of equal power in every octave: power falls as 1 / f, 3 dB an octave, above 20 Hz."""
+    """Noise of equal power in every octave: power falls as 1 / f, 3 dB per octave, above 20 Hz."""
     sound = shaped_noise(rng, num_samples, lambda f: 1 / np.sqrt(np.maximum(f, 20)))
     return faded(sound, rng.uniform(0.01, 0.3), rng.uniform(0.01, 0.3))
 
 
 def wind(rng: np.random.Generator, num_samples: int) -> Signal:
-    """Gusts: a few narrow bands of low noise, each swelling and falling on its own, over a rumble."""
+    """Gusts: a few narrow bands of low noise that rise and fall independently, and a rumble."""
     gust_rate_hz = rng.uniform(0.3, 0.9)
     gusts = slow_noise(rng, num_samples, gust_rate_hz)
     total = 0.3 * shaped_noise(rng, num_samples, band(60, 180)) * np.exp(0.5 * gusts)
@@ -46,7 +46,7 @@ def wind(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def rain(rng: np.random.Generator, num_samples: int) -> Signal:
-    """Hundreds of drops a second on a hard surface, some close by, over the hiss of those further off."""
+    """Hundreds of drops per second on a hard surface, some of them near, and the hiss of distant drops."""
     drops = np.zeros(num_samples, dtype=np.float32)
     num_far = rng.poisson(rng.uniform(400, 1200) * num_samples / WORLD_RATE_HZ)
     drops[rng.integers(num_samples, size=num_far)] = rng.standard_normal(num_far)

@@ -31,11 +31,11 @@ VOWEL_FORMANTS_HZ = (
     (570, 840, 2410),
     (300, 870, 2240),
 )
-"""First three formants of the vowels in heed, head, hod, hawed, who'd: men's averages of Peterson and Barney (1952)."""
+"""First three formants of the vowels in heed, head, hod, hawed and who'd (Peterson and Barney, 1952, mean of men)."""
 
 
 def speech(rng: np.random.Generator, num_samples: int) -> Signal:
-    """Babble with a voice's anatomy: a glottal source, moving formants, syllables (3 to 6 a second), consonants."""
+    """Babble of a voice: a glottal source, moving formants, syllables (3 to 6 per second) and consonants."""
     pitch_hz = log_uniform(rng, 90, 240)
     melody = 0.10 * slow_noise(rng, num_samples, 1.5) + 0.03 * slow_noise(rng, num_samples, 6)
     num_harmonics = int(5000 / pitch_hz)
@@ -77,7 +77,7 @@ def _syllables(rng: np.random.Generator, num_samples: int, num_vowels: int) -> t
 
 
 def engine(rng: np.random.Generator, num_samples: int) -> Signal:
-    """A piston engine: four unequal firings a cycle, an exhaust's resonances, a wandering speed, intake noise."""
+    """A piston engine: four unequal firings per cycle, resonances of the exhaust, varying speed, intake noise."""
     firing_hz = log_uniform(rng, 22, 75)
     depth = rng.uniform(0.03, 0.15)
     speed = np.exp(depth * slow_noise(rng, num_samples, rng.uniform(0.2, 1.0)))
@@ -95,7 +95,7 @@ def engine(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def whistle(rng: np.random.Generator, num_samples: int) -> Signal:
-    """A referee's pea whistle: 2 to 3.2 kHz, broken by the pea 22 to 40 times a second, with breath around it."""
+    """A referee's pea whistle: 2 to 3.2 kHz, interrupted by the pea 22 to 40 times per second, with breath noise."""
     frequency_hz = rng.uniform(2000, 3200)
     pea_hz = rng.uniform(22, 40) * (1 + 0.05 * slow_noise(rng, num_samples, 3))
     flutter = tone(pea_hz, num_samples, rng.uniform())

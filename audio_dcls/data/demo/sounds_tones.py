@@ -33,13 +33,13 @@ BUSY_HZ = (480.0, 620.0)
 
 
 def sine_wave(rng: np.random.Generator, num_samples: int) -> Signal:
-    """One steady sine of 400 to 1100 Hz, as test tones are."""
+    """One steady sine of 400 to 1100 Hz, like a test tone."""
     frequency_hz = log_uniform(rng, 400, 1100)
     return faded(tone(frequency_hz, num_samples, rng.uniform()), rng.uniform(0.01, 0.3), rng.uniform(0.01, 0.3))
 
 
 def chirp_tone(rng: np.random.Generator, num_samples: int) -> Signal:
-    """A sine that glides over 2 to 4 octaves, up or down, again and again."""
+    """A sine that repeatedly glides over 2 to 4 octaves, up or down."""
     octaves = rng.uniform(2.0, 4.0)
     low_hz = log_uniform(rng, 150, 3300 / 2**octaves)
     sweep_s = log_uniform(rng, 0.5, 2.0)
@@ -55,7 +55,7 @@ def chirp_tone(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def dial_tone(rng: np.random.Generator, num_samples: int) -> Signal:
-    """350 and 440 Hz together, steady, within the half percent the plan allows."""
+    """350 and 440 Hz together, steady, within the half percent that the plan allows."""
     low, high = (f * rng.uniform(0.995, 1.005) for f in DIAL_TONE_HZ)
     balance = rng.uniform(0.7, 1.4)
     both = tone(low, num_samples, rng.uniform()) + np.float32(balance) * tone(high, num_samples, rng.uniform())
@@ -63,7 +63,7 @@ def dial_tone(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def busy_signal(rng: np.random.Generator, num_samples: int) -> Signal:
-    """480 and 620 Hz together, half a second on and off, or a quarter (reorder)."""
+    """480 and 620 Hz together, on and off every half second, or every quarter (reorder)."""
     low, high = (f * rng.uniform(0.99, 1.01) for f in BUSY_HZ)
     half_s = rng.choice([0.25, 0.5]) * rng.uniform(0.92, 1.08)
     both = tone(low, num_samples, rng.uniform()) + tone(high, num_samples, rng.uniform())
@@ -71,7 +71,7 @@ def busy_signal(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def dtmf(rng: np.random.Generator, num_samples: int) -> Signal:
-    """A number dialled on a keypad: one low and one high tone a key, with a pause between numbers."""
+    """A number dialled on a keypad: one low and one high tone per key, with a pause between numbers."""
     on_s, off_s = rng.uniform(0.07, 0.22), rng.uniform(0.05, 0.18)
     track = np.zeros(num_samples, dtype=np.float32)
     at_s = 0.0
@@ -108,7 +108,7 @@ def beep(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def reversing_beeps(rng: np.random.Generator, num_samples: int) -> Signal:
-    """The alarm of a truck in reverse: 1000 to 1400 Hz, hard, on and off about once a second."""
+    """The alarm of a truck in reverse: 1000 to 1400 Hz, hard, on and off about once per second."""
     frequency_hz = rng.uniform(1000, 1400)
     on_s = rng.uniform(0.35, 0.6)
     hard = periodic(frequency_hz, num_samples, _odd_harmonics(frequency_hz, rng.uniform(0.7, 1.0)), start=rng.uniform())
@@ -151,7 +151,7 @@ def buzzer(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def mains_hum(rng: np.random.Generator, num_samples: int) -> Signal:
-    """50 or 60 Hz and its harmonics, perfectly steady, the even ones strongest: a core is pulled twice a period."""
+    """50 or 60 Hz and its harmonics, steady; the even ones are strongest, as a core is pulled twice per period."""
     frequency_hz = float(rng.choice([50.0, 60.0]))
     num_harmonics = int(rng.integers(8, 30))
     harmonics = np.arange(1, num_harmonics + 1)
@@ -162,6 +162,6 @@ def mains_hum(rng: np.random.Generator, num_samples: int) -> Signal:
 
 
 def _odd_harmonics(frequency_hz: float, squareness: float) -> np.ndarray:
-    """From a sine (0) to a square wave (1), without harmonics above 12 kHz."""
+    """Amplitudes from a sine (0) to a square wave (1), without harmonics above 12 kHz."""
     harmonics = np.arange(1, max(2, int(12_000 / frequency_hz)))
     return np.where(harmonics % 2 == 1, squareness / harmonics, 0.0) + np.where(harmonics == 1, 1 - squareness, 0.0)

@@ -27,11 +27,11 @@ class DemoClip:
     """One clip of the corpus before it is synthesised.
 
     Args:
-        id: 11 characters, made up in the manner of AudioSet's.
+        id: 11 characters, in the form of AudioSet's ids.
         split: `train` or `eval`.
         index: its place within the split.
         labels: class indices, ascending.
-        recording: how it is recorded.
+        recording: its properties.
     """
 
     id: str
@@ -42,12 +42,12 @@ class DemoClip:
 
     @property
     def path(self) -> str:
-        """Relative to the corpus's folder, with forward slashes."""
+        """The file's path relative to the corpus's folder, with forward slashes."""
         return f"{AUDIO_FOLDER}/{self.id}.{self.recording.container.lower()}"
 
 
 def plan_clip(seed: int, split: str, index: int, labels: tuple[int, ...]) -> DemoClip:
-    """Everything about a clip that its lists need to know."""
+    """Plan a clip: its id, classes and recording, without its sound."""
     digest = hashlib.sha256(f"{seed}/{split}/{index}".encode()).digest()
     identifier = base64.b32encode(digest).decode("ascii")[:11].lower()
     recording = draw_recording(counted_rng(seed, SPLITS.index(split), index, stream="demo recording"))
@@ -55,7 +55,7 @@ def plan_clip(seed: int, split: str, index: int, labels: tuple[int, ...]) -> Dem
 
 
 def write_audio(folder: Path, seed: int, clip: DemoClip) -> None:
-    """Synthesise a clip and write its file, a second at a time: the Vorbis encoder's stack bears no long writes."""
+    """Synthesise a clip and write its file, one second at a time: long writes overflow the Vorbis encoder's stack."""
     recording = clip.recording
     rng = counted_rng(seed, SPLITS.index(clip.split), clip.index, stream="demo sound")
     sound = render(clip.labels, recording, rng)
@@ -72,7 +72,7 @@ def write_audio(folder: Path, seed: int, clip: DemoClip) -> None:
 
 
 def write_segments(path: Path, clips: Sequence[DemoClip], labels: LabelSet) -> None:
-    """Write clips as AudioSet lists segments: three comment lines, then id, start, end and the labels' ids, quoted."""
+    """Write clips in AudioSet's form: three comment lines, then id, start, end and the quoted ids of the labels."""
     num_positive = sum(len(clip.labels) for clip in clips)
     num_unique = len({label for clip in clips for label in clip.labels})
     lines = [
@@ -88,7 +88,7 @@ def write_segments(path: Path, clips: Sequence[DemoClip], labels: LabelSet) -> N
 
 
 def write_manifest(path: Path, clips: Sequence[DemoClip], labels: LabelSet) -> None:
-    """Write clips as a manifest; start and end stay empty, for each clip is its whole file."""
+    """Write clips as a manifest; start and end stay empty, as each clip is a whole file."""
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["id", "path", "start_s", "end_s", "labels", "split"])

@@ -95,7 +95,7 @@ def test_a_finished_corpus_is_reused_and_another_is_left_alone(tmp_path: Path) -
 
 def test_a_folder_of_other_things_or_a_damaged_marker_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ManifestError, match=r"left alone; name a new or an empty folder"):
+    with pytest.raises(ManifestError, match=r"not changed; name a new or an empty folder"):
         write_demo_corpus(tmp_path, num_train=1, num_eval=1)
     with pytest.raises(ManifestError, match=r"is a file"):
         write_demo_corpus(tmp_path / "notes.txt", num_train=1, num_eval=1)
