@@ -85,6 +85,16 @@ def find_authors_family(keys: Iterable[str]) -> Family | None:
     return None
 
 
+def _known_titles() -> str:
+    """Titles of the families with published files, for messages.
+
+    >>> _known_titles()
+    'ConvNeXt, ConvFormer or FastViT'
+    """
+    *titles, last = [family.title for family in FAMILIES if family.authors_layout is not None]
+    return f"{', '.join(titles)} or {last}"
+
+
 def read_state(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a .pth or .safetensors file; of a pickle nothing is run.
 
@@ -157,7 +167,7 @@ def describe_state(state: Mapping[str, Tensor], path: str | Path) -> AuthorsWeig
     layout = None if family is None else family.authors_layout
     if family is None or layout is None:
         raise CheckpointError(
-            f"weights '{path}' are not in the authors' naming of a ConvNeXt, ConvFormer or FastViT (they begin with "
+            f"weights '{path}' are not in the authors' naming of a {_known_titles()} (they begin with "
             f"{', '.join(list(state)[:2])}); give a file of their records, or one saved by their code"
         )
     if layout.head not in state:

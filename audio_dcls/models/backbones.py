@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import torch
@@ -58,6 +57,11 @@ def build_backbone(
         "drop_rate": head_dropout,
     }
     if layer_scale_init is not None:
+        if family.layer_scale_key is None:
+            raise ModelError(
+                f"`model.layer_scale_init` (={layer_scale_init}) must be null for '{name}': a {family.title} has no "
+                "layer scale"
+            )
         arguments[family.layer_scale_key] = layer_scale_init
     if head_pooling is not None:
         arguments["global_pool"] = head_pooling
@@ -83,9 +87,6 @@ def _timm_arguments(family: Family, name: str, overrides: dict[str, Any]) -> dic
         if key in ("depths", "dims"):
             value = _check_sizes(key, value)
         arguments[family.argument_names[key]] = value
-    widths = arguments.get("embed_dims", ())
-    if any(wide % narrow for narrow, wide in itertools.pairwise(widths)):
-        raise ModelError(f"`model.overrides.dims` (={widths}) of '{name}' must each be a multiple of the one before")
     return arguments
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from timm.models.fastvit import LayerScale2d
 from torch import Tensor, nn
 
 from audio_dcls.dcls.freezing import freeze
 from audio_dcls.models.families import FAMILIES
-from audio_dcls.models.layer_weights import set_weights
+from audio_dcls.models.families.layer_weights import set_weights
 from audio_dcls.models.stem import to_channels_last
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -58,10 +57,10 @@ def _fold_scales(block: Any, scales: tuple[tuple[str, str], ...]) -> None:
     for name, layer_name in scales:
         scale = getattr(block, name)
         layer = block.get_submodule(layer_name)
-        gamma = scale.gamma if isinstance(scale, LayerScale2d) else scale
+        gamma = getattr(scale, "gamma", scale)
         if not isinstance(gamma, Tensor) or not isinstance(layer, nn.Linear | nn.Conv2d):
             continue
         factors = gamma.detach().flatten()
         weight = layer.weight * factors.reshape(-1, *(1,) * (layer.weight.ndim - 1))
         set_weights(layer, weight, None if layer.bias is None else layer.bias * factors)
-        setattr(block, name, nn.Identity() if isinstance(scale, LayerScale2d) else None)
+        setattr(block, name, nn.Identity() if isinstance(scale, nn.Module) else None)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from audio_dcls.dcls.swap.swap import SwapReport
-from audio_dcls.models.pretrained.class_rows import CLASSIFIER
+from audio_dcls.models.families import CLASSIFIER
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ def _create(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
     if not {"depths", "dims"} & arguments.keys():
         return create_timm_model(architecture, arguments)
     with torch.device("meta"):
-        named: Any = timm.create_model(architecture, pretrained=False)
+        named: Any = timm.create_model(architecture)
     sizes = {
         "depths": tuple(len(stage.blocks) for stage in named.stages),
         "dims": tuple(stage["num_chs"] for stage in named.feature_info),

@@ -10,10 +10,13 @@ from typing import Any
 import timm
 from torch import Tensor, nn
 
+CLASSIFIER = "head.fc"
+"""Path of the classifier in every backbone."""
+
 
 def create_timm_model(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
     """timm's model of that name, with random weights."""
-    return timm.create_model(architecture, pretrained=False, **arguments)
+    return timm.create_model(architecture, **arguments)
 
 
 def _leave_as_is(_module: nn.Module) -> None:
@@ -43,17 +46,22 @@ class AuthorsLayout:
 class Family:
     """A family of timm's models, adapted to spectrograms.
 
-    The adapted backbone has the submodules `stem`, `stages` (one child per stage) and `head`, as timm's have.
+    A new family is one file, and one line in `registry.py`. Its members are registered with timm. A backbone has, as
+    timm's models have:
+
+    - the submodules `stem`, `stages` (one child per stage, with `blocks`) and `head`, whose `fc` is the classifier;
+    - `forward_features(x)`, `forward_head(x, pre_logits=False)` and `get_classifier()`;
+    - `feature_info`: one mapping per stage, which names the stage's width as `num_chs`.
 
     Attributes:
         title: the family's name in print.
         prefix: what timm's names of its members start with.
-        argument_names: override -> timm's argument, for every override that the family takes.
-        layer_scale_key: timm's argument for the initial value of the layer scale.
         stem_convolution: path of the stem's convolution in the adapted backbone.
-        min_map_size: patches that the backbone needs along each axis: 2^3 if its three halvings do not pad.
-        replace_stem: puts the shared patch stem with that many channels in place of the backbone's own stem.
-        create: timm's model of a name, with timm's arguments.
+        replace_stem: puts the shared patch stem, with a given number of channels, in place of the backbone's own stem.
+        argument_names: override -> timm's argument, for every override that the family takes.
+        min_map_size: patches that the backbone needs along each axis: 8 if its three halvings do not pad, 1 if they do.
+        layer_scale_key: timm's argument for the initial value of the layer scale; None without a layer scale.
+        create: builds timm's model of a name, with timm's arguments.
         fusable_classes: class of timm's blocks -> the subclass whose `reparameterize` also fuses swapped kernels.
         fuse: turns a module into its inference form, if it has one; called for every module of a model.
         layer_scales: class of a block -> its layer scales: the name of each, and the layer whose output it multiplies.
@@ -62,11 +70,11 @@ class Family:
 
     title: str
     prefix: str
-    argument_names: Mapping[str, str] = field(hash=False)
-    layer_scale_key: str
     stem_convolution: str
-    min_map_size: int
     replace_stem: Callable[[nn.Module, int], None]
+    argument_names: Mapping[str, str] = field(default_factory=lambda: {"depths": "depths", "dims": "dims"}, hash=False)
+    min_map_size: int = 8
+    layer_scale_key: str | None = None
     create: Callable[[str, Mapping[str, Any]], nn.Module] = create_timm_model
     fusable_classes: Mapping[type[nn.Module], type[nn.Module]] = field(default_factory=dict, hash=False)
     fuse: Callable[[nn.Module], None] = _leave_as_is

@@ -8,7 +8,9 @@ before the swap, after it, or after freezing.
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from timm.layers.conv_bn_act import ConvNormAct
@@ -18,14 +20,24 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from audio_dcls.dcls.freezing import freeze, holds_frozen, mark_fused
 from audio_dcls.errors import ModelError
-from audio_dcls.models.families.family import AuthorsLayout, Family, override_arguments
-from audio_dcls.models.layer_weights import set_weights
+from audio_dcls.models.families.family import AuthorsLayout, Family, create_timm_model, override_arguments
+from audio_dcls.models.families.layer_weights import set_weights
 from audio_dcls.models.stem import PatchStem
 
 
 def _replace_stem(backbone: nn.Module, num_channels: int) -> None:
     """Put the patch stem, without a bias, in place of the whole MobileOne stem."""
     backbone.stem = PatchStem(num_channels, bias=False)
+
+
+def _create(architecture: str, arguments: Mapping[str, Any]) -> nn.Module:
+    """timm's model of that name; its grouped convolutions need widths that divide one another."""
+    widths = arguments.get("embed_dims", ())
+    if any(wide % narrow for narrow, wide in itertools.pairwise(widths)):
+        raise ModelError(
+            f"`model.overrides.dims` (={widths}) of '{architecture}' must each be a multiple of the one before"
+        )
+    return create_timm_model(architecture, arguments)
 
 
 class FusablePositionalEncoding(fastvit.RepConditionalPosEnc):
@@ -142,6 +154,7 @@ FASTVIT = Family(
     stem_convolution="stem",
     min_map_size=1,
     replace_stem=_replace_stem,
+    create=_create,
     fusable_classes=_FUSABLE_CLASSES,
     fuse=_fuse,
     layer_scales={

@@ -11,9 +11,13 @@ from audio_dcls.models.families.family import Family
 from audio_dcls.models.families.fastvit import FASTVIT
 from audio_dcls.near_names import near_names
 
-FAMILIES: tuple[Family, ...] = (CONVNEXT, CONVFORMER, FASTVIT)
+FAMILIES: tuple[Family, ...] = (
+    CONVNEXT,
+    CONVFORMER,
+    FASTVIT,
+)
 
-PAPER_NAMES = ("convnext_tiny", "convformer_s18", "fastvit_sa24")
+PAPER_NAMES = tuple(family.authors_layout.member for family in FAMILIES if family.authors_layout is not None)
 """The three backbones of the paper."""
 
 

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from audio_dcls.labels import LabelSet
-
-CLASSIFIER = "head.fc"
+from audio_dcls.models.families import CLASSIFIER
 
 
 @dataclass(frozen=True)

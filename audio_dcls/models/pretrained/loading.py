@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from audio_dcls.dcls.conv import DclsConv
 from audio_dcls.errors import PretrainedError
 from audio_dcls.labels import LabelSet
-from audio_dcls.models.families import find_family
-from audio_dcls.models.pretrained.class_rows import CLASSIFIER, carry_class_rows
+from audio_dcls.models.families import CLASSIFIER, find_family
+from audio_dcls.models.pretrained.class_rows import carry_class_rows
 from audio_dcls.models.pretrained.sources import Weights
 from audio_dcls.models.pretrained_report import PretrainedReport
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from audio_dcls.errors import ModelError
 from audio_dcls.models import AudioTagger, PretrainedReport
-from audio_dcls.models.pretrained.class_rows import CLASSIFIER
+from audio_dcls.models.families import CLASSIFIER
 from audio_dcls.runs.config import OptimizerConfig
 
 
