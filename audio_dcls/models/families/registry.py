@@ -11,11 +11,7 @@ from audio_dcls.models.families.family import Family
 from audio_dcls.models.families.fastvit import FASTVIT
 from audio_dcls.near_names import near_names
 
-FAMILIES: tuple[Family, ...] = (
-    CONVNEXT,
-    CONVFORMER,
-    FASTVIT,
-)
+FAMILIES: tuple[Family, ...] = (CONVNEXT, CONVFORMER, FASTVIT)
 
 PAPER_NAMES = tuple(family.authors_layout.member for family in FAMILIES if family.authors_layout is not None)
 """The three backbones of the paper."""
