@@ -1,7 +1,6 @@
 """From files on disk to batches: manifests, decoding, checking, augmentation, loading.
 
-What is here is imported when it is first used (the names stand in `__init__.pyi`), so that tagging a file does not wait
-for pandas.
+Each name is imported on first use (`__init__.pyi` lists them), so that tagging a file does not wait for pandas.
 """
 
 import lazy_loader

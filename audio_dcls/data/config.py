@@ -1,4 +1,4 @@
-"""Which clips a run trains and is measured on."""
+"""Config: the clips that a run is trained and measured on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class DataConfig(Settings):
     """Manifests, splits and how clips are loaded."""
 
     manifests: tuple[str, ...] = ()
-    """Manifest CSV files, relative to the working directory; their rows are taken together."""
+    """Manifests, relative to the working directory; their clips are joined."""
     labels: str = "audioset"
     """`audioset` for the 527 classes, or a class_labels_indices.csv file."""
     train_splits: tuple[str, ...] = ("train",)
@@ -25,36 +25,38 @@ class DataConfig(Settings):
     eval_splits: tuple[str, ...] = ("eval",)
     """Values of the manifests' `split` column to measure on."""
     fold: Annotated[int, pydantic.Field(ge=0)] | None = None
-    """When set to N, measure on the split `foldN` and train on every other split named `fold` and a number; then
-    `train_splits` and `eval_splits` are left as they are."""
+    """If N: measure on the split `foldN`, and train on every other split named `fold` and a number. Then leave
+    `train_splits` and `eval_splits` at their defaults."""
     validation_splits: tuple[str, ...] = ()
-    """Values of the manifests' `split` column to measure on while training, in place of the evaluation splits; the
-    checkpoint that does best there is kept as `best`. None, as here: no checkpoint is picked, the last one counts."""
+    """Values of the manifests' `split` column to measure on during training, instead of the evaluation splits; the
+    checkpoint with the best score there is kept as `best`. If empty, no checkpoint is chosen, and the last one
+    counts."""
     demo_folder: str | None = None
-    """When set, the demo corpus is written there (if it is not there yet) and takes the place of `manifests`."""
+    """If given, the demo corpus is written there (unless it exists) and is used instead of `manifests`."""
     demo_train_clips: Annotated[int, pydantic.Field(ge=1)] = 1100
-    """Clips synthesised to train on; used with `demo_folder`."""
+    """Number of clips synthesised for training; used with `demo_folder`."""
     demo_eval_clips: Annotated[int, pydantic.Field(ge=1)] = 300
-    """Clips synthesised to measure on; used with `demo_folder`."""
+    """Number of clips synthesised for measuring; used with `demo_folder`."""
     demo_seed: Annotated[int, pydantic.Field(ge=0)] = 0
-    """Seed of the demo corpus; the runs' own seeds do not change it."""
+    """Seed of the demo corpus; the seeds of the runs do not change it."""
     duplicates: Duplicates = "keep"
-    """The same sound twice in what is trained on, or in what is measured on: `keep` both, or `drop` the later clip. A
-    training clip whose sound is also measured on is left out either way."""
+    """If the same sound occurs twice in the training clips, or twice in the clips measured on: `keep` both, or `drop`
+    the later clip. A training clip whose sound is also measured on is always left out."""
     resample_quality: ResampleQuality = "HQ"
-    """How soxr resamples what is not at the model's rate: `QQ`, `LQ`, `MQ`, `HQ` or `VHQ`; `HQ` is exact to 20 bits."""
+    """Quality at which soxr resamples sounds that are not at the rate of the model: `QQ`, `LQ`, `MQ`, `HQ` or `VHQ`;
+    `HQ` is exact to 20 bits."""
     num_workers: Annotated[int, pydantic.Field(ge=0)] = 4
-    """Processes that decode and perturb clips; 0 does it in the training process."""
+    """Processes that decode and augment clips; 0 does both in the training process."""
     cache: Literal["none", "memory"] = "none"
-    """`memory` keeps decoded waveforms in RAM (1.3 MB a clip of 10 s): for small data."""
+    """`memory` keeps decoded waveforms in RAM (1.3 MB per clip of 10 s): for small datasets."""
     order: Literal["random", "shards"] = "random"
     """`random` shuffles all clips uniformly, as in the paper. `shards` shuffles files, then clips within a buffer, so
     that few files are read at a time: for packs on object stores or slow disks."""
     shuffle_buffer: Annotated[int, pydantic.Field(ge=1)] = 4000
-    """Clips that are mixed with each other; used with `order: shards`."""
+    """Number of clips that are shuffled together; used with `order: shards`."""
     shard_cache_gb: Annotated[float, pydantic.Field(gt=0)] = 50.0
-    """Most 10^9 bytes that the shards of each remote pack take on this machine; the shards not used for longest go
-    first."""
+    """Limit on the size, in 10^9 bytes, of the shards of each remote pack that are kept on this machine; the shards
+    unused for the longest time are deleted first."""
 
     @pydantic.model_validator(mode="after")
     def _check_fold(self) -> DataConfig:
@@ -72,19 +74,19 @@ class DataConfig(Settings):
         return self
 
     def split_names(self, available: Iterable[str], source: str) -> SplitNames:
-        """The splits to train and to measure on.
+        """The splits for training and for measuring.
 
         Args:
-            available: names of the splits there are.
-            source: where they come from, for messages.
+            available: names of the splits that exist.
+            source: where they come from, named in messages.
 
         Raises:
-            ConfigError: `fold` is given and is not there.
+            ConfigError: `fold` is given and does not exist.
         """
         if self.fold is None:
             return SplitNames(train=self.train_splits, eval=self.eval_splits)
         return hold_out(self.fold, available, source)
 
     def measured_splits(self) -> tuple[str, ...]:
-        """The splits to measure on, whether there are clips of them or not."""
+        """The splits to measure on, even if they have no clips."""
         return self.eval_splits if self.fold is None else (fold_name(self.fold),)

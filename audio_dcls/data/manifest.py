@@ -1,4 +1,4 @@
-"""Manifests: one CSV row a clip. The columns are described in `data_manifests/README.md`."""
+"""Manifests: clips and their classes. `data_manifests/README.md` describes the columns of the CSV file."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ __all__ = ["Clip", "Manifest"]
 
 @dataclass(frozen=True, eq=False)
 class Manifest:
-    """Clips, the classes they are labelled with, and where they were read.
+    """Clips, their label set, and where they were read from.
 
     Args:
-        clips: any sequence of clips; kept as a `ClipTable`.
-        labels: what the clips' label indices mean.
-        source: the file or files, for messages.
+        clips: any sequence of clips; stored as a `ClipTable`.
+        labels: the classes that the label indices of the clips refer to.
+        source: the file or files, named in messages.
     """
 
     clips: Sequence[Clip]
@@ -47,10 +47,10 @@ class Manifest:
 
     @classmethod
     def concatenate(cls, manifests: Sequence[Manifest]) -> Manifest:
-        """The clips of all manifests as one; at least one, with the same labels.
+        """One manifest with the clips of all the given ones: at least one, with the same labels.
 
         Raises:
-            ManifestError: two hold a clip of the same id, or their labels differ.
+            ManifestError: two clips have the same id, or the labels differ.
         """
         for manifest in manifests[1:]:
             if manifest.labels != manifests[0].labels:
@@ -69,7 +69,8 @@ class Manifest:
         return cls(clips=table, labels=manifests[0].labels, source=", ".join(m.source for m in manifests))
 
     def save(self, path: str | Path) -> None:
-        """Write the CSV that `load_manifest` reads: labels as identifiers, relative paths made relative to its folder.
+        """Write a CSV file that `load_manifest` reads: labels are identifiers, and relative paths are relative to its
+        folder.
 
         Raises:
             ManifestError: the file cannot be written.
@@ -94,7 +95,7 @@ class Manifest:
         """The clips of the named splits, in the order of the manifest.
 
         Raises:
-            ManifestError: there is no split of that name.
+            ManifestError: there is no split with that name.
         """
         known = self.splits()
         for name in names:
@@ -105,19 +106,19 @@ class Manifest:
         return replace(self, clips=self.table.take(np.isin(self.table.split_codes, codes)))
 
     def class_counts(self) -> dict[str, np.ndarray]:
-        """Number of clips of each class, (C,) int64, by split."""
+        """The number of clips per class, (C,) int64, for each split."""
         table, num_classes = self.table, len(self.labels)
         cells = np.repeat(table.split_codes.astype(np.int64), table.label_counts()) * num_classes + table.label_indices
         counts = np.bincount(cells, minlength=len(table.split_names) * num_classes).reshape(-1, num_classes)
         return {name: counts[table.split_names.index(name)] for name in self.splits()}
 
     def splits(self) -> dict[str, int]:
-        """Number of clips of each split, in order of first appearance."""
+        """The number of clips per split, in order of first appearance."""
         return self.table.split_sizes()
 
 
 def _moved_paths(table: ClipTable, folder: Path) -> list[str]:
-    """Paths as seen from another folder; absolute ones stay."""
+    """Paths relative to another folder; absolute paths stay as they are."""
     paths = table.paths.to_list()
     prefix = os.path.relpath(table.folder, folder)
     if prefix == os.curdir:

@@ -1,1 +1,1 @@
-"""Known datasets, and folders of sounds, turned into manifests."""
+"""Importers, which turn known datasets and folders of sounds into manifests."""

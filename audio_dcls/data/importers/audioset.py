@@ -1,6 +1,6 @@
-"""AudioSet's segments lists and folders of audio -> a manifest.
+"""Import AudioSet: segments lists and folders of audio become a manifest.
 
-A segments list has three comment lines, then `YTID, start_seconds, end_seconds, "label,label"` a row
+A segments list has three comment lines, then one row `YTID, start_seconds, end_seconds, "label,label"` per segment
 (https://research.google.com/audioset/download.html).
 """
 
@@ -24,28 +24,28 @@ from audio_dcls.data.table.string_column import StringColumn
 from audio_dcls.errors import ArgumentError, AudioFileError, ManifestError
 from audio_dcls.labels import LabelSet
 
-SEGMENT_COLUMNS: tuple[str, ...] = ("id", "start_s", "end_s", "labels")
-SLACK_S = 0.5
-"""A file longer than its segment by more than this holds more than the segment."""
+_SEGMENT_COLUMNS: tuple[str, ...] = ("id", "start_s", "end_s", "labels")
+_SLACK_S = 0.5
+"""If a file is longer than its segment by more than this, the file holds more than the segment."""
 
 Holding = Literal["auto", "segment", "recording"]
 
 
 @dataclass(frozen=True)
 class AudioSetImport:
-    """A manifest of AudioSet segments, and what was found of it on disk."""
+    """A manifest of AudioSet segments, and counts of the files that were found."""
 
     manifest: Manifest
     num_found: int
-    """Segments with a file."""
+    """Number of segments with a file."""
     num_missing: int
-    """Segments without one; their rows name the file that was looked for."""
+    """Number of segments without a file; their rows name the file that was searched for."""
     num_recordings: int
-    """Segments that are part of a longer file, by their times."""
+    """Number of segments that are a part of a longer file, given by their times."""
     repeated: tuple[str, ...]
-    """Ids of segments with more than one file; the first in alphabetical order of paths was taken."""
+    """Ids of segments with more than one file; the first path in alphabetical order was taken."""
     num_unlisted: int
-    """Audio files that belong to no segment."""
+    """Number of audio files that belong to no segment."""
 
 
 def import_audioset(
@@ -59,21 +59,23 @@ def import_audioset(
 ) -> AudioSetImport:
     """Build a manifest from segments lists and folders of audio.
 
-    A file is looked for, at any depth, as `YTID_start_end`, `YTID_start` (seconds or milliseconds) or `YTID`, each also
-    with a `Y` before it, with any extension libsndfile or, after those, the extra `[video]` reads.
+    Files are searched for at any depth, by the names `YTID_start_end`, `YTID_start` (seconds or milliseconds) or
+    `YTID`, each also with a prefix `Y`, with any extension that libsndfile reads, or else that the extra `[video]`
+    reads.
 
     Args:
-        segments: lists, each with the split its segments belong to; at least one.
+        segments: lists, each with the split of its segments; at least one.
         audio_folders: folders to search; at least one.
-        labels: classes the labels are looked up in.
-        holding: what a file named by its YTID alone holds: the `segment`, or the whole `recording`, of which the
-            segment is the part between its times; `auto` tells by its length. A name with times is a segment's.
-        num_workers: threads that read lengths; 0 reads them in this one.
+        labels: the classes in which the labels are looked up.
+        holding: the content of a file that is named only by its YTID: the `segment`, or the whole `recording`, of which
+            the segment is the part between its times; `auto` decides by the length. A name with times always means a
+            segment.
+        num_workers: threads that read lengths; 0 reads them in the calling thread.
         on_progress: called with the number of segments placed since the last call.
 
     Raises:
         ArgumentError: no list or no folder is given.
-        ManifestError: a list or a folder is missing, a row is wrong, or a segment is listed twice.
+        ManifestError: a list or a folder is missing, a row breaks a rule, or a segment is listed twice.
     """
     if not segments or not audio_folders:
         raise ArgumentError("`segments` and `audio_folders` must each name at least one; give a list and a folder")
@@ -108,23 +110,24 @@ def import_audioset(
 
 
 def read_segments(path: Path, split: str, labels: LabelSet) -> Manifest:
-    """Read a segments list; each clip's path is its YTID alone.
+    """Read a segments list; the path of each clip is its YTID.
 
-    A clip's id is `YTID_milliseconds`, as in AudioSet's list of strong labels: a recording may have several segments.
+    The id of a clip is `YTID_milliseconds`, as in AudioSet's list of strong labels, because a recording may have
+    several segments.
 
     Raises:
-        ManifestError: the list is missing or a row is wrong; the row is named.
+        ManifestError: the list is missing, or a row breaks a rule; the message names the row.
     """
     rows = ClipRows(path, labels, label_separator=",")
     for numbers, cells in read_csv(path, skip_rows=_num_comment_lines(path)):
-        if len(cells) != len(SEGMENT_COLUMNS):
+        if len(cells) != len(_SEGMENT_COLUMNS):
             raise ManifestError(
                 f"'{path}', row {numbers[0]}, has {len(cells)} cells; a segments list has YTID, start, end and labels; "
                 "put the labels in double quotes, or give an AudioSet list"
             )
-        columns = dict(zip(SEGMENT_COLUMNS, cells, strict=True))
+        columns = dict(zip(_SEGMENT_COLUMNS, cells, strict=True))
         piece = Piece(path, numbers, columns)
-        for column in SEGMENT_COLUMNS:
+        for column in _SEGMENT_COLUMNS:
             piece.reject(column, columns[column] == "", "must not be empty; fill it in")
         times_ms = np.rint(1000 * piece.times("start_s")).astype(np.int64).tolist()
         columns["path"] = columns["id"]
@@ -147,7 +150,7 @@ def _num_comment_lines(path: Path) -> int:
 
 
 def _is_part(segment: tuple[FoundFile | None, float, float], *, holding: Holding) -> bool:
-    """Whether a segment is a part of its file, between its times."""
+    """Return whether a segment is a part of its file, given by its times."""
     file, start_s, end_s = segment
     if file is None or file.is_segment or holding == "segment":
         return False
@@ -155,6 +158,6 @@ def _is_part(segment: tuple[FoundFile | None, float, float], *, holding: Holding
         return True
     try:
         duration_s = sound_duration_s(file.path)
-    except AudioFileError:  # a check reports it
+    except AudioFileError:  # `manifest check` reports it
         return False
-    return duration_s > end_s - start_s + SLACK_S and duration_s > start_s
+    return duration_s > end_s - start_s + _SLACK_S and duration_s > start_s

@@ -1,6 +1,6 @@
-"""A folder for each class -> a manifest: `FOLDER/class/x.wav`, or `FOLDER/split/class/x.wav`.
+"""Import one folder per class: `FOLDER/class/x.wav`, or `FOLDER/split/class/x.wav`.
 
-Files may lie at any depth below their class. Where the folder has no splits, a share of each class is held out.
+Files may be at any depth below their class. If the folder has no splits, a share of each class is held out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from audio_dcls.data.table.clip import Clip
 from audio_dcls.data.table.folds import fold_numbers
 from audio_dcls.errors import ArgumentError, ManifestError
 
-HELD_OUT = 0.2
+_HELD_OUT = 0.2
 _SPLIT = re.compile(r"train|training|val|valid|validation|dev|test|testing|eval|evaluation|fold\d+", re.IGNORECASE)
 _TRAIN_SPLIT = re.compile("train|training", re.IGNORECASE)
 
@@ -30,19 +30,19 @@ Layout = Literal["auto", "classes", "splits"]
 def import_class_folders(
     folder: Path, *, layout: Layout = "auto", held_out: float | None = None, seed: int = 0
 ) -> DatasetImport:
-    """Build a manifest of a folder for each class, in alphabetical order.
+    """Build a manifest from one folder per class; the classes are in alphabetical order.
 
     Args:
-        folder: holds folders of classes, or folders of splits with folders of classes.
-        layout: which of the two; `auto` takes the top folders for splits where all of them have such names (train,
+        folder: a folder with folders of classes, or with folders of splits that hold folders of classes.
+        layout: which of the two it is; `auto` treats the top folders as splits if all of them have such names (train,
             val, valid, test, eval, fold1, ...).
-        held_out: for folders of classes, the share of each class that goes to split `eval`, 0 to below 1; the rest
-            goes to `train`. None is 0.2. At least one clip of a class stays on each side where it has two or more.
-        seed: which clips are held out depends on it and on their names alone.
+        held_out: for folders of classes, the share of each class for split `eval`, at least 0 and below 1; the rest is
+            split `train`. None is 0.2. Each split has at least one clip of a class that has two or more.
+        seed: seed that, with the names of the clips, decides which clips are held out.
 
     Raises:
-        ArgumentError: `held_out` is out of its range, or given for folders of splits.
-        ManifestError: the folder is missing or holds no sound of a class, or its layout cannot be told.
+        ArgumentError: `held_out` is out of range, or given for folders of splits.
+        ManifestError: the folder is missing, holds no sound of a class, or has an ambiguous layout.
     """
     if held_out is not None and not 0 <= held_out < 1:
         raise ArgumentError(f"`held_out` (={held_out}) must be at least 0 and below 1; 0.2 holds a fifth out")
@@ -57,14 +57,14 @@ def import_class_folders(
         form = "SPLIT/CLASS/x.wav" if has_splits else "CLASS/x.wav"
         raise ManifestError(
             f"'{folder}' holds no sound of a class, as {form} ({len(sounds)} sounds elsewhere in it); give the folder "
-            "above those, or say by the layout what its folders are: classes or splits"
+            "above those, or set the layout: classes or splits"
         )
     class_of = {name: name.split("/")[depth - 1] for name in of_class}
     classes = sorted(set(class_of.values()))
     splits = (
         {name: name.split("/")[0] for name in of_class}
         if has_splits
-        else _held_out_splits(class_of, HELD_OUT if held_out is None else held_out, seed)
+        else _held_out_splits(class_of, _HELD_OUT if held_out is None else held_out, seed)
     )
     clips = [Clip.whole_file(name, folder / name, (classes.index(class_of[name]),), splits[name]) for name in of_class]
     manifest = Manifest(clips=clips, labels=label_set(folder, classes, classes), source=str(folder))
@@ -79,39 +79,40 @@ def import_class_folders(
 
 
 def _has_splits(folder: Path, sounds: list[str]) -> bool:
-    """Whether the top folders are splits, by their names."""
+    """Return whether the top folders are splits, by their names."""
     tops = sorted({name.split("/")[0] for name in sounds if "/" in name})
     named = [top for top in tops if _SPLIT.fullmatch(top)]
     if 2 <= len(named) < len(tops):
         others = [top for top in tops if top not in named]
         raise ManifestError(
-            f"'{folder}' holds {named}, which look like splits, beside {others[:3]}, which do not; say by the layout "
-            "whether they are classes or splits, or move them apart"
+            f"'{folder}' holds {named}, which look like splits, and {others[:3]}, which do not; set the layout: "
+            "classes or splits, or separate them"
         )
     return bool(tops) and len(named) == len(tops)
 
 
 def _held_out_splits(class_of: dict[str, str], share: float, seed: int) -> dict[str, str]:
-    """`eval` for a share of each class, `train` for the rest, by the digests of seed and name."""
+    """Assign a share of each class to `eval` and the rest to `train`, by the digests of seed and name."""
     members: dict[str, list[str]] = defaultdict(list)
     for name, class_name in class_of.items():
         members[class_name].append(name)
     splits = dict.fromkeys(class_of, "train")
     for names in members.values():
         names.sort(key=lambda name: hashlib.blake2b(f"{seed},{name}".encode(errors="surrogateescape")).digest())
-        for name in names[: num_held_out(len(names), share)]:
+        for name in names[: _num_held_out(len(names), share)]:
             splits[name] = "eval"
     return splits
 
 
-def num_held_out(num_clips: int, share: float) -> int:
-    """Clips of a class to hold out: the share, rounded, leaving one on each side where there are two.
+def _num_held_out(num_clips: int, share: float) -> int:
+    """The number of clips of a class to hold out: the share, rounded, with at least one clip on each side if there are
+    two.
 
     Args:
-        num_clips: of the class, at least 1.
-        share: 0 to below 1; 0 holds none out.
+        num_clips: number of clips of the class, at least 1.
+        share: at least 0 and below 1; 0 holds no clip out.
 
-    >>> [num_held_out(n, 0.2) for n in (1, 2, 7, 8, 100)], num_held_out(2, 0.9), num_held_out(9, 0.0)
+    >>> [_num_held_out(n, 0.2) for n in (1, 2, 7, 8, 100)], _num_held_out(2, 0.9), _num_held_out(9, 0.0)
     ([0, 1, 1, 2, 20], 1, 0)
     """
     if share == 0:
@@ -132,6 +133,6 @@ def _split_settings(splits: list[str]) -> list[str]:
 
 
 def _folders_without(folder: Path, tops: set[str]) -> tuple[str, ...]:
-    """Top folders that gave no clip."""
+    """The top folders that contain no clip."""
     names = [path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
     return tuple(sorted(name for name in names if name not in tops))

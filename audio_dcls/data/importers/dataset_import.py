@@ -1,4 +1,4 @@
-"""What an importer hands back: a manifest, and what was found of it on disk."""
+"""The result of an importer: a manifest, and counts of the files that were found."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ SINGLE_LABEL = "loss.name=cross_entropy"
 
 @dataclass(frozen=True)
 class DatasetImport:
-    """A manifest of a dataset's clips, and what was found of it on disk."""
+    """A manifest of the clips of a dataset, and counts of the files that were found."""
 
     manifest: Manifest
     num_found: int
-    """Clips with a file."""
+    """Number of clips with a file."""
     num_missing: int
-    """Clips without one; their rows name the file that was looked for."""
+    """Number of clips without a file; their rows name the file that was searched for."""
     num_unlisted: int
-    """Audio files that belong to no clip."""
+    """Number of audio files that belong to no clip."""
     left_out: tuple[str, ...] = ()
-    """Folders that hold no sound of a class, where classes are folders."""
+    """If classes are folders: the folders that hold no sound of a class."""
     settings: tuple[str, ...] = ()
     """Config values that suit the dataset, such as `data.fold=1`, for `audio-dcls train --set`."""
 
@@ -43,18 +43,18 @@ def find_clips(
     left_out: Iterable[Path] = (),
     settings: tuple[str, ...] = (),
 ) -> DatasetImport:
-    """Look for each clip's file; one that is not there keeps its row, for a check to report.
+    """Search for the file of each clip; a clip without a file keeps its row, and `manifest check` reports it.
 
     Args:
         clips: at least one, each in one of the folders.
-        labels: their classes.
-        folders: where the dataset keeps its audio, not below one another.
-        listed_in: the file that lists the clips, for messages.
-        left_out: files that it lists too, and that are not wanted.
+        labels: the classes of the clips.
+        folders: the audio folders of the dataset; no folder is inside another one.
+        listed_in: the file that lists the clips, named in messages.
+        left_out: other files that the list contains, which are not wanted.
         settings: config values that suit the dataset.
 
     Raises:
-        ManifestError: a folder does not exist, or not one of the clips does.
+        ManifestError: a folder does not exist, or no clip has a file.
     """
     folders = list(folders)
     on_disk = {path for folder in folders for path in _sounds_in(folder, listed_in)}
@@ -63,7 +63,7 @@ def find_clips(
     if not num_found:
         places = " or ".join(f"'{folder}'" for folder in folders[:2]) + (" or the others" if len(folders) > 2 else "")
         raise ManifestError(
-            f"none of the {len(clips)} clips that '{listed_in}' lists, such as '{clips[0].path.name}', is in {places}; "
+            f"no clip of the {len(clips)} that '{listed_in}' lists, such as '{clips[0].path.name}', is in {places}; "
             "unpack the dataset's audio there"
         )
     return DatasetImport(
@@ -76,22 +76,24 @@ def find_clips(
 
 
 def require_folder(folder: Path, dataset: str) -> None:
-    """Refuse a dataset folder that is not there.
+    """Refuse a dataset folder that does not exist.
 
     Raises:
-        ManifestError: it does not exist, or is no folder.
+        ManifestError: it does not exist or is not a folder.
     """
     if not folder.is_dir():
-        raise ManifestError(f"folder '{folder}' does not exist or is no folder; give the one that holds {dataset}")
+        raise ManifestError(
+            f"folder '{folder}' does not exist or is not a folder; give the folder that holds {dataset}"
+        )
 
 
 def _sounds_in(folder: Path, listed_in: Path) -> list[str]:
-    """Paths of the audio files directly in a folder."""
+    """The paths of the audio files directly in a folder."""
     try:
         with os.scandir(folder) as entries:
             return [str(folder / entry.name) for entry in entries if is_sound(entry.name)]
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ManifestError(
-            f"audio folder '{folder}' does not exist or is no folder, though '{listed_in}' lists clips in it; "
+            f"audio folder '{folder}' does not exist or is not a folder, though '{listed_in}' lists clips in it; "
             "unpack the dataset's audio there"
         ) from error

@@ -1,4 +1,4 @@
-"""ESC-50 -> a manifest: 2000 clips of 5 s, one of 50 classes each, five folds.
+"""Import ESC-50: 2000 clips of 5 s, each of one of 50 classes, in five folds.
 
 The dataset ships `meta/esc50.csv` (filename, fold, target, category, esc10, src_file, take) and `audio/*.wav`
 (https://github.com/karolpiczak/ESC-50). Clips cut from one recording share a fold.
@@ -17,22 +17,22 @@ from audio_dcls.errors import ManifestError
 NUM_CLASSES = 50
 NUM_FOLDS = 5
 COLUMNS = ("filename", "fold", "target", "category")
-ESC10_COLUMN = "esc10"
+_ESC10_COLUMN = "esc10"
 
 
 def import_esc50(folder: Path, *, esc10: bool = False) -> DatasetImport:
-    """Build a manifest of ESC-50: classes in the order of `target`, splits `fold1` .. `fold5`.
+    """Build a manifest of ESC-50: classes in the order of `target`, splits `fold1` to `fold5`.
 
     Args:
-        folder: holds `meta` and `audio`.
-        esc10: keep the ten classes of ESC-10 alone, numbered 0 .. 9 in the same order.
+        folder: the folder with `meta` and `audio`.
+        esc10: keep only the ten classes of ESC-10, numbered 0 .. 9 in the same order.
 
     Raises:
-        ManifestError: the folder, its list or its audio is missing, or a row is wrong; the row is named.
+        ManifestError: the folder, its list or its audio is missing, or a row breaks a rule; the message names the row.
     """
     require_folder(folder, "ESC-50")
     audio = folder / "audio"
-    columns = (*COLUMNS, ESC10_COLUMN) if esc10 else COLUMNS
+    columns = (*COLUMNS, _ESC10_COLUMN) if esc10 else COLUMNS
     whole = MetadataTable.read(folder / "meta" / "esc50.csv", columns, dataset="ESC-50")
     whole.require_unique("filename")
     table = _esc10_rows(whole) if esc10 else whole
@@ -53,7 +53,7 @@ def import_esc50(folder: Path, *, esc10: bool = False) -> DatasetImport:
 
 
 def _esc10_rows(table: MetadataTable) -> MetadataTable:
-    marks = table.one_of(ESC10_COLUMN, ("True", "False"))
+    marks = table.one_of(_ESC10_COLUMN, ("True", "False"))
     if "True" not in marks:
-        raise ManifestError(f"'{table.path}' marks no row as True in its column '{ESC10_COLUMN}'; take all classes")
-    return table.take(table.columns[ESC10_COLUMN] == "True")
+        raise ManifestError(f"'{table.path}' marks no row as True in its column '{_ESC10_COLUMN}'; take all classes")
+    return table.take(table.columns[_ESC10_COLUMN] == "True")

@@ -1,4 +1,4 @@
-"""A dataset's own CSV file: its columns by name, its cells by rule, its classes."""
+"""The CSV file of a dataset: columns by name, rules for cells, and classes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from audio_dcls.near_names import near_names
 
 @dataclass(frozen=True, eq=False)
 class MetadataTable:
-    """The columns asked for, N rows, every cell filled; errors name the file, the row and the value."""
+    """Some columns of a CSV file, N rows, without empty cells; errors name the file, the row and the value."""
 
     path: Path
     numbers: np.ndarray
-    """(N,) int64, row numbers in the file, from 1."""
+    """(N,) int64, row numbers in the file, counted from 1."""
     columns: dict[str, np.ndarray]
-    """(N,) strings by column, without outer spaces."""
+    """(N,) strings per column, without outer spaces."""
 
     @classmethod
     def read(cls, path: Path, columns: Sequence[str], *, dataset: str, has_header: bool = True) -> MetadataTable:
@@ -32,12 +32,12 @@ class MetadataTable:
 
         Args:
             path: the file.
-            columns: names of those wanted; without a header, of all there are, in order.
-            dataset: its name, for messages.
-            has_header: whether the first row names the columns; others than those wanted are left alone.
+            columns: names of the columns to read; without a header, names of all columns, in order.
+            dataset: name of the dataset, for messages.
+            has_header: whether the first row names the columns; other columns are ignored.
 
         Raises:
-            ManifestError: the file is missing, holds no row, lacks a column, or a cell is empty.
+            ManifestError: the file is missing, has no rows, lacks a column, or a cell is empty.
         """
         if not path.is_file():
             raise ManifestError(
@@ -54,12 +54,12 @@ class MetadataTable:
         elif len(cells) != len(columns):
             raise ManifestError(
                 f"'{path}', row {numbers[0]}, has {len(cells)} cells; {dataset} has {len(columns)} there: "
-                f"{', '.join(columns)}; take the file it ships"
+                f"{', '.join(columns)}; use its original file"
             )
         else:
             wanted = dict(zip(columns, cells, strict=True))
         if not len(numbers):
-            raise ManifestError(f"'{path}' lists no clip below its header; take the file {dataset} ships")
+            raise ManifestError(f"'{path}' lists no clip below its header; use the original file of {dataset}")
         table = cls(path, numbers, wanted)
         for name in columns:
             table.reject(name, wanted[name] == "", "must not be empty; fill it in")
@@ -71,57 +71,57 @@ class MetadataTable:
         return MetadataTable(self.path, self.numbers[kept], columns)
 
     def integers(self, column: str, low: int, high: int | None = None) -> np.ndarray:
-        """A column as whole numbers (N,) int64, `low` to `high` where that is given.
+        """A column as whole numbers (N,) int64, at least `low` and, if given, at most `high`.
 
         Raises:
-            ManifestError: a cell is not such a number.
+            ManifestError: a cell breaks this rule.
         """
         cells = self.columns[column]
         is_number = np.array([cell.isdecimal() and cell.isascii() and len(cell) < 10 for cell in cells], dtype=bool)
         values = np.array([int(cell) if good else -1 for cell, good in zip(cells, is_number, strict=True)])
         rule = f"at least {low}" if high is None else f"{low} to {high}"
         wrong = ~is_number | (values < low) | (high is not None and values > high)
-        self.reject(column, wrong, f"must be a whole number, {rule}; mend it")
+        self.reject(column, wrong, f"must be a whole number, {rule}; fix it")
         return values.astype(np.int64)
 
     def require_unique(self, column: str) -> None:
-        """Refuse a cell that stands in two rows.
+        """Refuse a column in which two rows have the same cell.
 
         Raises:
-            ManifestError: one does.
+            ManifestError: two rows have the same cell.
         """
         repeated = pd.Series(self.columns[column]).duplicated().to_numpy()
         if repeated.any():
             cell = self.columns[column][int(np.argmax(repeated))]
             first = self.numbers[int(np.argmax(self.columns[column] == cell))]
-            self.reject(column, repeated, f"is that of row {first} too; remove one of the rows")
+            self.reject(column, repeated, f"is also that of row {first}; remove one of the rows")
 
     def one_of(self, column: str, allowed: Sequence[str]) -> list[str]:
-        """A column whose cells are all one of some words.
+        """A column whose cells are limited to some words.
 
         Raises:
-            ManifestError: a cell is another one.
+            ManifestError: a cell is another word.
         """
         wrong = ~np.isin(self.columns[column].astype(str), list(allowed))
-        self.reject(column, wrong, f"must be {' or '.join(map(repr, allowed))}; mend it")
+        self.reject(column, wrong, f"must be {' or '.join(map(repr, allowed))}; fix it")
         return self.columns[column].tolist()
 
     def classes(self, number_column: str, name_column: str, num_classes: int) -> tuple[LabelSet, np.ndarray]:
-        """Classes in the order of their numbers, and that of each row.
+        """The classes in the order of their numbers, and the class of each row.
 
-        Where numbers are missing, as in a part of a dataset, the classes there are close up. Identifiers are the names
-        as written; display names have spaces for underscores.
+        If numbers are missing, as in a part of a dataset, the remaining classes are renumbered without gaps.
+        Identifiers are the names as written; display names have spaces instead of underscores.
 
         Args:
-            number_column: holds 0 to `num_classes` - 1.
-            name_column: holds the name of that class.
-            num_classes: classes of the whole dataset.
+            number_column: the column of class numbers, 0 to `num_classes` - 1.
+            name_column: the column of class names.
+            num_classes: number of classes of the whole dataset.
 
         Returns:
-            the C classes, and (N,) int64 indices into them.
+            The C classes, and (N,) int64 indices into them.
 
         Raises:
-            ManifestError: a number is none of a class, a number has two names, or a name two numbers.
+            ManifestError: a number is not that of a class, a number has two names, or a name has two numbers.
         """
         numbers = self.integers(number_column, 0, num_classes - 1)
         names = self.columns[name_column]
@@ -132,10 +132,10 @@ class MetadataTable:
         if any(clashes):
             first = clashes.index(True)
             number, name = rows[first]
-            rule = f"must be {name_of[number]!r}, as in another row of {number_column} {number}; mend one of the two"
+            rule = f"must be {name_of[number]!r}, as in another row of {number_column} {number}; fix one of the two"
             if name_of[number] == name:
                 rule = (
-                    f"must keep {number_column} {number_of[name]}, as in another row, not {number}; mend one of the two"
+                    f"must keep {number_column} {number_of[name]}, as in another row, not {number}; fix one of the two"
                 )
             self.reject(name_column, np.array(clashes), rule)
         distinct, indices = np.unique(numbers, return_inverse=True)
@@ -143,15 +143,15 @@ class MetadataTable:
         return label_set(self.path, ids, [spaced(name) for name in ids]), indices
 
     def reject(self, column: str, wrong: np.ndarray, rule: str) -> None:
-        """Raise for the first row where `wrong` ((N,) booleans) holds, if any does."""
+        """Raise an error for the first row where `wrong` ((N,) booleans) is true, if there is one."""
         Piece(self.path, self.numbers, self.columns).reject(column, wrong, rule)
 
 
 def label_set(path: Path, ids: Sequence[str], names: Sequence[str]) -> LabelSet:
-    """A label set from a dataset's file or folder, which an error names.
+    """A label set from the file or folder of a dataset, which errors name.
 
     Raises:
-        ManifestError: the names cannot stand side by side in a label set.
+        ManifestError: the names do not form a label set.
     """
     try:
         return LabelSet(ids=tuple(ids), names=tuple(names))
@@ -160,7 +160,7 @@ def label_set(path: Path, ids: Sequence[str], names: Sequence[str]) -> LabelSet:
 
 
 def spaced(name: str) -> str:
-    """A class name for display.
+    """The display name of a class.
 
     >>> spaced("Acoustic_guitar")
     'Acoustic guitar'
@@ -169,11 +169,11 @@ def spaced(name: str) -> str:
 
 
 def _position(path: Path, header: list[str], name: str, dataset: str) -> int:
-    """Where a column stands."""
+    """The position of a column."""
     if header.count(name) == 1:
         return header.index(name)
     near = near_names(name, header, min_similarity=0.7)
-    hint = f"rename '{near[0]}'?" if near and name not in header else f"take the file {dataset} ships"
+    hint = f"rename '{near[0]}'?" if near and name not in header else f"use the original file of {dataset}"
     raise ManifestError(
         f"'{path}' must name the column '{name}' once in its first row ({','.join(header)[:80]!r}), "
         f"which has it {header.count(name)} times; {hint}"

@@ -31,7 +31,7 @@ class ImportOption:
 
 @dataclass(frozen=True)
 class Importer:
-    """How a dataset becomes a manifest."""
+    """A command that imports a dataset."""
 
     name: str
     """Name of the command."""
@@ -39,7 +39,7 @@ class Importer:
     """Module in this folder and function, as `module:function`; it takes the folder, then the options by keyword, and
     returns a `DatasetImport`."""
     help: str
-    """What the command does, and what the folder holds."""
+    """Help of the command: what it does, and what the folder must hold."""
     options: tuple[ImportOption, ...] = ()
 
     def run(self, folder: Path, **options: Any) -> DatasetImport:

@@ -1,8 +1,8 @@
-"""Speech Commands -> a manifest: 105829 clips of up to 1 s, one of 35 words each (version 2).
+"""Import Speech Commands: 105829 clips of up to 1 s, each of one of 35 words (version 2).
 
-The dataset ships a folder a word, and `validation_list.txt` and `testing_list.txt`, a path such as
-`cat/0a7c2a8d_nohash_0.wav` a line; all other clips are to train on (Warden, 2018, arXiv 1804.03209). A speaker's clips
-are all on one side. `_background_noise_` holds minutes of noise, no word, and is left out.
+The dataset consists of one folder per word, and of `validation_list.txt` and `testing_list.txt` with one path such as
+`cat/0a7c2a8d_nohash_0.wav` per line; all other clips are for training (Warden, 2018, arXiv 1804.03209). All clips of a
+speaker are in one split. `_background_noise_` holds minutes of noise without a word, and is left out.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from audio_dcls.data.sound.audio_folder import is_hidden, is_sound
 from audio_dcls.data.table.clip import Clip
 from audio_dcls.errors import ManifestError
 
-LISTS = {"val": "validation_list.txt", "eval": "testing_list.txt"}
-NOISE = "_background_noise_"
+_LISTS = {"val": "validation_list.txt", "eval": "testing_list.txt"}
+_NOISE = "_background_noise_"
 COMMANDS = ("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go")
 UNKNOWN = "unknown"
 
@@ -30,17 +30,19 @@ def import_speech_commands(folder: Path, *, words: Words = "all") -> DatasetImpo
     """Build a manifest of Speech Commands: splits `train`, `val` and `eval`.
 
     Args:
-        folder: holds the folders of the words, and the two lists.
-        words: `all`: a class a folder, in alphabetical order; `commands`: the ten words of the keyword-spotting task,
-            then `unknown` for every other word. That task's twelfth class, silence, has no files and is left out.
+        folder: the folder with the folders of the words and the two lists.
+        words: `all`: one class per folder, in alphabetical order; `commands`: the ten words of the keyword-spotting
+            task, then `unknown` for every other word. The twelfth class of that task, silence, has no files and is left
+            out.
 
     Raises:
-        ManifestError: the folder or a list is missing, there is no word, or a line is wrong; the line is named.
+        ManifestError: the folder or a list is missing, there is no word, or a line breaks a rule; the message names the
+            line.
     """
     require_folder(folder, "Speech Commands")
     listed = _read_lists(folder)
     folders = sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
-    sounds = {word: _sounds(folder / word) for word in folders if word != NOISE}
+    sounds = {word: _sounds(folder / word) for word in folders if word != _NOISE}
     known = [word for word, names in sounds.items() if names]
     if not known:
         raise ManifestError(f"folder '{folder}' holds no folder of sounds; give the one with a folder for each word")
@@ -72,43 +74,45 @@ def import_speech_commands(folder: Path, *, words: Words = "all") -> DatasetImpo
 
 
 def _read_lists(folder: Path) -> dict[str, tuple[str, Path, int]]:
-    """Split, list and line of every path in the two lists."""
+    """The split, list and line of every path in the two lists."""
     listed: dict[str, tuple[str, Path, int]] = {}
-    for split, file in LISTS.items():
+    for split, file in _LISTS.items():
         path = folder / file
         for number, name in _lines(path):
             if name in listed:
                 _, other, line = listed[name]
                 raise ManifestError(
-                    f"'{path}', row {number} (={name!r}) is row {line} of '{other}' too; remove one of the two"
+                    f"'{path}', row {number} (={name!r}) is also row {line} of '{other}'; remove one of the two"
                 )
             listed[name] = (split, path, number)
     return listed
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Number and text of each line that is not blank."""
+    """Yield the number and text of each line that is not blank."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise ManifestError(
-            f"'{path}' does not exist; give the folder that Speech Commands unpacks to, or, for a folder a class "
-            "without lists, import it as class folders"
+            f"'{path}' does not exist; give the folder that Speech Commands unpacks to, or import one folder per class "
+            "without lists as class folders"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"'{path}' is not a readable text file: {error}; take the one the dataset ships") from error
+        raise ManifestError(
+            f"'{path}' is not a readable text file: {error}; use the original file of the dataset"
+        ) from error
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             yield number, line.strip()
 
 
 def _check_listed(folder: Path, listed: dict[str, tuple[str, Path, int]], words: list[str]) -> None:
-    """Refuse a line that names no clip of a word that is there."""
+    """Refuse a line that does not name a clip of an existing word."""
     for name, (_, path, number) in listed.items():
         where = f"'{path}', row {number} (={name!r})"
         word, slash, file = name.partition("/")
         if not slash or "/" in file or not is_sound(file):
-            raise ManifestError(f"{where} must be WORD/FILE.wav; mend it, or take the list the dataset ships")
+            raise ManifestError(f"{where} must be WORD/FILE.wav; fix it, or use the original list of the dataset")
         if word not in words:
             raise ManifestError(
                 f"{where} is of the word {word!r}, which has no folder of sounds in '{folder}'; unpack it"

@@ -1,9 +1,9 @@
-"""UrbanSound8K -> a manifest: 8732 clips of up to 4 s, one of 10 classes each, ten folds.
+"""Import UrbanSound8K: 8732 clips of up to 4 s, each of one of 10 classes, in ten folds.
 
 The dataset ships `metadata/UrbanSound8K.csv` (slice_file_name, fsID, start, end, salience, fold, classID, class) and
-`audio/fold1` .. `audio/fold10` (https://urbansounddataset.weebly.com/urbansound8k.html). `start` and `end` are places
-in the recording a clip was cut from, which is not shipped: a clip is the whole of its file. Clips of one recording
-share a fold, so scores of other splits are not comparable with published ones.
+`audio/fold1` .. `audio/fold10` (https://urbansounddataset.weebly.com/urbansound8k.html). `start` and `end` are
+positions in the original recording, which is not included: a clip is a whole file. Clips of one recording share a fold,
+so scores of other splits are not comparable with published ones.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ COLUMNS = ("slice_file_name", "fold", "classID", "class")
 
 
 def import_urbansound8k(folder: Path) -> DatasetImport:
-    """Build a manifest of UrbanSound8K: classes in the order of `classID`, splits `fold1` .. `fold10`.
+    """Build a manifest of UrbanSound8K: classes in the order of `classID`, splits `fold1` to `fold10`.
 
     Args:
-        folder: holds `metadata` and `audio`.
+        folder: the folder with `metadata` and `audio`.
 
     Raises:
-        ManifestError: the folder, its list or its audio is missing, or a row is wrong; the row is named.
+        ManifestError: the folder, its list or its audio is missing, or a row breaks a rule; the message names the row.
     """
     require_folder(folder, "UrbanSound8K")
     table = MetadataTable.read(folder / "metadata" / "UrbanSound8K.csv", COLUMNS, dataset="UrbanSound8K")

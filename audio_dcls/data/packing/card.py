@@ -1,4 +1,4 @@
-"""The dataset card of a pack: what the Hugging Face hub and `datasets.load_dataset` read first."""
+"""The dataset card of a pack, which the Hugging Face hub and `datasets.load_dataset` read."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ SOUNDS = {
     Codec.flac: "16-bit FLAC, mono, {rate} Hz",
     Codec.pcm16: "16-bit WAV, mono, {rate} Hz",
     Codec.opus: "Ogg Opus, mono, {rate} Hz",
-    Codec.source: "the files they were made from, unchanged; `start_s` and `end_s` are the clip's times in them",
+    Codec.source: "the original files, unchanged; `start_s` and `end_s` are the times of the clip in them",
 }
 
 
 def dataset_card(info: PackInfo) -> str:
-    """The text of README.md.
+    """The text of the README.md of a pack.
 
     Args:
-        info: a complete pack.
+        info: description of a complete pack.
     """
     splits = {split: num_rows for split, num_rows in info.splits().items() if num_rows}
     files = [
@@ -49,7 +49,7 @@ def dataset_card(info: PackInfo) -> str:
         *(f"| {split} | {num_rows} |" for split, num_rows in info.splits().items()),
         "",
         f"Sounds: {sounds}. Columns: `id`, `audio`, `labels` (identifiers, named in `labels.csv`), `sha256` of the",
-        "sound's bytes. `pack.json` and `index.arrow` say where each sound lies in its file.",
+        "sound's bytes. `pack.json` and `index.arrow` give the position of each sound in its file.",
         "",
         "The licence is that of the sounds.",
         "",

@@ -1,4 +1,4 @@
-"""One clip of a manifest -> what is stored of it, or why nothing is.
+"""Encode one clip of a manifest for a pack, or report why it cannot be packed.
 
 T samples.
 """
@@ -23,30 +23,30 @@ from audio_dcls.files import file_sha256
 
 
 class PackedClip(NamedTuple):
-    """A clip as a row of a shard."""
+    """A clip as one row of a shard."""
 
     clip: Clip
     content: bytes
-    """A sound file."""
+    """The bytes of a sound file."""
     file_name: str
-    """Its name, whose extension says what it is."""
+    """Name of the file, whose extension gives the format."""
     sha256: bytes
-    """Digest of the content."""
+    """SHA-256 of the content."""
     start_s: float | None
-    """Where the clip starts in the content; None is its beginning."""
+    """Start of the clip in the content, in seconds; None is the beginning."""
     end_s: float | None
-    """Where it ends there; None is its end."""
+    """End of the clip in the content, in seconds; None is the end."""
 
 
 def encode_clip(clip: Clip, settings: PackSettings) -> PackedClip | LeftOut:
-    """Read a clip as training would, and encode it.
+    """Read a clip as for training, and encode it.
 
     Args:
-        clip: of any source.
-        settings: codec and rate.
+        clip: a clip of any source.
+        settings: codec and sample rate.
 
     Returns:
-        The row, or, for a clip that cannot be used, its name and the reason.
+        The row; or, for a clip that cannot be used, its name and the reason.
     """
     try:
         if settings.codec is Codec.source:
@@ -65,12 +65,13 @@ def _keep_source(clip: Clip, settings: PackSettings) -> PackedClip:
     content, name = _stored_bytes(clip)
     digest = hashlib.sha256(content)
     _compare(clip, digest.hexdigest())
-    read_clip_audio(clip, sample_rate_hz=settings.sample_rate_hz, end_s=clip.end_s)  # raises where it cannot be used
+    # Raises an error if the clip cannot be used.
+    read_clip_audio(clip, sample_rate_hz=settings.sample_rate_hz, end_s=clip.end_s)
     return PackedClip(clip, content, name, digest.digest(), clip.start_s, clip.end_s)
 
 
 def _stored_bytes(clip: Clip) -> tuple[bytes, str]:
-    """The file a clip's sound is stored as, and a name for it."""
+    """The file that holds the sound of a clip, and a name for it."""
     stored = stored_sound(clip)
     if isinstance(stored, EncodedSound):
         return stored.content, clip.id
@@ -89,7 +90,7 @@ def _stored_bytes(clip: Clip) -> tuple[bytes, str]:
 
 
 def _check_content(clip: Clip) -> None:
-    """Refuse a file that is not the one listed; one that is not there is left to the reader."""
+    """Refuse a file with another SHA-256 than the listed one; the reader reports a missing file."""
     if clip.sha256 is None or clip.row is not None or not clip.path.is_file():
         return
     try:
@@ -106,7 +107,7 @@ def _unreadable(path: Path, error: OSError) -> AudioFileError:
 def _compare(clip: Clip, found: str) -> None:
     if clip.sha256 is not None and clip.row is None and found != clip.sha256:
         raise AudioFileError(
-            f"'{clip.path}' has the SHA-256 {found[:12]}..., listed is {clip.sha256[:12]}...; "
+            f"'{clip.path}' has the SHA-256 {found[:12]}..., but {clip.sha256[:12]}... is listed; "
             "fetch the file again, or clear the cell to accept it",
             reason="changed",
         )

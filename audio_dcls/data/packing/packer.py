@@ -1,4 +1,4 @@
-"""Pack a manifest's clips: shard by shard, each whole or not there, so that a killed packer goes on where it was."""
+"""Pack the clips of a manifest, one complete shard after the other, so that an interrupted packer can resume."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from audio_dcls.errors import ArgumentError, ManifestError
 from audio_dcls.files import file_sha256
 from audio_dcls.labels import LabelSet
 
-LOCK_FILE = ".pack.lock"
+_LOCK_FILE = ".pack.lock"
 Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class PackResult:
-    """What a packer did."""
+    """The result of packing."""
 
     info: PackInfo
     left_out: tuple[LeftOut, ...]
-    """Every clip that the pack lacks, of this run or an earlier one."""
+    """Every clip that the pack lacks, from this run or an earlier one."""
     num_shards_kept: int
-    """Shards that were there already."""
+    """Number of shards that already existed."""
 
 
 def pack(
@@ -50,22 +50,22 @@ def pack(
     retry_left_out: bool = False,
     on_progress: Progress | None = None,
 ) -> PackResult:
-    """Write a manifest's clips as a pack, or go on with one that is begun.
+    """Write the clips of a manifest as a pack, or resume an unfinished one.
 
-    Shards that are whole are left alone; the others are written. The result is the same, byte for byte, however often
-    it was interrupted and whatever the number of workers.
+    Complete shards are kept; the others are written. The bytes of the result depend neither on interruptions nor on the
+    number of workers.
 
     Args:
-        manifest: clips of any source; those that cannot be used are left out, and listed in `left_out.csv`.
-        out: folder or address; new, empty, or a pack of the same manifest and settings.
-        settings: codec, rate and rows of a shard; FLAC at 32 kHz by default.
-        num_workers: threads that read and encode; 0 does it in this one.
-        retry_left_out: write shards that lack clips again.
+        manifest: clips of any source; clips that cannot be used are left out and listed in `left_out.csv`.
+        out: folder or address: new, empty, or a pack of the same manifest and settings.
+        settings: codec, sample rate and rows per shard; FLAC at 32 kHz by default.
+        num_workers: threads that read and encode; 0 works in the calling thread.
+        retry_left_out: write shards again if they lack clips.
         on_progress: called with the number of clips done since the last call.
 
     Raises:
-        ArgumentError: a number is out of range, or the manifest has no clip.
-        ManifestError: `out` holds something else or another pack, is being packed by another process, or cannot be
+        ArgumentError: a number is out of range, or the manifest has no clips.
+        ManifestError: `out` holds another pack or other files, is being packed by another process, or cannot be
             written.
     """
     settings = settings or PackSettings()
@@ -87,7 +87,7 @@ def pack(
 
 
 class _Packer:
-    """Writes shards one after the other, and remembers their records."""
+    """Writes shards one after the other, and collects their records."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class _Packer:
         self.is_open = False
 
     def add(self, shard: Shard, *, retry_left_out: bool) -> None:
-        """Write a shard, unless it is there."""
+        """Write a shard unless it exists."""
         record = self._found(shard)
         if record is None or (retry_left_out and record.left_out):
             record = self._write(shard)
@@ -115,7 +115,7 @@ class _Packer:
         self.records.append(record)
 
     def _found(self, shard: Shard) -> ShardRecord | None:
-        """The record of a shard that is whole; its content is `pack verify`'s to read."""
+        """Return the record of a complete shard; only `pack verify` reads the shard itself."""
         name = record_name(shard.name)
         if self.store.size(name) is None:
             return None
@@ -125,7 +125,7 @@ class _Packer:
 
     def _write(self, shard: Shard) -> ShardRecord:
         if not self.is_open:
-            # From here to the end no one must take the pack for a finished one.
+            # From here on, nobody may mistake the pack for a complete one.
             self.store.write(pack_file.PACK_FILE, PackInfo(plan=self.plan).to_bytes())
             self.is_open = True
         self.store.remove(record_name(shard.name))
@@ -141,7 +141,7 @@ class _Packer:
                 sha256=file_sha256(path),
             )
         record = ShardRecord(info, rows, tuple(left_out), self.plan.digest())
-        # After the shard: a record says that its shard is whole.
+        # After the shard, because the record marks the shard as complete.
         self.store.write(record_name(shard.name), record.to_bytes())
         return record
 
@@ -149,7 +149,7 @@ class _Packer:
         places = iter(shard.places.tolist())
         encode = functools.partial(encode_clip, settings=self.settings)
         for batch in map_in_batches(encode, self.manifest.table.take(shard.places), self.num_workers):
-            for outcome, place in zip(batch, places, strict=False):  # the batch first, as it is the shorter
+            for outcome, place in zip(batch, places, strict=False):  # the batch first, because it is shorter
                 if isinstance(outcome, PackedClip):
                     yield place, outcome
                 else:
@@ -159,13 +159,13 @@ class _Packer:
 
 @contextlib.contextmanager
 def _alone(store: Store) -> Iterator[None]:
-    """No other packer of this machine, or of a shared disk, writes here meanwhile."""
+    """Lock the pack against other packers on this machine or a shared disk."""
     if not store.is_local:
         yield
         return
     store.folder.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(store.folder / LOCK_FILE, timeout=0):
+        with filelock.FileLock(store.folder / _LOCK_FILE, timeout=0):
             yield
     except filelock.Timeout as error:
         raise ManifestError(
@@ -174,12 +174,12 @@ def _alone(store: Store) -> Iterator[None]:
 
 
 def _begin(store: Store, plan: PackPlan) -> None:
-    """Claim the folder for this plan."""
+    """Check that the folder is new or holds this pack, and mark it as such."""
     if store.size(pack_file.PACK_FILE) is None:
         names = store.names()
         if names:
             raise ManifestError(
-                f"'{store.address}' holds something other than a pack, such as '{names[0]}', and is left alone; name a "
+                f"'{store.address}' holds other files than a pack, such as '{names[0]}', and is not changed; name a "
                 "new or an empty folder"
             )
         store.write(pack_file.PACK_FILE, PackInfo(plan=plan).to_bytes())
@@ -190,12 +190,12 @@ def _begin(store: Store, plan: PackPlan) -> None:
     if differences:
         raise ManifestError(
             f"'{store.address}' holds another pack: {'; '.join(differences)}. Name another folder, delete this one, or "
-            "ask for what it was begun with"
+            "use the settings it was begun with"
         )
 
 
 def _finish(store: Store, plan: PackPlan, records: list[ShardRecord], labels: LabelSet) -> PackInfo:
-    """Write what belongs to all shards; `pack.json` last."""
+    """Write the files that belong to all shards, `pack.json` last."""
     shards = tuple(record.info for record in records)
     with store.writing(pack_file.INDEX_FILE) as path:
         path.write_bytes(index_bytes(records))
@@ -214,4 +214,4 @@ def _finish(store: Store, plan: PackPlan, records: list[ShardRecord], labels: La
 
 
 def _ignore(count: int) -> None:
-    """No one watches."""
+    """Report progress to nobody."""

@@ -1,6 +1,6 @@
-"""What goes into which shard: fixed by the manifest before the first sound is read.
+"""Assign clips to shards: the manifest alone decides, before the first sound is read.
 
-A clip that cannot be read leaves a gap in its shard and moves no other clip, so a rerun writes the same shards.
+A clip that cannot be read leaves its shard smaller and does not move other clips, so a rerun writes the same shards.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from audio_dcls.data.stores.pack_file import PackPlan
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import ArgumentError, ManifestError
 
-DATA_FOLDER = "data"
+_DATA_FOLDER = "data"
 
 
 @dataclass(frozen=True)
 class PackSettings:
-    """How a pack is written.
+    """The settings of a pack.
 
     Raises:
         ArgumentError: a number is out of range.
@@ -33,9 +33,9 @@ class PackSettings:
 
     codec: Codec = Codec.flac
     sample_rate_hz: int = 32_000
-    """Rate the sounds are stored at, at least 1; Opus stores 48 000 where it does not know it."""
+    """Sample rate of the stored sounds, at least 1; Opus stores 48 000 if it does not support the rate."""
     rows_per_shard: int = 500
-    """Manifest rows of a shard, at least 1: 500 clips of 10 s are 170 MB of FLAC."""
+    """Rows of the manifest per shard, at least 1; 500 clips of 10 s are 170 MB of FLAC."""
 
     def __post_init__(self) -> None:
         for name in ("sample_rate_hz", "rows_per_shard"):
@@ -45,24 +45,24 @@ class PackSettings:
 
 @dataclass(frozen=True, eq=False)
 class Shard:
-    """One file of a pack, before it is written."""
+    """One planned file of a pack."""
 
     name: str
     """Inside the pack, such as `data/train-00003-of-00012.parquet`."""
     split: str
     places: np.ndarray
-    """(n,) int64, rows of the manifest it is for, ascending."""
+    """(n,) int64, the rows of the manifest that it contains, ascending."""
 
 
 def plan_shards(table: ClipTable, rows_per_shard: int) -> list[Shard]:
-    """Cut every split into shards of consecutive rows.
+    """Divide every split into shards of consecutive rows.
 
     Args:
         table: all clips.
-        rows_per_shard: most rows of a shard, at least 1.
+        rows_per_shard: maximum number of rows per shard, at least 1.
 
     Raises:
-        ManifestError: two splits have the same name once letters, digits and `_` alone are left.
+        ManifestError: two splits have the same name after other characters than letters, digits and `_` are replaced.
     """
     shards: list[Shard] = []
     owners: dict[str, str] = {}
@@ -75,18 +75,18 @@ def plan_shards(table: ClipTable, rows_per_shard: int) -> list[Shard]:
         if other != split:
             raise ManifestError(
                 f"the splits '{other}' and '{split}' would both be written as '{stem}-….parquet', where a name has "
-                "letters, digits and '_' alone; rename one of them"
+                "only letters, digits and '_'; rename one of them"
             )
         pieces = [places[first : first + rows_per_shard] for first in range(0, len(places), rows_per_shard)]
         shards += [
-            Shard(f"{DATA_FOLDER}/{stem}-{number:05d}-of-{len(pieces):05d}.parquet", split, piece)
+            Shard(f"{_DATA_FOLDER}/{stem}-{number:05d}-of-{len(pieces):05d}.parquet", split, piece)
             for number, piece in enumerate(pieces)
         ]
     return shards
 
 
 def file_stem(split: str) -> str:
-    """A split's name as the Hugging Face hub takes it.
+    """The name of a split in the form that the Hugging Face hub accepts.
 
     >>> file_stem("balanced-train")
     'balanced_train'
@@ -95,13 +95,13 @@ def file_stem(split: str) -> str:
 
 
 def describe_plan(manifest: Manifest, settings: PackSettings) -> PackPlan:
-    """All that decides a pack's bytes: two plans that are equal give equal packs."""
+    """The plan of a pack: everything that determines its bytes, so that equal plans give equal packs."""
     return PackPlan(
         codec=settings.codec,
         sample_rate_hz=settings.sample_rate_hz,
         rows_per_shard=settings.rows_per_shard,
         num_clips=len(manifest.clips),
-        manifest_sha256=manifest_digest(manifest.table),
+        manifest_sha256=_manifest_digest(manifest.table),
         labels_sha256=manifest.labels.sha256(),
         versions={
             "libsndfile": soundfile.__libsndfile_version__,
@@ -111,8 +111,8 @@ def describe_plan(manifest: Manifest, settings: PackSettings) -> PackPlan:
     )
 
 
-def manifest_digest(table: ClipTable) -> str:
-    """SHA-256 of everything a manifest says, but where its folder is."""
+def _manifest_digest(table: ClipTable) -> str:
+    """The SHA-256 of the content of a manifest, except for its folder."""
     digest = hashlib.sha256()
     rows = np.zeros(0, dtype=np.int64) if table.rows is None else table.rows
     arrays = [rows, table.start_s, table.end_s, table.label_ends, table.label_indices, table.split_codes]

@@ -1,7 +1,7 @@
-"""One shard: a Parquet file in the layout of the Hugging Face `datasets` Audio feature, and where its sounds lie in it.
+"""Write a shard: a Parquet file in the layout of the Hugging Face `datasets` Audio feature.
 
-The sounds are written plain and uncompressed: each is one stretch of the file, found by offset and length without
-Parquet. (Encoded sound does not compress; a dictionary of unique blobs would only be thrown away.)
+The sounds are written without Parquet's encodings and compression: each occupies one stretch of the file, which can be
+read by offset and length without Parquet. (Encoded sound does not compress, and all sounds differ.)
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from audio_dcls.data.stores.index import SCHEMA as INDEX_SCHEMA
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import LabelSet
 
-ROW_GROUP_ROWS = 100
-"""As `datasets` writes sound: readers without our index load a row group at a time."""
-ROW_GROUP_BYTES = 2**28
-"""A row group ends early once it holds this much; Arrow counts a column's bytes in 31 bits."""
-MAX_SOUND_BYTES = 2**31 - 2**20
+_ROW_GROUP_ROWS = 100
+"""The value that `datasets` uses for sound: readers without our index load whole row groups."""
+_ROW_GROUP_BYTES = 2**28
+"""A row group ends early when it reaches this size, because Arrow counts the bytes of a column in 31 bits."""
+_MAX_SOUND_BYTES = 2**31 - 2**20
 
 Row = tuple[int, PackedClip]
-"""Row of the manifest, and the clip."""
+"""The row of the manifest, and the clip."""
 
 
-def shard_schema(settings: PackSettings) -> pa.Schema:
-    """Columns of a shard, with the features by which `datasets` knows them.
+def _shard_schema(settings: PackSettings) -> pa.Schema:
+    """The columns of a shard, with the metadata by which `datasets` recognises them.
 
-    `source` keeps the clip's times; the other codecs hold the clip and nothing else.
+    The codec `source` keeps the times of the clip; the other codecs store only the clip itself.
     """
     text = {"dtype": "string", "_type": "Value"}
     fields = {
@@ -57,24 +57,24 @@ def shard_schema(settings: PackSettings) -> pa.Schema:
 
 
 def write_shard(path: Path, rows: Iterable[Row], labels: LabelSet, settings: PackSettings) -> pa.Table:
-    """Write a shard's file.
+    """Write the file of a shard.
 
     Args:
-        path: file to write.
-        rows: in order; taken as they are needed, a row group at a time in memory.
-        labels: what the clips' label indices mean.
-        settings: codec and rate.
+        path: the file to write.
+        rows: the rows in order; memory holds one row group at a time.
+        labels: the classes that the label indices of the clips refer to.
+        settings: codec and sample rate.
 
     Returns:
-        Its rows in the index, of `index.SCHEMA`.
+        The rows for the index, in the columns of `index.SCHEMA`.
 
     Raises:
         ManifestError: a sound is too long for a row.
     """
-    schema = shard_schema(settings)
+    schema = _shard_schema(settings)
     parts: list[pa.Table] = []
     position = 0
-    # Statistics of the other columns only: those of the sounds would compare blobs that no one asks for.
+    # No statistics of the sounds, which would compare large values for no use.
     statistics = [name for name in schema.names if name not in ("audio", "labels")]
     with pa.OSFile(str(path), "wb") as sink:
         options = {"compression": "none", "use_dictionary": False, "write_statistics": statistics}
@@ -92,12 +92,12 @@ def _row_groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
     num_bytes = 0
     for row in rows:
         length = len(row[1].content)
-        if length > MAX_SOUND_BYTES:
+        if length > _MAX_SOUND_BYTES:
             raise ManifestError(
                 f"clip '{row[1].clip.id}' would store {length / 2**30:.1f} GiB in one row, which must be under 2; cut "
-                "the recording, or pack with --codec flac, which stores the clip alone"
+                "the recording, or pack with --codec flac, which stores only the clip"
             )
-        if group and (len(group) >= ROW_GROUP_ROWS or num_bytes + length > ROW_GROUP_BYTES):
+        if group and (len(group) >= _ROW_GROUP_ROWS or num_bytes + length > _ROW_GROUP_BYTES):
             yield group
             group, num_bytes = [], 0
         group.append(row)
@@ -120,10 +120,10 @@ def _parquet_rows(group: list[Row], labels: LabelSet, schema: pa.Schema) -> pa.T
 
 
 def _find_sounds(path: Path, group: list[Row], position: int) -> tuple[list[int], int]:
-    """First byte of each sound of a row group that was just written, and where the last one ends.
+    """Find the first byte of each sound of a row group that was just written, and the end of the last sound.
 
-    A sound is looked for with its length before it, from the end of the one before; between two lie a few bytes at
-    most. What is found are the sound's own bytes, so an offset cannot be wrong.
+    Each search starts at the end of the sound before, and compares the length and all bytes of the sound, so an offset
+    cannot be wrong. At most a few bytes are between two sounds.
     """
     offsets = []
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:

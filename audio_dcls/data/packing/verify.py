@@ -1,4 +1,4 @@
-"""Whether a pack is still what was packed: every byte of every shard is read and compared."""
+"""Verify that a pack has not changed: every byte of every shard is read and compared."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from audio_dcls.files import file_sha256
 
 
 class PackFault(NamedTuple):
-    """Something in a pack that is not as it was packed."""
+    """A difference between a pack and its index."""
 
     file: str
-    """Inside the pack."""
+    """Name of the file in the pack."""
     row: int | None
-    """Within the shard, counted from 0; None for the file as a whole."""
+    """Row of the shard, counted from 0; None for the whole file."""
     id: str | None
-    """Of the clip in that row."""
+    """Id of the clip in that row."""
     message: str
     """One sentence that names file, row and clip."""
 
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """What `verify_pack` found."""
+    """The result of `verify_pack`."""
 
     info: PackInfo
     faults: tuple[PackFault, ...]
@@ -45,16 +45,17 @@ class VerifyResult:
 def verify_pack(
     address: str | Path, *, num_workers: int = 0, on_progress: Callable[[int], None] | None = None
 ) -> VerifyResult:
-    """Read a pack whole: every shard's and every sound's digest, the number of rows, their names, and the index.
+    """Read a whole pack, and check the digests of all shards and sounds, the number of rows, the ids, and the index.
 
     Args:
-        address: folder or address of a finished pack.
-        num_workers: threads, a shard each; 0 reads in this one. Of a pack elsewhere each holds a shard on disk.
+        address: folder or address of a complete pack.
+        num_workers: threads, which read one shard each; 0 reads in the calling thread. For a remote pack each thread
+            stores one shard on disk.
         on_progress: called with the number of rows read since the last call.
 
     Raises:
         ArgumentError: `num_workers` is negative.
-        ManifestError: there is no finished pack.
+        ManifestError: there is no complete pack.
     """
     if num_workers < 0:
         raise ArgumentError(f"`num_workers` (={num_workers}) must be at least 0; 0 reads in the calling thread")
@@ -83,13 +84,13 @@ def _first_rows(info: PackInfo) -> list[int]:
 
 
 def _checked_index(store: Store, info: PackInfo, folder: Path, faults: list[PackFault]) -> PackIndex | None:
-    """The index, or None where nothing can be looked up in it."""
+    """Return the index, or None if it is missing or damaged."""
     if store.size(INDEX_FILE) is None:
         faults.append(_of_file(INDEX_FILE, "is missing; pack again"))
         return None
     path = _local(store, INDEX_FILE, folder)
     if file_sha256(path) != info.index_sha256:
-        faults.append(_of_file(INDEX_FILE, "is not the one that was written: its SHA-256 differs; pack again"))
+        faults.append(_of_file(INDEX_FILE, "has changed since it was written: its SHA-256 differs; pack again"))
         return None
     return PackIndex.open(path)
 
@@ -101,7 +102,7 @@ def _check_shard(job: _Job) -> list[PackFault]:
     store, shard, index, first = job
     size = store.size(shard.name)
     if size is None:
-        message = f"is missing, with {shard.num_rows} rows; pack again, and it is written"
+        message = f"is missing, with {shard.num_rows} rows; pack again to write it"
         return [_of_file(shard.name, message)]
     with tempfile.TemporaryDirectory() as folder:
         path = _local(store, shard.name, Path(folder))
@@ -109,12 +110,12 @@ def _check_shard(job: _Job) -> list[PackFault]:
         faults += _check_sounds(path, shard, index, first)
         faults += _check_rows(path, shard, index, first)
         if not faults and file_sha256(path) != shard.sha256:
-            faults.append(_of_file(shard.name, "differs from what was written, outside of its sounds and their names"))
+            faults.append(_of_file(shard.name, "has changed, but not in its sounds and ids"))
     return faults
 
 
 def _check_sounds(path: Path, shard: ShardInfo, index: PackIndex, first: int) -> list[PackFault]:
-    """Every sound by the index: its length and its digest."""
+    """Check the length and the digest of every sound in the index."""
     ids, digests = index.column("id"), index.digests()
     offsets, lengths = index.numbers("offset"), index.numbers("length")
     faults = []
@@ -128,7 +129,7 @@ def _check_sounds(path: Path, shard: ShardInfo, index: PackIndex, first: int) ->
             if len(sound) != length:
                 message = f"ends before its {length} bytes"
             elif int.from_bytes(content[:LENGTH_BYTES], "little") != length:
-                message = f"is not {length} bytes long any more"
+                message = f"is no longer {length} bytes long"
             elif hashlib.sha256(sound).digest() != digests[at].tobytes():
                 message = "has changed: its SHA-256 is not the one it was packed with"
             else:
@@ -138,7 +139,7 @@ def _check_sounds(path: Path, shard: ShardInfo, index: PackIndex, first: int) ->
 
 
 def _check_rows(path: Path, shard: ShardInfo, index: PackIndex, first: int) -> list[PackFault]:
-    """The Parquet file's own columns against the index."""
+    """Compare the columns of the Parquet file with the index."""
     try:
         table = pq.read_table(path, columns=["id", "sha256"], use_threads=False)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -149,7 +150,7 @@ def _check_rows(path: Path, shard: ShardInfo, index: PackIndex, first: int) -> l
     digests = [digest.as_py().hex() for digest in index.column("sha256").slice(first, shard.num_rows)]
     found = zip(table.column("id").to_pylist(), table.column("sha256").to_pylist(), strict=True)
     return [
-        _of_row(shard, row, expected[0], f"is there as clip '{name}' with digest {digest[:12]}...")
+        _of_row(shard, row, expected[0], f"is stored as clip '{name}' with digest {digest[:12]}...")
         for row, ((name, digest), expected) in enumerate(zip(found, zip(ids, digests, strict=True), strict=True))
         if (name, digest) != expected
     ]
@@ -164,7 +165,7 @@ def _of_row(shard: ShardInfo, row: int, id_: str, message: str) -> PackFault:
 
 
 def _local(store: Store, name: str, folder: Path) -> Path:
-    """A file on this machine: the pack's own, or a copy in `folder`."""
+    """The local path of a file: in the pack, or of a copy in `folder`."""
     if store.is_local:
         return store.folder / name
     path = folder / Path(name).name
@@ -175,7 +176,7 @@ def _local(store: Store, name: str, folder: Path) -> Path:
 def _map(
     function: Callable[[_Job], list[PackFault]], jobs: Iterator[_Job], num_threads: int
 ) -> Iterator[list[PackFault]]:
-    """Results in order; with threads, as many jobs are begun as there are threads, and one more."""
+    """Yield the results in order; with threads, one more job is begun than there are threads."""
     if num_threads == 0:
         yield from map(function, jobs)
         return

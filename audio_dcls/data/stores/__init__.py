@@ -1,1 +1,1 @@
-"""Reading clips from where they are kept: HDF5 files, packs and other Parquet files, on this machine or elsewhere."""
+"""Read clips from stores: HDF5 files, packs and other Parquet files, local or remote."""

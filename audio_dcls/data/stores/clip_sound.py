@@ -18,20 +18,20 @@ from audio_dcls.data.table.clip import Clip
 
 @dataclass(frozen=True)
 class ClipSound:
-    """A clip of a manifest: a stretch of a file, or a row of a store."""
+    """A clip of a manifest: a file, a stretch of one, or a row of a store."""
 
     clip: Clip
 
     @property
     def name(self) -> str:
-        """The clip's id."""
+        """The id of the clip."""
         return self.clip.id
 
     def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
-        """A whole file piece by piece; a stretch of one, or a row of a store, at once.
+        """Yield a whole file in pieces; a stretch of a file, or a row of a store, in one piece.
 
         Raises:
-            AudioFileError: it cannot be read.
+            AudioFileError: the sound cannot be read.
         """
         if self.clip.row is None and self.clip.start_s is None and self.clip.end_s is None:
             yield from FileSound(self.clip.path).blocks()

@@ -1,4 +1,4 @@
-"""How a clip's sound is stored in a pack: a waveform in, the bytes of a sound file out, the same bytes every time.
+"""Encode the sound of a clip for a pack: the same waveform always gives the same bytes of a sound file.
 
 T samples.
 """
@@ -16,50 +16,50 @@ from audio_dcls.data.stores.ogg_serial import with_serial
 from audio_dcls.errors import ArgumentError
 
 WAV_HEADER_BYTES = 44
-OPUS_RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
-FULL_SCALE = 32_768.0
-"""libsndfile reads a step of 16 bits as 1 / 32 768, so a 16-bit sound at the pack's rate is stored exactly."""
+_OPUS_RATES_HZ = (8_000, 12_000, 16_000, 24_000, 48_000)
+_FULL_SCALE = 32_768.0
+"""libsndfile reads one 16-bit step as 1 / 32 768, so a 16-bit sound at the rate of the pack is stored exactly."""
 
 
 class Codec(StrEnum):
-    """What the bytes of a pack's row are."""
+    """The format in which a pack stores sounds."""
 
     flac = "flac"
     """16-bit FLAC: lossless, about half the size of pcm16."""
     pcm16 = "pcm16"
-    """16-bit WAV: the quickest to read."""
+    """16-bit WAV: the fastest to read."""
     opus = "opus"
-    """Ogg Opus: a tenth of the size, lossy."""
+    """Ogg Opus: lossy, a tenth of the size."""
     source = "source"
-    """The file a clip comes from, as it is, with the clip's times."""
+    """The file that a clip comes from, unchanged, with the times of the clip."""
 
     @property
     def suffix(self) -> str:
-        """Extension of a stored file; empty for `source`, which keeps the file's own."""
+        """Extension of a stored file; empty for `source`, where files keep their own."""
         return {"flac": ".flac", "pcm16": ".wav", "opus": ".ogg", "source": ""}[self.value]
 
 
 def stored_rate_hz(codec: Codec, sample_rate_hz: int) -> int:
-    """Rate a codec stores a sound at: the one asked for, but 48 kHz where Opus does not know it.
+    """The rate at which a codec stores sounds: the given one, or 48 kHz if Opus does not support that.
 
     >>> stored_rate_hz(Codec.flac, 32_000), stored_rate_hz(Codec.opus, 32_000), stored_rate_hz(Codec.opus, 16_000)
     (32000, 48000, 16000)
     """
-    if codec is Codec.opus and sample_rate_hz not in OPUS_RATES_HZ:
-        return OPUS_RATES_HZ[-1]
+    if codec is Codec.opus and sample_rate_hz not in _OPUS_RATES_HZ:
+        return _OPUS_RATES_HZ[-1]
     return sample_rate_hz
 
 
 def encode(waveform: np.ndarray, sample_rate_hz: int, codec: Codec) -> bytes:
-    """A sound file that holds a waveform.
+    """Encode a waveform as a sound file.
 
     Args:
-        waveform: (T,) float32; what lies outside ±1 is clipped.
-        sample_rate_hz: its rate, as `stored_rate_hz` gives it.
+        waveform: (T,) float32; values outside ±1 are clipped.
+        sample_rate_hz: its rate, as returned by `stored_rate_hz`.
         codec: flac, pcm16 or opus.
 
     Raises:
-        ArgumentError: the codec is `source`, whose bytes are the file's.
+        ArgumentError: the codec is `source`, which encodes nothing.
 
     >>> sound = encode(np.zeros(320, dtype=np.float32), 32_000, Codec.pcm16)
     >>> len(sound), soundfile.read(io.BytesIO(sound))[1]
@@ -90,12 +90,12 @@ def wav_header(num_samples: int, sample_rate_hz: int) -> bytes:
 
 
 def _to_int16(waveform: np.ndarray) -> np.ndarray:
-    scaled = np.rint(waveform * np.float32(FULL_SCALE))
-    return np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype("<i2")
+    scaled = np.rint(waveform * np.float32(_FULL_SCALE))
+    return np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1).astype("<i2")
 
 
 def _encode_opus(waveform: np.ndarray, sample_rate_hz: int) -> bytes:
-    """A second at a time: libsndfile's encoders bear no long writes."""
+    """Encode one second at a time, because libsndfile's encoders fail on long writes."""
     stream = io.BytesIO()
     with soundfile.SoundFile(stream, "w", sample_rate_hz, 1, subtype="OPUS", format="OGG") as sound:
         for first in range(0, len(waveform), sample_rate_hz):

@@ -1,6 +1,6 @@
 """A Parquet file with a column of sounds that this package did not write, such as those of the Hugging Face hub.
 
-It tells no places of its sounds, so a row group is read at a time, and the last ones are kept.
+It does not record the positions of its sounds, so whole row groups are read, and the last ones are kept in memory.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ import pyarrow.parquet as pq
 from audio_dcls.data.sound.stored_sound import EncodedSound
 from audio_dcls.errors import AudioFileError
 
-ROW_GROUPS_KEPT = 2
-"""A row group holds 100 sounds or more, a hundred megabytes: two serve a loader that shuffles within a shard."""
+_ROW_GROUPS_KEPT = 2
+"""A row group holds 100 sounds or more, about 100 MB; two are enough for a loader that shuffles within a shard."""
 SOUND_COLUMN = "audio"
 
 
 class ForeignFile:
-    """Sounds of one Parquet file, by row; for one process, and all its threads.
+    """The sounds of one Parquet file, by row. One process uses it, from any number of threads.
 
     Args:
-        path: the file; its column of sounds is `audio`, or else the only one that holds structs with a field `bytes`.
+        path: the file. Its column of sounds is `audio`, or else the only column of structs with a field `bytes`.
 
     Raises:
-        AudioFileError: reason missing, or unreadable.
+        AudioFileError: reason missing or unreadable.
     """
 
     def __init__(self, path: Path) -> None:
@@ -40,7 +40,7 @@ class ForeignFile:
             message = f"'{path}' does not exist; check the path, or load the manifest again"
             raise AudioFileError(message, reason="missing") from error
         except (pa.ArrowException, OSError) as error:
-            message = f"'{path}' is no Parquet file that can be read ({error}); fetch it again"
+            message = f"'{path}' is not a readable Parquet file ({error}); fetch it again"
             raise AudioFileError(message, reason="unreadable") from error
         column = sound_column(self.file.schema_arrow)
         if column is None:
@@ -65,7 +65,7 @@ class ForeignFile:
         """
         label = f"'{self.path}', row {row}"
         if not 0 <= row < (self.ends[-1] if self.ends else 0):
-            message = f"{label} does not exist; the file has changed, load the manifest again"
+            message = f"{label} does not exist; the file has changed; load the manifest again"
             raise AudioFileError(message, reason="missing")
         group = bisect.bisect_right(self.ends, row)
         with self.lock:
@@ -84,10 +84,10 @@ class ForeignFile:
 
     def _group(self, group: int, label: str) -> Any:
         if group not in self.groups:
-            while len(self.groups) >= ROW_GROUPS_KEPT:
+            while len(self.groups) >= _ROW_GROUPS_KEPT:
                 self.groups.popitem(last=False)
             try:
-                # In this thread alone: a loader's processes already share the cores.
+                # Without Arrow's threads, because the workers of a loader already share the cores.
                 table = self.file.read_row_group(group, columns=[self.column], use_threads=False)
             except (pa.ArrowException, OSError) as error:
                 message = f"{label} cannot be read ({error}); the file is damaged, fetch it again"
@@ -98,7 +98,7 @@ class ForeignFile:
 
 
 def sound_column(schema: pa.Schema) -> str | None:
-    """The column of a schema that holds sounds, None if there is none, or no saying which.
+    """The column of a schema that holds sounds; None if there is no such column, or several.
 
     >>> sound_column(pa.schema({"id": pa.string(), "sound": pa.struct({"bytes": pa.binary(), "path": pa.string()})}))
     'sound'

@@ -1,4 +1,4 @@
-"""Parquet files that hold sounds and labels in other ways than our packs, as a table of clips."""
+"""A table of clips from Parquet files that hold sounds and labels but are not packs of this package."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from audio_dcls.data.table.string_column import StringColumn
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import SEPARATOR, LabelSet
 
-ID_COLUMNS = ("id", "video_id", "clip_id", "ytid", "audio_id", "filename", "file_name")
-LABEL_COLUMNS = ("labels", "label", "human_labels", "category", "classes", "class", "tags")
+_ID_COLUMNS = ("id", "video_id", "clip_id", "ytid", "audio_id", "filename", "file_name")
+_LABEL_COLUMNS = ("labels", "label", "human_labels", "category", "classes", "class", "tags")
 _NUMBERED = re.compile(r"(.+?)[-_]\d+[-_]of[-_]\d+(?:-[0-9a-f]+)?")
 
 
 def read_foreign_manifest(
     store: Store, labels: LabelSet, *, id_column: str | None = None, labels_column: str | None = None
 ) -> ClipTable:
-    """The clips of a folder of Parquet files, or of one.
+    """Read the clips of one Parquet file or of a folder of them.
 
     Args:
-        store: the folder or file, here or elsewhere.
-        labels: classes the labels are looked up in, by identifier or name.
-        id_column: what names the clips; None takes the first of `ID_COLUMNS` there is, or file and row.
-        labels_column: a label, or a list of them, as text or as numbers that `datasets` gives names to; None takes the
-            first of `LABEL_COLUMNS` there is.
+        store: the folder or file, local or remote.
+        labels: the classes in which the labels are looked up, by identifier or name.
+        id_column: the column of clip ids; None takes the first of `_ID_COLUMNS` that exists, or file and row.
+        labels_column: the column of labels, each cell a label or a list of them, as text or as numbers that `datasets`
+            names; None takes the first of `_LABEL_COLUMNS` that exists.
 
     Raises:
-        ManifestError: there is no Parquet file, one has no sounds or no labels, a label is unknown, or a name is that
-            of two clips.
+        ManifestError: there is no Parquet file, a file has no sounds or no labels, a label is unknown, or two clips
+            have the same id.
     """
     store, names = _files(store)
     folder = store.folder if store.is_local else _mirror(store, names).folder
@@ -79,7 +79,7 @@ def read_foreign_manifest(
 
 
 def split_of(name: str) -> str:
-    """The split that a file's name stands for.
+    """The split that the name of a file implies.
 
     >>> [split_of(name) for name in ("data/train-00003-of-00012.parquet", "data/bal_train04.parquet",
     ...                              "default/eval/0000.parquet", "0000.parquet")]
@@ -93,7 +93,7 @@ def split_of(name: str) -> str:
 
 
 def _files(store: Store) -> tuple[Store, list[str]]:
-    """The folder, and the Parquet files in it."""
+    """The folder, and the names of its Parquet files."""
     folder, _, last = store.address.rpartition("/")
     if last.endswith(PARQUET_SUFFIX):
         return Store(folder or "."), [last]
@@ -112,7 +112,9 @@ def _mirror(store: Store, names: Sequence[str]) -> Mirror:
 
 
 def _text_columns(store: Store, name: str, id_column: str | None, labels_column: str | None) -> tuple[pa.Table, str]:
-    """The columns `id` (where there is one) and `labels` of a file, read without its sounds, and the latter's name."""
+    """Read the columns `id`, if it exists, and `labels` without the sounds; also return the original name of the
+    latter.
+    """
     source = f"{store.address}/{name}"
     try:
         with store.opened(name) as stream, pq.ParquetFile(stream) as file:
@@ -122,27 +124,27 @@ def _text_columns(store: Store, name: str, id_column: str | None, labels_column:
                     f"'{source}' has no column of sounds: `{SOUND_COLUMN}`, or one that holds their bytes, must be "
                     f"among {schema.names}; give the files that hold the sounds themselves"
                 )
-            id_name = _choose(schema, id_column, ID_COLUMNS, "--id-column", source)
-            labels_name = _choose(schema, labels_column, LABEL_COLUMNS, "--labels-column", source)
+            id_name = _choose(schema, id_column, _ID_COLUMNS, "--id-column", source)
+            labels_name = _choose(schema, labels_column, _LABEL_COLUMNS, "--labels-column", source)
             if labels_name is None:
                 raise ManifestError(
-                    f"'{source}' has no column of labels: none of {', '.join(LABEL_COLUMNS)} is among {schema.names}; "
+                    f"'{source}' has no column of labels, such as {', '.join(_LABEL_COLUMNS)}, among {schema.names}; "
                     "pack it with `audio-dcls pack … --labels-column NAME`, and use the pack"
                 )
             table = file.read(columns=[column for column in (id_name, labels_name) if column])
     except (pa.ArrowException, OSError) as error:
-        raise ManifestError(f"'{source}' is no Parquet file that can be read ({error}); fetch it again") from error
+        raise ManifestError(f"'{source}' is not a readable Parquet file ({error}); fetch it again") from error
     names = {id_name: "id", labels_name: "labels"}
     renamed = table.rename_columns([names[column] for column in table.schema.names])
-    return renamed.replace_schema_metadata(table.schema.metadata), labels_name  # which holds the names of classes
+    return renamed.replace_schema_metadata(table.schema.metadata), labels_name  # the metadata hold the names of classes
 
 
-def _choose(schema: pa.Schema, asked: str | None, known: Sequence[str], option: str, source: str) -> str | None:
-    if asked is None:
+def _choose(schema: pa.Schema, column: str | None, known: Sequence[str], option: str, source: str) -> str | None:
+    if column is None:
         return next((name for name in known if name in schema.names), None)
-    if asked not in schema.names:
-        raise ManifestError(f"'{source}' has no column '{asked}' ({option}); it has {', '.join(schema.names)}")
-    return asked
+    if column not in schema.names:
+        raise ManifestError(f"'{source}' has no column '{column}' ({option}); it has {', '.join(schema.names)}")
+    return column
 
 
 def _ids(table: pa.Table, name: str) -> list[str]:
@@ -152,7 +154,7 @@ def _ids(table: pa.Table, name: str) -> list[str]:
 
 
 def _label_cells(table: pa.Table, labels_name: str) -> np.ndarray:
-    """Every row's labels as a cell of a manifest, (n,) text."""
+    """The labels of every row as manifest cells, (n,) text."""
     class_names = _class_names(table.schema, labels_name)
 
     def named(value: Any) -> str:
@@ -167,7 +169,7 @@ def _label_cells(table: pa.Table, labels_name: str) -> np.ndarray:
 
 
 def _class_names(schema: pa.Schema, labels_name: str) -> list[str]:
-    """Names of the classes that `datasets` stores as numbers; none where labels are text."""
+    """Names of the classes that `datasets` stores as numbers; empty if labels are text."""
     metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
     features = metadata.get("info", {}).get("features", {})
     feature = features.get(labels_name, {})
@@ -181,6 +183,6 @@ def _check_unique(ids: list[str], source: str) -> None:
     if repeated.any():
         second = ids[int(np.argmax(repeated))]
         raise ManifestError(
-            f"'{source}': the clip '{second}' is there twice{others(repeated)}; name another column by `audio-dcls "
+            f"'{source}': the clip '{second}' occurs twice{others(repeated)}; name another column by `audio-dcls "
             "pack … --id-column NAME`, or give one split at a time"
         )

@@ -1,8 +1,8 @@
-"""Clips in an HDF5 file as PANNs packs AudioSet: a row a clip.
+"""Clips in an HDF5 file, one per row, in the layout in which PANNs packs AudioSet.
 
 N rows, T samples, C classes: `audio_name` (N,) text, `waveform` (N, T) int16 or floating, `target` (N, C), and the
-attribute `sample_rate`. A row without a name, without a label or with nothing but zeros is blank: the packer left a
-place free for a file it could not read. It is listed as a clip, so that reports count it, and refused when it is read.
+attribute `sample_rate`. A row without a name, without a label or with only zeros is blank: the packer could not
+read that file. It is listed as a clip, so that reports count it, and refused when it is read.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from audio_dcls.errors import AudioFileError, ManifestError
 from audio_dcls.labels import LabelSet
 
 NAMES, WAVEFORMS, TARGETS = "audio_name", "waveform", "target"
-RATE_ATTRIBUTES = ("sample_rate", "sample_rate_hz", "sampling_rate", "sr")
-SPLIT_ATTRIBUTE = "split"
-DEFAULT_RATE_HZ = 32_000
+_RATE_ATTRIBUTES = ("sample_rate", "sample_rate_hz", "sampling_rate", "sr")
+_SPLIT_ATTRIBUTE = "split"
+_DEFAULT_RATE_HZ = 32_000
 ROWS_AT_ONCE = 65_536
-OPEN_FILES = 128
+_OPEN_FILES = 128
 _NUMBERED = re.compile(r"(?:[-_. ]?part)?[-_. ]?\d+$")
 
 
-class Hdf5File:
-    """One file, for one process and all its threads; h5py lets one of them in at a time.
+class _Hdf5File:
+    """One HDF5 file. One process uses it, from any number of threads; h5py serves one thread at a time.
 
     Args:
         path: the file.
@@ -47,16 +47,16 @@ class Hdf5File:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            # No lock: nothing is written, and many network file systems have none to give.
+            # No lock: nothing is written, and many network file systems do not support locks.
             self.file = h5py.File(path, "r", locking=False)
         except FileNotFoundError as error:
             message = f"'{path}' does not exist; check the path, or remove its clips"
             raise AudioFileError(message, reason="missing") from error
         except OSError as error:
-            raise self._refused(f"is no HDF5 file that can be read ({error})") from error
+            raise self._refused(f"is not a readable HDF5 file ({error})") from error
         missing = [name for name in (NAMES, WAVEFORMS, TARGETS) if not isinstance(self.file.get(name), h5py.Dataset)]
         if missing:
-            raise self._refused(f"has no dataset '{missing[0]}'; it has {', '.join(self.file) or 'none'}")
+            raise self._refused(f"has no dataset '{missing[0]}'; it has {', '.join(self.file) or 'no datasets'}")
         self.names: Any = self.file[NAMES]
         self.waveforms: Any = self.file[WAVEFORMS]
         self.targets: Any = self.file[TARGETS]
@@ -82,10 +82,10 @@ class Hdf5File:
 
     def _rate(self) -> tuple[int, bool]:
         for attributes in (self.file.attrs, self.waveforms.attrs):
-            for name in RATE_ATTRIBUTES:
+            for name in _RATE_ATTRIBUTES:
                 if name in attributes:
                     return int(np.asarray(attributes[name]).reshape(-1)[0]), True
-        return DEFAULT_RATE_HZ, False
+        return _DEFAULT_RATE_HZ, False
 
     def _refused(self, problem: str) -> AudioFileError:
         return AudioFileError(
@@ -94,18 +94,18 @@ class Hdf5File:
         )
 
     def blank_because(self, row: int, samples: np.ndarray) -> str:
-        """Why a row is blank, as the middle of a sentence; empty where it is not."""
+        """The reason why a row is blank, as part of a sentence; empty if it is not blank."""
         faults = []
         if not _text(self.names[row]):
             faults.append("no name")
         if not self.targets[row].any():
             faults.append("no label")
         if not samples.any():
-            faults.append("nothing but zeros")
+            faults.append("only zeros")
         return " and ".join(faults)
 
     def read(self, row: int) -> PcmSound:
-        """The sound of a row; nothing else is read.
+        """Read the sound of a row, and nothing else.
 
         Raises:
             AudioFileError: reason missing, unreadable or blank.
@@ -113,12 +113,12 @@ class Hdf5File:
         name = f"'{self.path}', row {row}"
         if not 0 <= row < len(self):
             raise AudioFileError(
-                f"{name} is not there: it has {len(self)} rows; load the manifest again", reason="missing"
+                f"{name} does not exist: the file has {len(self)} rows; load the manifest again", reason="missing"
             )
         try:
             samples = self.waveforms[row]
             because = self.blank_because(row, samples)
-        except OSError as error:  # h5py's word for damage as well
+        except OSError as error:  # h5py raises it for damaged files too
             raise AudioFileError(
                 f"{name} cannot be read ({error}); fetch the file again", reason="unreadable"
             ) from error
@@ -130,11 +130,11 @@ class Hdf5File:
 
 
 def read_row(path: str | Path, row: int) -> PcmSound:
-    """The sound in a row of an HDF5 file, which is opened on first use, in every process for itself.
+    """Read the sound in a row of an HDF5 file; each process opens the file on first use.
 
     Args:
         path: the file.
-        row: counted from 0.
+        row: number of the row, counted from 0.
 
     Raises:
         AudioFileError: reason missing, unreadable, or blank.
@@ -152,18 +152,18 @@ def read_row(path: str | Path, row: int) -> PcmSound:
     return file.read(row)
 
 
-@functools.lru_cache(maxsize=OPEN_FILES)
-def _file_of(path: Path, process: int) -> Hdf5File:
-    """An open file of this process: what a parent opened stays its own."""
+@functools.lru_cache(maxsize=_OPEN_FILES)
+def _file_of(path: Path, process: int) -> _Hdf5File:
+    """An open file of this process; a forked process does not use the files of its parent."""
     del process
-    return Hdf5File(path)
+    return _Hdf5File(path)
 
 
 _opening = threading.Lock()
 
 
 def _new_lock() -> None:
-    """In a forked process: a thread of the parent may have held the old one."""
+    """Replace the lock in a forked process, because a thread of the parent may have held the old one."""
     global _opening
     _opening = threading.Lock()
 
@@ -173,25 +173,25 @@ if hasattr(os, "register_at_fork"):
 
 
 def read_manifest(path: str | Path, labels: LabelSet, *, split: str | None = None) -> ClipTable:
-    """The rows of an HDF5 file, blank ones among them; no waveform is read.
+    """List the rows of an HDF5 file, including blank ones; no waveform is read.
 
-    A clip's id is its name without the extension, and of a row without a name `FILE-rowN`. A name that comes again is
-    that of another row: `-rowN` is put behind it.
+    The id of a clip is its name without the extension, or `FILE-rowN` for a row without a name. If a name is repeated,
+    `-rowN` is appended to it.
 
     Args:
         path: the file.
-        labels: what the columns of `target` mean, in this order.
-        split: of all rows; None takes the file's attribute `split`, or what its name says (`split_of`).
+        labels: the classes of the columns of `target`, in order.
+        split: the split of all rows; None takes the attribute `split` of the file, or else its name (`split_of`).
 
     Raises:
-        ManifestError: the file cannot be read, or has another number of classes.
+        ManifestError: the file cannot be read or has a different number of classes.
 
     Warns:
-        UserWarning: the file does not say its sample rate, and 32 000 Hz is taken.
+        UserWarning: the file does not give its sample rate, and 32 000 Hz is assumed.
     """
     path = Path(path)
     try:
-        file = Hdf5File(path)
+        file = _Hdf5File(path)
     except AudioFileError as error:
         raise ManifestError(str(error)) from error
     with file.file:
@@ -202,10 +202,10 @@ def read_manifest(path: str | Path, labels: LabelSet, *, split: str | None = Non
             )
         if not file.says_rate:
             warnings.warn(
-                f"'{path}' has no attribute '{RATE_ATTRIBUTES[0]}': its sounds are taken to be at {DEFAULT_RATE_HZ} Hz",
+                f"'{path}' has no attribute '{_RATE_ATTRIBUTES[0]}': a rate of {_DEFAULT_RATE_HZ} Hz is assumed",
                 stacklevel=2,
             )
-        split = split or _text(file.file.attrs.get(SPLIT_ATTRIBUTE, "")) or split_of(path.name)
+        split = split or _text(file.file.attrs.get(_SPLIT_ATTRIBUTE, "")) or split_of(path.name)
         label_ends, label_indices = _labels(file)
         num_rows = len(file)
         return ClipTable(
@@ -224,7 +224,7 @@ def read_manifest(path: str | Path, labels: LabelSet, *, split: str | None = Non
 
 
 def split_of(name: str) -> str:
-    """The split that a file's name stands for.
+    """The split that the name of a file implies.
 
     >>> [split_of(name) for name in ("balanced_train.h5", "unbalanced_train_part07.h5", "eval_segments.hdf5", "3.h5")]
     ['balanced_train', 'unbalanced_train', 'eval', '3']
@@ -233,8 +233,8 @@ def split_of(name: str) -> str:
     return _NUMBERED.sub("", stem).removesuffix("_segments") or stem
 
 
-def _labels(file: Hdf5File) -> tuple[np.ndarray, np.ndarray]:
-    """Where each row's labels end (N,) int64, and the labels of all rows (L,) int32."""
+def _labels(file: _Hdf5File) -> tuple[np.ndarray, np.ndarray]:
+    """The position after the last label of each row (N,) int64, and the labels of all rows (L,) int32."""
     counts, indices = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int32)]
     for first in range(0, len(file), ROWS_AT_ONCE):
         is_positive = file.targets[first : first + ROWS_AT_ONCE] != 0
@@ -243,7 +243,7 @@ def _labels(file: Hdf5File) -> tuple[np.ndarray, np.ndarray]:
     return np.cumsum(np.concatenate(counts)), np.concatenate(indices)
 
 
-def _ids(file: Hdf5File) -> list[str]:
+def _ids(file: _Hdf5File) -> list[str]:
     names = [PurePosixPath(_text(name)).stem for name in file.names[:]]
     ids = pd.Series([name or f"{file.path.stem}-row{row}" for row, name in enumerate(names)], dtype=object)
     for row in np.flatnonzero(ids.duplicated().to_numpy()).tolist():
@@ -252,6 +252,6 @@ def _ids(file: Hdf5File) -> list[str]:
 
 
 def _text(value: bytes | str) -> str:
-    """A name, without the zeros and spaces that fill its place."""
+    """A name, without the zeros and spaces that pad it."""
     text = value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
     return text.strip("\0 ")

@@ -1,6 +1,7 @@
-"""Where every row of a pack lies: one Arrow file, mapped into memory and shared by all processes.
+"""The positions of all rows of a pack: one Arrow file, mapped into memory and shared by all processes.
 
-N rows. Every shard has such a file of its own too (`shards/….arrow`), written after it: a shard that has one is whole.
+N rows. Each shard has such a file too (`shards/….arrow`), written after the shard: a shard with such a record is
+complete.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import pyarrow as pa
 from audio_dcls.data.stores.pack_file import ShardInfo
 from audio_dcls.errors import ManifestError
 
-SHARD_RECORDS_FOLDER = "shards"
+_SHARD_RECORDS_FOLDER = "shards"
 METADATA_KEY = b"audio_dcls"
-DIGEST_BYTES = 32
+_DIGEST_BYTES = 32
 LENGTH_BYTES = 4
 """Parquet's plain encoding puts the length of a value before it, little-endian."""
 SCHEMA = pa.schema(
@@ -30,12 +31,12 @@ SCHEMA = pa.schema(
         "end_s": pa.float64(),
         "offset": pa.int64(),
         "length": pa.int64(),
-        "sha256": pa.binary(DIGEST_BYTES),
+        "sha256": pa.binary(_DIGEST_BYTES),
         "place": pa.int64(),
     }
 )
-"""id; indices into labels.csv; the clip's times in its sound (NaN for none); first byte of the sound in the shard, and
-number of bytes; their digest; row of the manifest."""
+"""The id; indices into labels.csv; the times of the clip in its sound (NaN if not given); the first byte of the sound
+in the shard, and the number of bytes; their SHA-256; the row of the manifest."""
 
 
 class LeftOut(NamedTuple):
@@ -45,23 +46,23 @@ class LeftOut(NamedTuple):
     path: str
     split: str
     reason: str
-    """As of `AudioFileError`."""
+    """The `reason` of the `AudioFileError`."""
     message: str
 
 
 @dataclass(frozen=True, eq=False)
 class ShardRecord:
-    """A written shard: what it is, its rows, and the clips it lacks."""
+    """A written shard: its description, its rows, and the clips that it lacks."""
 
     info: ShardInfo
     rows: pa.Table
-    """Of `SCHEMA`, one row a clip."""
+    """One row per clip, in the columns of `SCHEMA`."""
     left_out: tuple[LeftOut, ...]
     plan_digest: str
-    """Of the plan it was written by."""
+    """Digest of the plan by which the shard was written."""
 
     def to_bytes(self) -> bytes:
-        """The content of the shard's record file."""
+        """The content of the record file of the shard."""
         document = {
             "plan": self.plan_digest,
             "shard": self.info.model_dump(),
@@ -72,19 +73,19 @@ class ShardRecord:
 
 
 def record_name(shard_name: str) -> str:
-    """Where a shard's record lies.
+    """The file name of the record of a shard.
 
     >>> record_name("data/train-00003-of-00012.parquet")
     'shards/train-00003-of-00012.arrow'
     """
-    return f"{SHARD_RECORDS_FOLDER}/{Path(shard_name).stem}.arrow"
+    return f"{_SHARD_RECORDS_FOLDER}/{Path(shard_name).stem}.arrow"
 
 
 def read_record(content: bytes, source: str) -> ShardRecord:
-    """Read what `ShardRecord.to_bytes` wrote.
+    """Read the output of `ShardRecord.to_bytes`.
 
     Raises:
-        ManifestError: it is damaged.
+        ManifestError: the content is damaged.
     """
     try:
         with pa.ipc.open_file(pa.BufferReader(content)) as reader:
@@ -94,7 +95,7 @@ def read_record(content: bytes, source: str) -> ShardRecord:
         left_out = tuple(LeftOut(**clip) for clip in document["left_out"])
         return ShardRecord(info, rows.replace_schema_metadata(None), left_out, document["plan"])
     except (pa.ArrowException, ValueError, KeyError, TypeError) as error:
-        raise ManifestError(f"'{source}' is no record of a shard ({error}); remove it, and pack again") from error
+        raise ManifestError(f"'{source}' is not a record of a shard ({error}); delete it and pack again") from error
 
 
 def index_bytes(records: Sequence[ShardRecord]) -> bytes:
@@ -114,18 +115,18 @@ class PackIndex:
         """Map an index file.
 
         Raises:
-            ManifestError: it is missing or damaged.
+            ManifestError: the file is missing or damaged.
         """
         try:
             with pa.memory_map(str(path)) as source:
                 reader = pa.ipc.open_file(source)
                 batch = reader.get_batch(0) if reader.num_record_batches else _empty_batch()
         except FileNotFoundError as error:
-            raise ManifestError(f"'{path}' does not exist; the pack is not whole, pack or fetch it again") from error
+            raise ManifestError(f"'{path}' does not exist; the pack is incomplete; pack or fetch it again") from error
         except (pa.ArrowException, OSError) as error:
-            raise ManifestError(f"'{path}' is no index of a pack ({error}); pack or fetch it again") from error
+            raise ManifestError(f"'{path}' is not an index of a pack ({error}); pack or fetch it again") from error
         if batch.schema.names != SCHEMA.names:
-            raise ManifestError(f"'{path}' is no index of a pack: its columns are {batch.schema.names}; pack again")
+            raise ManifestError(f"'{path}' is not an index of a pack: its columns are {batch.schema.names}; pack again")
         return cls(batch)
 
     def __len__(self) -> int:
@@ -136,18 +137,18 @@ class PackIndex:
         return self.batch.column(name).to_numpy(zero_copy_only=True)
 
     def column(self, name: str) -> Any:
-        """A column as Arrow keeps it."""
+        """A column as an Arrow array."""
         return self.batch.column(name)
 
     def digests(self) -> np.ndarray:
         """SHA-256 of every sound, (N, 32) uint8, not copied."""
         column = self.batch.column("sha256")
-        content = np.frombuffer(column.buffers()[1], dtype=np.uint8)[: DIGEST_BYTES * len(self)]
-        return content.reshape(-1, DIGEST_BYTES)
+        content = np.frombuffer(column.buffers()[1], dtype=np.uint8)[: _DIGEST_BYTES * len(self)]
+        return content.reshape(-1, _DIGEST_BYTES)
 
 
 def _to_bytes(table: pa.Table) -> bytes:
-    """An Arrow file of one batch, so that a column is one stretch of memory."""
+    """An Arrow file with a single batch, so that each column is contiguous in memory."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, table.schema) as writer:
         for batch in table.combine_chunks().to_batches():

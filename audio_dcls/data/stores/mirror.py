@@ -1,8 +1,7 @@
-"""A folder on this machine that stands for a folder elsewhere: its shards come when they are read, and go when room is
-needed.
+"""A local mirror of a remote folder: shards are downloaded when they are read, and deleted when space is needed.
 
-Every process of this machine shares it: a file is fetched once, by whoever needs it first, under a lock that ends with
-its process.
+All processes of this machine share it: the process that first needs a file downloads it once, under a lock that is
+released when the process ends.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from audio_dcls.data.stores.store import PART_SUFFIX, Store
 from audio_dcls.errors import ConfigError, ManifestError
 from audio_dcls.files import cache_folder
 
-ORIGIN_FILE = "origin.json"
-LOCK_FOLDER = ".locks"
-DEFAULT_LIMIT_GB = 50.0
+_ORIGIN_FILE = "origin.json"
+_LOCK_FOLDER = ".locks"
+_DEFAULT_LIMIT_GB = 50.0
 GB = 10**9
-ROOM_SUFFIX = ".room"
+_ROOM_SUFFIX = ".room"
 RETRY_AFTER_S = (1.0, 5.0, 20.0)
-ABANDONED_AFTER_S = 3600.0
-"""A file half fetched and untouched for this long was left by a process that died."""
+_ABANDONED_AFTER_S = 3600.0
+"""A partial download that has not changed for this long was left by a process that died."""
 
 
 _limit_gb: ContextVar[float | None] = ContextVar("limit_gb", default=None)
@@ -38,10 +37,10 @@ _limit_gb: ContextVar[float | None] = ContextVar("limit_gb", default=None)
 
 @contextlib.contextmanager
 def shard_cache(limit_gb: float) -> Iterator[None]:
-    """What is loaded in the body keeps at most `limit_gb` x 10^9 bytes of each remote pack on this machine.
+    """Manifests loaded in the body keep at most `limit_gb` x 10^9 bytes of each remote pack on this machine.
 
-    The limit is written down beside the shards, so the processes that read them later, forked or spawned, keep to it.
-    Elsewhere a pack has the limit it was last given, at first 50.
+    The limit is stored next to the shards, so the processes that read them later, forked or spawned, obey it. Outside
+    of the body, a pack keeps the last limit that was set for it, at first 50.
     """
     token = _limit_gb.set(limit_gb)
     try:
@@ -52,62 +51,62 @@ def shard_cache(limit_gb: float) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Mirror:
-    """What is elsewhere, and how much of it may be here."""
+    """A mirror: the remote folder, and how much of it may be stored here."""
 
     folder: Path
-    """Here."""
+    """The local folder."""
     address: str
-    """There."""
+    """The address of the remote folder."""
     sizes: dict[str, int]
-    """Bytes of each shard, by name."""
+    """Size of each shard in bytes, by name."""
     limit_gb: float
-    """Most 10^9 bytes of shards that are kept here."""
+    """Limit on the size of the shards that are kept here, in 10^9 bytes."""
 
     @classmethod
     def make(cls, address: str, fingerprint: bytes, sizes: dict[str, int]) -> Mirror:
-        """The mirror of an address, made if it is new; its limit is that of `shard_cache`.
+        """Open the mirror of an address, or create it; `shard_cache` sets its limit.
 
         Args:
-            address: folder elsewhere.
-            fingerprint: anything that changes when the content there does; the mirror is then another folder.
-            sizes: bytes of each shard.
+            address: the remote folder.
+            fingerprint: bytes that change with the remote content; then the mirror is another folder.
+            sizes: size of each shard in bytes.
 
         Raises:
-            ConfigError: the limit is below the largest shard.
+            ConfigError: the limit is smaller than the largest shard.
         """
         digest = hashlib.sha256(address.encode() + b"\0" + fingerprint).hexdigest()
         folder = cache_folder() / f"pack-{digest[:24]}"
         known = cls.of(folder)
-        limit = _limit_gb.get() or (known.limit_gb if known else DEFAULT_LIMIT_GB)
+        limit = _limit_gb.get() or (known.limit_gb if known else _DEFAULT_LIMIT_GB)
         largest = max(sizes.values(), default=0)
         if largest > limit * GB:
             raise ConfigError(
                 f"`data.shard_cache_gb` (={limit:g}) must be at least {largest / GB:.3g}, the size of the largest "
-                f"shard of '{address}', and better a few times that; raise it"
+                f"shard of '{address}', and preferably a few times that; raise it"
             )
         mirror = cls(folder, address, sizes, limit)
         if mirror != known:
             document = {"address": address, "limit_gb": limit, "sizes": sizes}
-            Store(folder).write(ORIGIN_FILE, json.dumps(document).encode())
+            Store(folder).write(_ORIGIN_FILE, json.dumps(document).encode())
         return mirror
 
     @classmethod
     def of(cls, folder: Path) -> Mirror | None:
-        """The mirror that a folder is; None if it is an ordinary folder."""
+        """The mirror in a folder; None if the folder is not a mirror."""
         try:
-            document = json.loads((folder / ORIGIN_FILE).read_text(encoding="utf-8"))
+            document = json.loads((folder / _ORIGIN_FILE).read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return None
         return cls(folder, document["address"], document["sizes"], document["limit_gb"])
 
     def fetch(self, name: str) -> Path:
-        """The local path of a file; fetched first if it is not here.
+        """Return the local path of a file, after downloading it if necessary.
 
         Args:
-            name: one of the shards, or another file of the address, which is then kept for good.
+            name: one of the shards, or another file of the address, which is then kept permanently.
 
         Raises:
-            ManifestError: it cannot be fetched, or has changed there.
+            ManifestError: the file cannot be downloaded, or has changed remotely.
         """
         path = self.folder / name
         if path.is_file():
@@ -116,7 +115,7 @@ class Mirror:
             if path.is_file():
                 return path
             path.parent.mkdir(parents=True, exist_ok=True)
-            room = _beside(path, ROOM_SUFFIX)
+            room = _beside(path, _ROOM_SUFFIX)
             try:
                 if name in self.sizes:
                     self._make_room(room, self.sizes[name])
@@ -126,7 +125,7 @@ class Mirror:
         return path
 
     def _download(self, name: str, path: Path) -> None:
-        """Fetch a file, trying again where the network fails for a moment."""
+        """Download a file, and retry if the network fails for a moment."""
         part = _beside(path, PART_SUFFIX)
         for wait_s in (*RETRY_AFTER_S, None):
             try:
@@ -140,28 +139,28 @@ class Mirror:
         if size is not None and found != size:
             part.unlink()
             raise ManifestError(
-                f"'{self.address}/{name}' has {found} bytes, listed are {size}; it has changed there, or is being "
-                "written: begin again when it is whole"
+                f"'{self.address}/{name}' has {found} bytes, but {size} are listed; it has changed, or is being "
+                "written: try again when it is complete"
             )
         part.replace(path)
 
     def touch(self, name: str) -> None:
-        """Say that a shard is in use: those not in use for longest go first."""
+        """Mark a shard as in use; shards unused for the longest time are deleted first."""
         with contextlib.suppress(FileNotFoundError):
             os.utime(self.folder / name)
 
     def _make_room(self, room: Path, size: int) -> None:
-        """Delete shards until `size` bytes more are within the limit; `room` keeps them free, and takes none itself."""
+        """Delete shards until `size` more bytes are within the limit; the sparse file `room` reserves them."""
         with self._locked("room"):
             shards = [self.folder / name for name in self.sizes]
-            taken = [*shards, *(_beside(shard, ROOM_SUFFIX) for shard in shards)]
+            taken = [*shards, *(_beside(shard, _ROOM_SUFFIX) for shard in shards)]
             here = [(path.stat(), path) for path in taken if path.exists() and path != room]
             total = sum(status.st_size for status, _ in here)
             for status, path in sorted(here, key=lambda item: item[0].st_mtime):
                 if total + size <= self.limit_gb * GB:
                     break
-                if path.suffix == ROOM_SUFFIX:
-                    if time.time() - status.st_mtime < ABANDONED_AFTER_S:
+                if path.suffix == _ROOM_SUFFIX:
+                    if time.time() - status.st_mtime < _ABANDONED_AFTER_S:
                         continue
                     path.with_suffix(PART_SUFFIX).unlink(missing_ok=True)
                 path.unlink(missing_ok=True)
@@ -171,20 +170,20 @@ class Mirror:
 
     @contextlib.contextmanager
     def _locked(self, name: str) -> Iterator[None]:
-        folder = self.folder / LOCK_FOLDER
+        folder = self.folder / _LOCK_FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / f"{name.replace('/', '-')}.lock"):
             yield
 
 
 def mirrors_of(paths: Iterable[str], folder: Path) -> list[Mirror]:
-    """The mirrors that hold any of the files, each once.
+    """The mirrors that contain any of the files, each once.
 
     Args:
         paths: files, relative to `folder` unless absolute.
-        folder: where they are.
+        folder: the folder of relative paths.
     """
-    # Two million clips lie in a few thousand files, and those in a few folders.
+    # Two million clips are stored in a few thousand files, and those in a few folders.
     folders = [folder / name for name in dict.fromkeys(os.path.dirname(path) for path in dict.fromkeys(paths))]
     ancestors = dict.fromkeys(ancestor for own in folders for ancestor in (own, *own.parents))
     return [mirror for ancestor in ancestors if (mirror := Mirror.of(ancestor)) is not None]

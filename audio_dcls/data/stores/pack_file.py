@@ -1,4 +1,4 @@
-"""`pack.json`: what a pack is, what is in it, and whether it is finished."""
+"""`pack.json`: how a pack was made, what it contains, and whether it is complete."""
 
 from __future__ import annotations
 
@@ -16,47 +16,47 @@ LABELS_FILE = "labels.csv"
 LEFT_OUT_FILE = "left_out.csv"
 CARD_FILE = "README.md"
 FORMAT = 1
-"""Raised when a pack is no longer what older versions of this package read."""
+"""Version of the format; it increases when older versions of this package can no longer read new packs."""
 
 
 class PackPlan(Settings):
-    """All that decides a pack's bytes."""
+    """Everything that determines the bytes of a pack."""
 
     codec: Codec
     sample_rate_hz: int
     rows_per_shard: int
     num_clips: int
-    """Rows of the manifest."""
+    """Number of rows of the manifest."""
     manifest_sha256: str
     labels_sha256: str
     versions: dict[str, str]
-    """Of the libraries that write the bytes."""
+    """Versions of the libraries that write the bytes."""
 
     def digest(self) -> str:
-        """SHA-256 of the plan, by which a shard is known as its own."""
+        """The SHA-256 of the plan, by which a shard is recognised as part of the pack."""
         return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
 
     def differences(self, other: PackPlan) -> list[str]:
-        """What is not the same in another plan, as text; nothing for an equal one."""
+        """The differences to another plan, as text; empty if the plans are equal."""
         return [
-            f"{name} {getattr(self, name)}, asked for {getattr(other, name)}"
+            f"{name} {getattr(self, name)}, requested {getattr(other, name)}"
             for name in PackPlan.model_fields
             if getattr(self, name) != getattr(other, name)
         ]
 
 
 class ShardInfo(Settings):
-    """One shard, as written."""
+    """One written shard."""
 
     name: str
     """Inside the pack, such as `data/train-00003-of-00012.parquet`."""
     split: str
     num_rows: int
     num_left_out: int
-    """Clips that could not be read."""
+    """Number of clips that could not be read."""
     num_bytes: int
     sha256: str
-    """Of the whole file."""
+    """SHA-256 of the whole file."""
 
 
 class PackInfo(Settings):
@@ -65,62 +65,62 @@ class PackInfo(Settings):
     format: int = FORMAT
     plan: PackPlan
     is_complete: bool = False
-    """Whether every shard is there: the file is written once at the start and once at the end."""
+    """True if all shards are written: this file is written once at the start and once at the end."""
     shards: tuple[ShardInfo, ...] = ()
-    """In the order of the index; none before the pack is complete."""
+    """In the order of the index; empty before the pack is complete."""
     index_sha256: str = ""
-    """Of `index.arrow`."""
+    """SHA-256 of `index.arrow`."""
 
     @property
     def num_rows(self) -> int:
-        """Clips in the pack."""
+        """Number of clips in the pack."""
         return sum(shard.num_rows for shard in self.shards)
 
     @property
     def num_left_out(self) -> int:
-        """Clips of the manifest that could not be read."""
+        """Number of clips of the manifest that could not be read."""
         return sum(shard.num_left_out for shard in self.shards)
 
     @property
     def num_bytes(self) -> int:
-        """Size of all shards."""
+        """Size of all shards in bytes."""
         return sum(shard.num_bytes for shard in self.shards)
 
     def splits(self) -> dict[str, int]:
-        """Clips of each split, in order of first appearance."""
+        """The number of clips per split, in order of first appearance."""
         counts: dict[str, int] = {}
         for shard in self.shards:
             counts[shard.split] = counts.get(shard.split, 0) + shard.num_rows
         return counts
 
     def to_bytes(self) -> bytes:
-        """The file's content."""
+        """The content of the file."""
         return (self.model_dump_json(indent=1) + "\n").encode()
 
 
 def load_pack_info(store: Store) -> PackInfo:
-    """Read a finished pack's `pack.json`.
+    """Read the `pack.json` of a complete pack.
 
     Raises:
-        ManifestError: there is none, it is damaged or of a newer version, or the pack is not finished.
+        ManifestError: the file is missing, damaged or of a newer version, or the pack is not finished.
     """
     info = parse_pack_info(store.read(PACK_FILE), f"{store.address}/{PACK_FILE}")
     if not info.is_complete:
         raise ManifestError(
-            f"the pack '{store.address}' is not finished; run the `audio-dcls pack` that began it again, and it goes on"
+            f"the pack '{store.address}' is not finished; run the same `audio-dcls pack` command again to finish it"
         )
     return info
 
 
 def parse_pack_info(content: bytes, source: str) -> PackInfo:
-    """The content of a `pack.json`, checked.
+    """Check and parse the content of a `pack.json`.
 
     Raises:
-        ManifestError: it is damaged, or of a newer version.
+        ManifestError: the content is damaged or of a newer version.
     """
     try:
         document = json.loads(content)
-        # First, as a newer version may have keys that this one does not know.
+        # Checked first, because a newer version may have keys that this version does not know.
         found_format = document["format"]
         if found_format != FORMAT:
             raise ManifestError(
@@ -131,5 +131,5 @@ def parse_pack_info(content: bytes, source: str) -> PackInfo:
     except (ValueError, KeyError, TypeError) as error:
         detail = " ".join(str(error).split())
         raise ManifestError(
-            f"'{source}' is not what a pack is described by ({detail}); fetch it again, or pack again"
+            f"'{source}' is not a valid description of a pack ({detail}); fetch it again, or pack again"
         ) from error

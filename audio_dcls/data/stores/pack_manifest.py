@@ -1,4 +1,4 @@
-"""A pack, or a folder of Parquet files, as a table of clips; no sound is read.
+"""The table of clips of a pack or of a folder of Parquet files; no sound is read.
 
 N clips.
 """
@@ -22,22 +22,22 @@ from audio_dcls.labels import LabelSet
 
 
 def read_manifest(address: str | Path, labels: LabelSet) -> ClipTable:
-    """The clips of a pack, here or elsewhere; or of Parquet files that this package did not write.
+    """List the clips of a pack, local or remote, or of Parquet files that this package did not write.
 
-    Of a pack elsewhere the index is fetched, once; shards are when they are read (`mirror`).
+    The index of a remote pack is downloaded once; a shard is downloaded when it is read (see `mirror`).
 
     Args:
         address: a folder, a Parquet file, or an fsspec address.
-        labels: classes the labels are looked up in, by identifier.
+        labels: the classes in which the labels are looked up, by identifier.
 
     Raises:
-        ManifestError: there is no finished pack and no Parquet file, or a label is unknown.
+        ManifestError: there is neither a complete pack nor a Parquet file, or a label is unknown.
     """
     store = Store(address)
     if store.size(PACK_FILE) is None:
         return read_foreign_manifest(store, labels)
     info = load_pack_info(store)
-    folder = store.folder if store.is_local else mirror_pack(store, info).folder
+    folder = store.folder if store.is_local else _mirror_pack(store, info).folder
     index = PackIndex.open(folder / INDEX_FILE)
     if len(index) != info.num_rows:
         raise ManifestError(
@@ -60,14 +60,14 @@ def read_manifest(address: str | Path, labels: LabelSet) -> ClipTable:
         label_indices=label_indices,
         split_codes=codes[shard_of],
         split_names=split_names,
-        # A row's digest is of its sound, not of the file that `path` names.
+        # Left blank: the digest of a row is that of its sound, not of the file `path`.
         sha256=StringColumn.blank(len(index)),
         rows=np.arange(len(index), dtype=np.int64) - first_rows[shard_of],
     )
 
 
-def mirror_pack(store: Store, info: PackInfo) -> Mirror:
-    """The folder on this machine that stands for a pack elsewhere, with all but its shards."""
+def _mirror_pack(store: Store, info: PackInfo) -> Mirror:
+    """Open the local mirror of a remote pack, with all files except the shards."""
     sizes = {shard.name: shard.num_bytes for shard in info.shards}
     mirror = Mirror.make(store.address, info.to_bytes(), sizes)
     for name in (INDEX_FILE, LABELS_FILE, PACK_FILE):
@@ -76,7 +76,7 @@ def mirror_pack(store: Store, info: PackInfo) -> Mirror:
 
 
 def _labels(index: PackIndex, packed: LabelSet, labels: LabelSet, source: str) -> tuple[np.ndarray, np.ndarray]:
-    """Where each clip's labels end (N,) int64, and the labels in the wanted label set (L,) int32."""
+    """The position after the last label of each clip (N,) int64, and the labels as indices into `labels` (L,) int32."""
     column = index.column("labels")
     ends = column.offsets.to_numpy(zero_copy_only=True)[1:].astype(np.int64)
     indices = column.values.to_numpy(zero_copy_only=True)[: ends[-1] if len(ends) else 0]

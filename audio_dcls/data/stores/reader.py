@@ -1,7 +1,7 @@
-"""One row of a Parquet shard -> the sound stored there.
+"""Read the sound in a row of a Parquet file.
 
-In packs of our own a sound is read by its place in the file, whatever the size of the shard. Other Parquet files tell
-no places: there a whole row group is read, and the last ones are kept.
+In packs of this package a sound is read from its position in the file, whatever the size of the shard. Other Parquet
+files do not record positions: a whole row group is read, and the last ones are kept.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from audio_dcls.data.stores.pack_file import INDEX_FILE, PACK_FILE, load_pack_in
 from audio_dcls.data.stores.store import Store
 from audio_dcls.errors import AudioFileError, ManifestError
 
-TOUCH_EVERY_READS = 64
+_TOUCH_EVERY_READS = 64
 
 
-class PackReader:
-    """Sounds of one pack, by shard and row; for one process, and all its threads.
+class _PackReader:
+    """The sounds of one pack, by shard and row. One process uses it, from any number of threads.
 
     Args:
-        folder: the pack, or the mirror of one.
+        folder: a pack, or the mirror of a remote pack.
 
     Raises:
-        ManifestError: it is no finished pack.
+        ManifestError: the folder is not a complete pack.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,14 +50,14 @@ class PackReader:
         self.num_reads = 0
 
     def read(self, name: str, row: int) -> StoredSound:
-        """The sound of a row.
+        """Read the sound of a row.
 
         Args:
-            name: shard, as the pack names it.
-            row: counted from 0 within it.
+            name: name of the shard in the pack.
+            row: number of the row in the shard, counted from 0.
 
         Raises:
-            AudioFileError: reason missing, or unreadable where the shard is not the one that was packed.
+            AudioFileError: reason missing, or unreadable if the shard is not the one that was packed.
         """
         rows = self.rows_of.get(name, range(0))
         if not 0 <= row < len(rows):
@@ -72,14 +72,14 @@ class PackReader:
         except (OSError, ManifestError) as error:
             missing = FileNotFoundError in (type(error), type(error.__cause__))
             raise AudioFileError(
-                f"{label} cannot be read: {error}; `audio-dcls pack verify {self.folder}` says what else is wrong",
+                f"{label} cannot be read: {error}; `audio-dcls pack verify {self.folder}` lists what else is wrong",
                 reason="missing" if missing else "unreadable",
             ) from error
         is_whole = len(content) == length + LENGTH_BYTES
         if not is_whole or int.from_bytes(content[:LENGTH_BYTES], "little") != length:
             raise AudioFileError(
-                f"{label} is not where the index says: the shard is cut short, or of another pack; run `audio-dcls "
-                f"pack verify {self.folder}`",
+                f"{label} is not at the position in the index: the shard is truncated, or belongs to another pack; "
+                f"run `audio-dcls pack verify {self.folder}`",
                 reason="unreadable",
             )
         return self._sound(content, length, label)
@@ -90,36 +90,36 @@ class PackReader:
             num_samples = (length - WAV_HEADER_BYTES) // 2
             first = LENGTH_BYTES + WAV_HEADER_BYTES
             if content[LENGTH_BYTES:first] == wav_header(num_samples, plan.sample_rate_hz):
-                # Not copied: samples lie as they are in the file.
+                # No copy: the array is a view of the bytes of the file.
                 samples = np.frombuffer(content, dtype="<i2", count=num_samples, offset=first)
                 return PcmSound(samples=samples, sample_rate_hz=plan.sample_rate_hz, name=label)
         return EncodedSound(content=content[LENGTH_BYTES:], name=label)
 
     def _bytes(self, name: str, offset: int, length: int) -> bytes:
-        """A stretch of a shard. It is opened for this read alone: a mirror's shard that another process has deleted,
-        to make room, would else still take it.
+        """Read some bytes of a shard. The file is opened for this read only: an open file would still take up space
+        after another process has deleted it from the mirror.
         """
         if self.mirror is None:
             return _pread(self.folder / name, offset, length)
-        if self.num_reads % TOUCH_EVERY_READS == 0:
+        if self.num_reads % _TOUCH_EVERY_READS == 0:
             self.mirror.touch(name)
         self.num_reads += 1
         while True:
             path = self.mirror.fetch(name)
-            with contextlib.suppress(FileNotFoundError):  # deleted since then: fetched again
+            with contextlib.suppress(FileNotFoundError):  # deleted in the meantime: download it again
                 return _pread(path, offset, length)
 
 
 def read_row(path: str | Path, row: int) -> StoredSound:
-    """The sound in a row of a Parquet file; the file is opened on first use, in every process for itself.
+    """Read the sound in a row of a Parquet file; each process opens the file on first use.
 
     Args:
         path: a shard of a pack, or any Parquet file with a column of sounds.
-        row: counted from 0.
+        row: number of the row, counted from 0.
 
     Raises:
         AudioFileError: reason missing, empty or unreadable.
-        ManifestError: the shard belongs to no finished pack.
+        ManifestError: the shard belongs to a pack that is not complete.
     """
     path = Path(path)
     folder = path.parent.parent
@@ -133,21 +133,21 @@ def read_row(path: str | Path, row: int) -> StoredSound:
 
 
 def is_packed(path: str | Path) -> bool:
-    """Whether a file is a shard of a pack of our own, whose clips were decoded when it was packed."""
+    """Return whether a file is a shard of a pack of this package, whose clips were decoded during packing."""
     return _open_pack(Path(path).parent.parent) is not None
 
 
 _opening = threading.RLock()
 
 
-def _open_pack(folder: Path) -> PackReader | None:
+def _open_pack(folder: Path) -> _PackReader | None:
     with _opening:
         return _pack_of(folder)
 
 
 @functools.lru_cache(maxsize=64)
-def _pack_of(folder: Path) -> PackReader | None:
-    return PackReader(folder) if (folder / PACK_FILE).is_file() else None
+def _pack_of(folder: Path) -> _PackReader | None:
+    return _PackReader(folder) if (folder / PACK_FILE).is_file() else None
 
 
 def _open_foreign(path: Path) -> ForeignFile:
@@ -162,12 +162,12 @@ def _foreign_of(path: Path) -> ForeignFile:
 
 @functools.lru_cache(maxsize=4096)
 def _mirror_of(path: Path) -> Mirror | None:
-    """The mirror that a file lies in, at any depth."""
+    """The mirror that contains a file, at any depth."""
     return next((mirror for folder in path.parents if (mirror := Mirror.of(folder)) is not None), None)
 
 
 def _forget() -> None:
-    """In a forked process nothing of its parent's is used: locks may be held there, and files are read by both."""
+    """Reset locks and open files in a forked process: the parent may hold the locks, and also reads from the files."""
     global _opening
     _opening = threading.RLock()
     for cached in (_pack_of, _foreign_of, _mirror_of):
@@ -179,7 +179,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def _pread(path: Path, offset: int, length: int) -> bytes:
-    """Bytes at a place; the system may give fewer at once than asked for, and gives none at the end of the file."""
+    """Read bytes at a position. One system call may return fewer bytes than requested, and none at the end of the
+    file.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         content = os.pread(handle, length, offset)

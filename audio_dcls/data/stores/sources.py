@@ -1,4 +1,4 @@
-"""The sound of a clip, wherever it is kept: a file of its own, or a row of a store.
+"""The sound of a clip, from its own file or from a row of a store.
 
 T samples.
 """
@@ -24,14 +24,14 @@ def read_clip_audio(
     require_sound: bool = True,
     resample_quality: ResampleQuality = "HQ",
 ) -> np.ndarray:
-    """A clip as a mono waveform, as `read_clip` gives it.
+    """Read a clip as a mono waveform, like `read_clip`.
 
     Args:
-        clip: of any source.
-        sample_rate_hz: rate of the result.
-        end_s: where to stop in the sound; None is its end.
-        require_sound: whether a clip under 0.1 s, or a silent one, is refused.
-        resample_quality: of soxr.
+        clip: a clip of any source.
+        sample_rate_hz: sample rate of the result.
+        end_s: end of the clip in the sound; None is the end of the sound.
+        require_sound: whether to refuse a clip that is shorter than 0.1 s or silent.
+        resample_quality: quality of soxr.
 
     Shape: (T,) float32.
 
@@ -49,10 +49,10 @@ def read_clip_audio(
 
 
 def stored_sound(clip: Clip) -> Path | StoredSound:
-    """What a clip's sound is kept as: its file, or what a store holds for it; nothing is decoded.
+    """Return the file of a clip, or its sound as the store holds it; nothing is decoded.
 
     Raises:
-        AudioFileError: the store or its row cannot be read.
+        AudioFileError: the store or the row cannot be read.
     """
     if clip.row is None:
         return clip.path
@@ -66,7 +66,7 @@ def stored_sound(clip: Clip) -> Path | StoredSound:
 
         return hdf5_clips.read_row(clip.path, clip.row)
     raise AudioFileError(
-        f"'{clip.path}' has no rows that can be read; a store of clips ends in {PARQUET_SUFFIX}, "
+        f"'{clip.path}' is not a store of clips; the name of a store ends in {PARQUET_SUFFIX}, "
         f"{' or '.join(HDF5_SUFFIXES)}",
         reason="unreadable",
     )

@@ -1,7 +1,7 @@
-"""A folder at any address fsspec knows: on this machine, s3://, gs://, memory:// and others.
+"""A folder at any address that fsspec supports: a local path, s3://, gs://, memory:// and others.
 
-A file appears whole or not at all. Here it is written beside its place, flushed to disk and renamed; object stores have
-no renaming, and there a file appears when its upload ends.
+A file appears completely or not at all. A local file is written under a temporary name, flushed to disk and renamed. An
+object store cannot rename; there a file appears when its upload ends.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _REMOTE_ERRORS = (
 
 
 class Store:
-    """Files under one address.
+    """The files under one address.
 
     Args:
         address: a folder's path, or an address such as `s3://bucket/pack`.
 
     Raises:
-        ManifestError: the address is of a kind that is not known, or whose package is not installed.
+        ManifestError: the kind of address is unknown, or its package is not installed.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -53,7 +53,7 @@ class Store:
             self._remote()
 
     def size(self, name: str) -> int | None:
-        """Bytes of a file, None if there is none."""
+        """The size of a file in bytes; None if the file does not exist."""
         if self.is_local:
             path = self.folder / name
             return path.stat().st_size if path.is_file() else None
@@ -66,10 +66,10 @@ class Store:
         return int(details["size"]) if details["type"] == "file" else None
 
     def read(self, name: str) -> bytes:
-        """A file's content.
+        """Read the content of a file.
 
         Raises:
-            ManifestError: there is no such file, or it cannot be read.
+            ManifestError: the file does not exist or cannot be read.
         """
         with self._naming(name):
             if self.is_local:
@@ -78,20 +78,20 @@ class Store:
             return files.cat_file(f"{root}/{name}")
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file at once.
+        """Write a file in one step.
 
         Raises:
-            ManifestError: it cannot be written.
+            ManifestError: the file cannot be written.
         """
         with self.writing(name) as path:
             path.write_bytes(content)
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Path]:
-        """A file on this machine to be written; at the end of the body it becomes `name`, whole.
+        """Yield a local file to write; at the end of the body it becomes the file `name`.
 
         Raises:
-            ManifestError: it cannot be written.
+            ManifestError: the file cannot be written.
         """
         with self._naming(name):
             if self.is_local:
@@ -109,7 +109,7 @@ class Store:
                 files.put_file(str(part), f"{root}/{name}")
 
     def remove(self, name: str) -> None:
-        """Delete a file, if there is one."""
+        """Delete a file if it exists."""
         if self.size(name) is None:
             return
         with self._naming(name):
@@ -120,17 +120,17 @@ class Store:
                 files.rm_file(f"{root}/{name}")
 
     def fetch(self, name: str, path: Path) -> None:
-        """Copy a file to `path` on this machine.
+        """Copy a file to the local `path`.
 
         Raises:
-            ManifestError: there is no such file, or it cannot be read.
+            ManifestError: the file does not exist or cannot be read.
         """
         with self._naming(name):
             files, root = self._remote()
             files.get_file(f"{root}/{name}", str(path))
 
     def opened(self, name: str) -> IO[bytes]:
-        """An open file, read from any place; the caller closes it."""
+        """Open a file for reading at any position; the caller closes it."""
         with self._naming(name):
             if self.is_local:
                 return (self.folder / name).open("rb")
@@ -138,7 +138,7 @@ class Store:
             return files.open(f"{root}/{name}", "rb")
 
     def names(self) -> list[str]:
-        """Every file under the address, sorted, less those that begin with a dot."""
+        """All files under the address, sorted, except those whose names begin with a dot."""
         if self.is_local:
             paths = (path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file())
             found = [path.as_posix() for path in paths]
@@ -153,7 +153,7 @@ class Store:
         return sorted(name for name in found if not name.rpartition("/")[2].startswith("."))
 
     def _remote(self) -> tuple[Any, str]:
-        """The file system and the folder in it: looked up each time, as connections do not survive a fork."""
+        """The file system and the folder in it, looked up each time, because connections do not survive a fork."""
         try:
             files, root = fsspec.core.url_to_fs(self.address)
         except (ImportError, ValueError) as error:
@@ -168,7 +168,7 @@ class Store:
 
 
 class _Naming:
-    """Context in which what the disk or the network says becomes an error that names the file."""
+    """A context that turns errors of the disk or the network into an error that names the file."""
 
     def __init__(self, place: str) -> None:
         self.place = place
@@ -181,7 +181,7 @@ class _Naming:
     ) -> None:
         if isinstance(error, FileNotFoundError):
             raise ManifestError(f"'{self.place}' does not exist; check the address") from error
-        if isinstance(error, (OSError, *remote_errors())):
+        if isinstance(error, (OSError, *_remote_errors())):
             detail = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
             raise ManifestError(
                 f"'{self.place}' cannot be read or written: {detail}; check the address, access to it and the "
@@ -189,13 +189,13 @@ class _Naming:
             ) from error
 
 
-def remote_errors() -> tuple[type[Exception], ...]:
-    """What the packages of object stores raise that is no OSError: of those packages that are in use."""
+def _remote_errors() -> tuple[type[Exception], ...]:
+    """The errors of the loaded object-store packages that are not subclasses of OSError."""
     return tuple(getattr(sys.modules[module], name) for module, name in _REMOTE_ERRORS if module in sys.modules)
 
 
 def is_local(address: str | Path) -> bool:
-    """Whether an address is a path on this machine.
+    """Return whether an address is a local path.
 
     >>> is_local("packs/audioset"), is_local("file:///data"), is_local("s3://bucket/pack"), is_local("memory://pack")
     (True, True, False, False)

@@ -15,9 +15,9 @@ class Clip:
     path: Path
     """The sound file."""
     start_s: float | None
-    """Where the clip starts in the file, in seconds; None is the beginning of the file."""
+    """Start of the clip in the file, in seconds; None is the beginning of the file."""
     end_s: float | None
-    """Where the clip ends in the file, in seconds; None is the end of the file."""
+    """End of the clip in the file, in seconds; None is the end of the file."""
     labels: tuple[int, ...]
     """Indices into the label set of the manifest."""
     split: str

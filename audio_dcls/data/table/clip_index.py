@@ -1,8 +1,8 @@
-"""A manifest as one Arrow file that is mapped into memory: opened in a moment, and shared by every process.
+"""A manifest as one Arrow file that is mapped into memory: it opens in a moment, and all processes share it.
 
-An Arrow IPC file (https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format) and not arrays in a folder: it is
-one file to copy, its columns lie as a `ClipTable` holds them, so that nothing is parsed or copied, and pandas, polars
-and DuckDB read it too. A header in its metadata says the version, the classes and the digest of every column.
+The format is Arrow IPC (https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format): one file to copy, with the
+columns as a `ClipTable` holds them, so that nothing is parsed or copied; pandas, polars and DuckDB read it too. A
+header in the metadata gives the version, the classes and the digest of every column.
 
 N clips.
 """
@@ -28,23 +28,23 @@ from audio_dcls.labels import LabelSet
 
 VERSION = 1
 METADATA_KEY = b"audio_dcls.clips"
-REMEDY = "write it again by `audio-dcls manifest index`"
+_REMEDY = "write it again by `audio-dcls manifest index`"
 
 
 def write_index(table: ClipTable, labels: LabelSet, path: str | Path) -> None:
-    """Write a table as an index; a file of that name is replaced only by a complete one.
+    """Write a table as an index; an existing file is replaced only by a complete one.
 
     Args:
         table: the clips.
-        labels: what their label indices mean.
-        path: file to write; relative paths of clips are kept relative to it.
+        labels: the classes that the label indices refer to.
+        path: the file to write; relative paths of clips become relative to its folder.
 
     Raises:
         ManifestError: the name does not end in `.clips`, or the file cannot be written.
     """
     path = Path(path)
     if path.suffix != INDEX_SUFFIX:
-        raise ManifestError(f"'{path}' must end in '{INDEX_SUFFIX}', by which an index is known; name it so")
+        raise ManifestError(f"'{path}' must end in '{INDEX_SUFFIX}', the extension of an index; rename it")
     header = {
         "version": VERSION,
         "num_clips": len(table),
@@ -73,41 +73,42 @@ def read_index(path: str | Path, labels: LabelSet) -> IndexedTable:
         labels: the classes it was written with.
 
     Raises:
-        ManifestError: the file is missing, damaged, no index, of a newer version, or was written with other classes.
+        ManifestError: the file is missing, damaged, not an index, of a newer version, or was written with other
+            classes.
     """
     path = Path(path)
     batch, header, digest = _mapped(path)
     if header["labels_sha256"] != labels.sha256():
         raise ManifestError(
             f"'{path}' was written with {header['num_labels']} other classes than the {len(labels)} given; give the "
-            f"label file it was written with, or {REMEDY}"
+            f"label file it was written with, or {_REMEDY}"
         )
     table = _table(path, batch, header)
     found = _column_digests(table)
     wrong = [name for name, expected in header["sha256"].items() if found.get(name) != expected]
     if wrong or len(table) != header["num_clips"]:
-        raise ManifestError(f"'{path}' is damaged (columns {wrong}): its SHA-256 differs; fetch it again, or {REMEDY}")
-    return IndexedTable(table, MappedFile(map_index, path.absolute(), digest))
+        raise ManifestError(f"'{path}' is damaged (columns {wrong}): its SHA-256 differs; fetch it again, or {_REMEDY}")
+    return IndexedTable(table, MappedFile(_map_index, path.absolute(), digest))
 
 
-def map_index(path: Path, digest: str) -> ClipTable:
-    """Map an index that another process has verified.
+def _map_index(path: Path, digest: str) -> ClipTable:
+    """Map an index that another process has already verified.
 
     Args:
         path: the file.
-        digest: of its header, as it was then.
+        digest: SHA-256 of its header at that time.
 
     Raises:
-        ManifestError: the file is gone, or another took its place.
+        ManifestError: the file is missing or has been replaced.
     """
     batch, header, found = _mapped(path)
     if found != digest:
-        raise ManifestError(f"'{path}' was replaced while it was in use; start again")
+        raise ManifestError(f"'{path}' was replaced while it was in use; restart the command")
     return _table(path, batch, header)
 
 
 def _mapped(path: Path) -> tuple[Any, dict[str, Any], str]:
-    """The rows, the header, and its digest."""
+    """Return the rows, the header, and its digest."""
     try:
         with pa.memory_map(str(path)) as source:
             reader = pa.ipc.open_file(source)
@@ -116,22 +117,22 @@ def _mapped(path: Path) -> tuple[Any, dict[str, Any], str]:
             is_readable = header is not None and header["version"] <= VERSION
             batch = reader.get_batch(0) if is_readable else None
     except FileNotFoundError as error:
-        raise ManifestError(f"'{path}' does not exist; check the path, or {REMEDY}") from error
+        raise ManifestError(f"'{path}' does not exist; check the path, or {_REMEDY}") from error
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         detail = " ".join(str(error).split())
-        raise ManifestError(f"'{path}' is not a whole index of clips ({detail}); {REMEDY}") from error
+        raise ManifestError(f"'{path}' is not a whole index of clips ({detail}); {_REMEDY}") from error
     if header is None or text is None:
-        raise ManifestError(f"'{path}' is an Arrow file, but not an index of clips; {REMEDY}")
+        raise ManifestError(f"'{path}' is an Arrow file, but not an index of clips; {_REMEDY}")
     if batch is None:
         raise ManifestError(
             f"'{path}' has version {header['version']} of the index, and this audio-dcls reads up to {VERSION}; "
-            f"install a newer one, or {REMEDY}"
+            f"install a newer one, or {_REMEDY}"
         )
     return batch, header, hashlib.sha256(text).hexdigest()
 
 
 def _arrow_columns(table: ClipTable) -> dict[str, pa.Array]:
-    """The columns as Arrow sees them, sharing the table's memory."""
+    """The columns as Arrow arrays, which share the memory of the table."""
     offsets = pa.array(np.concatenate([np.zeros(1, dtype=np.int64), table.label_ends]))
     codes = pa.array(table.split_codes.astype(np.int32, copy=False))
     columns = {
@@ -150,7 +151,7 @@ def _arrow_columns(table: ClipTable) -> dict[str, pa.Array]:
 
 
 def _table(path: Path, batch: Any, header: dict[str, Any]) -> ClipTable:
-    """The columns as views of the mapped file."""
+    """A table whose columns are views of the mapped file."""
     labels, split = batch.column("labels"), batch.column("split")
     names = batch.schema.names
     return ClipTable(
@@ -169,7 +170,7 @@ def _table(path: Path, batch: Any, header: dict[str, Any]) -> ClipTable:
 
 
 def _to_arrow(column: StringColumn) -> Any:
-    """Text, or bytes where a file name is not UTF-8."""
+    """Text, or bytes if a file name is not UTF-8."""
     try:
         return column.array.cast(pa.large_string())
     except pa.ArrowInvalid:
@@ -181,7 +182,7 @@ def _from_arrow(array: Any) -> StringColumn:
 
 
 def _column_digests(table: ClipTable) -> dict[str, str]:
-    """SHA-256 of each column's content, in hexadecimal."""
+    """The SHA-256 of each column, in hexadecimal digits."""
     columns: dict[str, list[np.ndarray]] = {
         "id": [table.ids.ends(), table.ids.text()],
         "path": [table.paths.ends(), table.paths.text()],

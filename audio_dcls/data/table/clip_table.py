@@ -1,7 +1,7 @@
-"""Clips, and a table that holds millions of them.
+"""A table that holds millions of clips.
 
-A `ClipTable` behaves as a sequence of `Clip`, but keeps columns: a clip object is made when it is asked for. Columns
-are plain arrays, so forked workers share them and they pickle fast.
+A `ClipTable` behaves as a sequence of `Clip`, but holds columns: a clip object is created on access. The columns are
+arrays, so forked workers share them and they pickle fast.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ import pyarrow as pa
 from audio_dcls.data.table.clip import Clip
 from audio_dcls.data.table.string_column import StringColumn
 
-CLIPS_AT_ONCE = 4096
+_CLIPS_AT_ONCE = 4096
 NO_ROW = -1
 
 
 @dataclass(frozen=True, eq=False)
 class ClipTable(Sequence[Clip]):
-    """An immutable sequence of clips, kept as columns.
+    """An immutable sequence of clips, stored as columns.
 
-    Shape: N clips, L labels in all.
+    Shape: N clips, L labels in total.
     """
 
     folder: Path
@@ -37,25 +37,25 @@ class ClipTable(Sequence[Clip]):
     paths: StringColumn
     """(N,) sound files."""
     start_s: np.ndarray
-    """(N,) float64, NaN for none."""
+    """(N,) float64, NaN if not given."""
     end_s: np.ndarray
-    """(N,) float64, NaN for none."""
+    """(N,) float64, NaN if not given."""
     label_ends: np.ndarray
-    """(N,) int64, where the labels of each clip end in `label_indices`."""
+    """(N,) int64, the position in `label_indices` after the last label of each clip."""
     label_indices: np.ndarray
-    """(L,) int32, the labels of all clips, one clip after the other."""
+    """(L,) int32, the labels of all clips, in the order of the clips."""
     split_codes: np.ndarray
     """(N,) int32, index into `split_names`."""
     split_names: tuple[str, ...]
     """Names of the splits, in order of first appearance."""
     sha256: StringColumn
-    """(N,) digests, empty text for none."""
+    """(N,) SHA-256 digests, empty if not known."""
     rows: np.ndarray | None = None
-    """(N,) int64, rows of `paths` that are stores of many clips, -1 for none; None where no clip has one."""
+    """(N,) int64, rows in stores of many clips, -1 for a file of its own; None if no clip has a row."""
 
     @classmethod
     def from_clips(cls, clips: Iterable[Clip]) -> ClipTable:
-        """Turn clip objects into columns; paths are kept as they are."""
+        """Turn clip objects into columns; paths stay as they are."""
         clips = list(clips)
         split_names = tuple(dict.fromkeys(clip.split for clip in clips))
         code_of = {name: code for code, name in enumerate(split_names)}
@@ -75,7 +75,7 @@ class ClipTable(Sequence[Clip]):
 
     @classmethod
     def concatenate(cls, tables: Sequence[ClipTable]) -> ClipTable:
-        """One table after the other; at least one."""
+        """Join tables, at least one, in order."""
         is_one_folder = len({table.folder for table in tables}) == 1
         split_names = tuple(dict.fromkeys(name for table in tables for name in table.split_names))
         codes = [np.array([split_names.index(name) for name in table.split_names], dtype=np.int32) for table in tables]
@@ -115,15 +115,15 @@ class ClipTable(Sequence[Clip]):
         return ClipTable(**({field.name: getattr(self, field.name) for field in fields(ClipTable)} | columns))
 
     def full_paths(self) -> StringColumn:
-        """Sound files with the folder before them."""
+        """The paths, each joined to the folder."""
         return StringColumn.from_strings([os.path.join(self.folder, path) for path in self.paths])
 
     def label_counts(self) -> np.ndarray:
-        """Number of labels of each clip, (N,) int64."""
+        """The number of labels of each clip, (N,) int64."""
         return np.diff(self.label_ends, prepend=0)
 
     def split_sizes(self) -> dict[str, int]:
-        """Number of clips of each split that has any, in order of first appearance."""
+        """The number of clips of each split that has clips, in order of first appearance."""
         counts = np.bincount(self.split_codes, minlength=len(self.split_names))
         return {name: int(count) for name, count in zip(self.split_names, counts, strict=True) if count}
 
@@ -143,11 +143,11 @@ class ClipTable(Sequence[Clip]):
         return self._clips(index, index + 1)[0]
 
     def __iter__(self) -> Iterator[Clip]:
-        for first in range(0, len(self), CLIPS_AT_ONCE):
-            yield from self._clips(first, min(first + CLIPS_AT_ONCE, len(self)))
+        for first in range(0, len(self), _CLIPS_AT_ONCE):
+            yield from self._clips(first, min(first + _CLIPS_AT_ONCE, len(self)))
 
     def _clips(self, first: int, last: int) -> list[Clip]:
-        """Clips `first` .. `last` - 1 as objects."""
+        """Clip objects for rows `first` to `last` - 1."""
         rows = slice(first, last)
         first_label = int(self.label_ends[first - 1]) if first else 0
         ends = (self.label_ends[rows] - first_label).tolist()

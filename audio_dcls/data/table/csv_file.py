@@ -1,4 +1,4 @@
-"""CSV files read in pieces and written whole or not at all."""
+"""CSV files: read in pieces, and written completely or not at all."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CHUNK_ROWS = 200_000
 
 
 class Rows(NamedTuple):
-    """Consecutive rows of a CSV file, N of them, as text."""
+    """N consecutive rows of a CSV file, as text."""
 
     numbers: np.ndarray
-    """(N,) int64, row numbers in the file, from 1."""
+    """(N,) int64, row numbers in the file, counted from 1."""
     columns: list[np.ndarray]
     """One (N,) object array of strings per column."""
 
@@ -28,12 +28,12 @@ class Rows(NamedTuple):
 def read_csv(path: Path, *, skip_rows: int = 0) -> Iterator[Rows]:
     """Read a CSV file as text, up to 200 000 rows at a time.
 
-    No cell is interpreted ("NA" stays "NA"); spaces after a comma are dropped, a row that is short is filled with empty
-    cells, and blank rows are left out but counted.
+    No cell is interpreted ("NA" stays "NA"). Spaces after a comma are dropped, short rows are filled with empty cells,
+    and blank rows are left out but counted.
 
     Args:
-        path: a UTF-8 file, with or without a byte-order mark.
-        skip_rows: rows to leave out at the start.
+        path: a file in UTF-8, with or without a byte-order mark.
+        skip_rows: number of rows to skip at the start.
 
     Raises:
         ManifestError: the file is missing, empty, not UTF-8, or a row has more cells than the first.
@@ -85,7 +85,7 @@ def _explain(error: pd.errors.ParserError) -> str:
 
 
 def write_csv(path: Path, columns: dict[str, Sequence[object]]) -> None:
-    """Write columns as a CSV file with a header; a file of that name is replaced only by a complete one.
+    """Write columns as a CSV file with a header; an existing file is replaced only by a complete one.
 
     Raises:
         ManifestError: the folder cannot be written to.
@@ -94,11 +94,11 @@ def write_csv(path: Path, columns: dict[str, Sequence[object]]) -> None:
 
 
 def write_csv_pieces(path: Path, pieces: Iterable[dict[str, Sequence[object]]]) -> None:
-    """The same, of a table that comes some rows at a time, so that it is never in memory as text.
+    """Write a CSV file some rows at a time, so that the whole table is never in memory as text.
 
     Args:
-        path: the file.
-        pieces: columns of the same names each; at least one piece, which may have no row.
+        path: the file to write.
+        pieces: columns, with the same names in each piece; at least one piece, which may have no rows.
 
     Raises:
         ManifestError: the folder cannot be written to.

@@ -1,9 +1,9 @@
-"""A Parquet file of embeddings, written some sounds at a time.
+"""A Parquet file of embeddings, written a few sounds at a time.
 
 Axis legend: W windows of a sound, F features.
 
-Columns, a row a sound: `path`; `embedding`, a list of F numbers; `start_s` and `end_s`, the times of its windows; and
-`window_embeddings`, a list of W lists of F numbers.
+The file has one row per sound. Columns: `path`; `embedding`, a list of F numbers; `start_s` and `end_s`, the times of
+its windows; and `window_embeddings`, a list of W lists of F numbers.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ROWS_PER_GROUP = 256
+_ROWS_PER_GROUP = 256
 
 
 class EmbeddingTable:
-    """Writes the file; `close` finishes it, and without it there is no file to read.
+    """Writes the file. Only after `close` can it be read.
 
     Args:
-        path: file to write.
+        path: the file to write.
         num_features: F.
     """
 
@@ -45,19 +45,19 @@ class EmbeddingTable:
         """Append a sound.
 
         Args:
-            path: the sound's name.
+            path: name of the sound.
             embedding: (F,).
-            start_s: (W,) where its windows begin, in seconds.
-            end_s: (W,) where they end.
+            start_s: (W,) starts of its windows, in seconds.
+            end_s: (W,) ends of its windows, in seconds.
             window_embeddings: (W, F).
         """
         for name, value in zip(self.rows, (path, embedding, start_s, end_s, list(window_embeddings)), strict=True):
             self.rows[name].append(value)
-        if len(self.rows["path"]) == ROWS_PER_GROUP:
+        if len(self.rows["path"]) == _ROWS_PER_GROUP:
             self._flush()
 
     def close(self) -> None:
-        """Write what is left, and the file's end."""
+        """Write the remaining rows and the end of the file."""
         self._flush()
         self.writer.close()
 

@@ -1,4 +1,4 @@
-"""Folds: splits named `fold1`, `fold2`, ..., of which one is held out and the others are trained on."""
+"""Folds: splits named `fold1`, `fold2`, ..., one of which is held out while the others are trained on."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _FOLD = re.compile(r"fold(0|[1-9]\d*)")
 
 
 class SplitNames(NamedTuple):
-    """Which splits are trained on and which are measured on."""
+    """The splits for training and the splits for measuring."""
 
     train: tuple[str, ...]
     eval: tuple[str, ...]
 
 
 def fold_name(fold: int) -> str:
-    """The split that holds a fold.
+    """The name of the split that holds a fold.
 
     >>> fold_name(3)
     'fold3'
@@ -28,7 +28,7 @@ def fold_name(fold: int) -> str:
 
 
 def fold_numbers(splits: Iterable[str]) -> list[int]:
-    """Numbers of the splits that are folds, in rising order.
+    """The numbers of the splits that are folds, in ascending order.
 
     >>> fold_numbers(["fold10", "fold2", "train", "fold02"])
     [2, 10]
@@ -37,15 +37,15 @@ def fold_numbers(splits: Iterable[str]) -> list[int]:
 
 
 def hold_out(fold: int, splits: Iterable[str], source: str) -> SplitNames:
-    """Train on every fold but one, and measure on that one; splits that are no folds are left out.
+    """Train on every fold except one, and measure on that one; splits that are not folds are left out.
 
     Args:
-        fold: number of the fold to hold out.
-        splits: names of the splits there are.
-        source: where they come from, for messages.
+        fold: the number of the fold to hold out.
+        splits: names of the splits that exist.
+        source: where they come from, named in messages.
 
     Raises:
-        ConfigError: there is no such fold, or no other one.
+        ConfigError: the fold does not exist, or is the only one.
 
     >>> hold_out(2, ["fold1", "fold2", "fold3"], "esc50.csv")
     SplitNames(train=('fold1', 'fold3'), eval=('fold2',))

@@ -1,8 +1,8 @@
-"""A clip table whose columns stay in a file that is mapped into memory, and a choice of its rows.
+"""A clip table whose columns stay in a file that is mapped into memory, and a selection of its rows.
 
-Shape: N clips chosen.
+Shape: N selected clips.
 
-Forked workers share the map; a spawned one is sent the file's name and the chosen rows, and maps it itself.
+Forked workers share the map. A spawned worker receives the name of the file and the selected rows, and maps it itself.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ import numpy as np
 from audio_dcls.data.table.clip import Clip
 from audio_dcls.data.table.clip_table import ClipTable, take_lists
 
-ONE_FOR_ALL = ("folder", "split_names")
-MAX_SPREAD = 4
-"""Clips of one piece are read together where they lie among at most this many times as many rows."""
+_ONE_FOR_ALL = ("folder", "split_names")
+_MAX_SPREAD = 4
+"""Clips of a piece are read together if they are spread over at most this many times as many rows."""
 
 
 class MappedFile(NamedTuple):
-    """How another process finds the same columns."""
+    """The reference by which another process opens the same columns."""
 
     open: Callable[[Path, str], ClipTable]
-    """A module's function: path and digest to all clips of the file."""
+    """A module-level function that takes path and digest, and returns all clips of the file."""
     path: Path
-    """Absolute: a spawned process may work elsewhere."""
+    """Absolute, because a spawned process may have another working directory."""
     digest: str
-    """Of the content: a file that was replaced meanwhile is refused."""
+    """SHA-256 of the header, by which a file that was replaced in the meantime is refused."""
 
 
 class _Column:
-    """A column of an `IndexedTable`: the chosen rows are cut out of the map on first access, and kept."""
+    """A column of an `IndexedTable`: the selected rows are copied from the map on first access."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -44,15 +44,15 @@ class _Column:
 
 
 class IndexedTable(ClipTable):
-    """Some rows of a mapped table, which behave as a table of their own.
+    """Some rows of a mapped table.
 
-    A column is cut out of the map when it is first asked for as a whole; single clips are read from the map.
+    A whole column is copied from the map on first access; single clips are read from the map.
     `with_columns` and `concatenate` return a plain table in memory.
 
     Args:
-        base: every clip of the file, its columns views of the map.
+        base: all clips of the file, in columns that are views of the map.
         file: how to map the file again.
-        picked: (N,) integers, rows of the file; None for all.
+        picked: (N,) integers, the selected rows of the file; None for all.
     """
 
     folder: Any = _Column()
@@ -75,7 +75,7 @@ class IndexedTable(ClipTable):
         indices = np.flatnonzero(indices) if indices.dtype == bool else indices
         picked = np.arange(len(self))[indices] if self._picked is None else self._picked[indices]
         is_all = len(picked) == len(self._base) and np.array_equal(picked, np.arange(len(picked)))
-        dtype = np.int32 if len(self._base) <= np.iinfo(np.int32).max else np.int64  # half as much in every worker
+        dtype = np.int32 if len(self._base) <= np.iinfo(np.int32).max else np.int64  # half the memory in every worker
         return IndexedTable(self._base, self._file, None if is_all else picked.astype(dtype))
 
     def __len__(self) -> int:
@@ -83,7 +83,7 @@ class IndexedTable(ClipTable):
 
     def _cut(self, name: str) -> Any:
         column = getattr(self._base, name)
-        if self._picked is None or name in ONE_FOR_ALL or column is None:
+        if self._picked is None or name in _ONE_FOR_ALL or column is None:
             return column
         if name == "label_ends":
             return np.cumsum(self._base.label_counts()[self._picked])
@@ -96,7 +96,7 @@ class IndexedTable(ClipTable):
             return self._base._clips(first, last)
         rows = self._picked[first:last].tolist()
         lowest, highest = min(rows), max(rows)
-        if highest - lowest < MAX_SPREAD * len(rows):
+        if highest - lowest < _MAX_SPREAD * len(rows):
             clips = self._base._clips(lowest, highest + 1)
             return [clips[row - lowest] for row in rows]
         return [self._base._clips(row, row + 1)[0] for row in rows]
@@ -106,5 +106,5 @@ class IndexedTable(ClipTable):
 
 
 def _reopened(file: MappedFile, picked: np.ndarray | None) -> IndexedTable:
-    """The table in another process."""
+    """Rebuild the table in another process."""
     return IndexedTable(file.open(file.path, file.digest), file, picked)

@@ -1,4 +1,4 @@
-"""The labels of many clips: text cells in, two arrays out."""
+"""The labels of many clips, parsed from text cells into two arrays."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from audio_dcls.labels import SEPARATOR, LabelSet
 
 
 class LabelColumn:
-    """Collects label cells; each distinct cell is looked up once.
+    """Collects label cells; each distinct cell is parsed once.
 
     Args:
-        source: the file, for messages.
-        labels: classes the labels are looked up in.
-        separator: what stands between two labels of a cell.
+        source: the file, named in messages.
+        labels: the classes in which the labels are looked up.
+        separator: the text between two labels of a cell.
     """
 
     def __init__(self, source: Path, labels: LabelSet, *, separator: str = SEPARATOR) -> None:
@@ -30,14 +30,14 @@ class LabelColumn:
         self._indices: list[np.ndarray] = []
 
     def add(self, numbers: np.ndarray, cells: np.ndarray) -> None:
-        """Look up a piece of the column.
+        """Parse a piece of the column.
 
         Args:
             numbers: (n,) row numbers in the file.
             cells: (n,) strings.
 
         Raises:
-            ManifestError: a cell names no label, or an unknown one.
+            ManifestError: a cell has no label, or an unknown one.
         """
         codes, distinct = pd.factorize(cells)
         parsed: list[list[int]] = []
@@ -54,12 +54,12 @@ class LabelColumn:
         self._indices.append(take_lists(np.cumsum(counts), flat, codes)[1])
 
     def columns(self) -> tuple[np.ndarray, np.ndarray]:
-        """Where the labels of each clip end (N,) int64, and the labels of all clips (L,) int32."""
+        """The position after the last label of each clip (N,) int64, and the labels of all clips (L,) int32."""
         counts = np.concatenate([np.zeros(0, dtype=np.int64), *self._counts])
         return np.cumsum(counts), np.concatenate([np.zeros(0, dtype=np.int32), *self._indices])
 
     def _parse(self, cell: str) -> list[int]:
-        """Indices of a cell's labels, each once, in the order written."""
+        """The indices of the labels of a cell, each once, in the order written."""
         keys = [key for key in cell.split(self.separator) if key.strip()]
         if not keys:
             raise LabelError(f"a clip needs a label; write one or more, separated by '{self.separator}'")

@@ -1,4 +1,4 @@
-"""The labels of many clips as a sparse matrix, and counts taken from it.
+"""The labels of many clips as a sparse matrix, and counts of classes.
 
 Axes: N clips, C classes.
 """
@@ -13,18 +13,18 @@ from audio_dcls.errors import ArgumentError
 
 
 def label_matrix(table: ClipTable, num_classes: int) -> scipy.sparse.csr_array:
-    """A matrix that is 1 where a clip has a class; a view of the table's labels but for the ones themselves.
+    """A matrix with 1 where a clip has a class; the indices are a view of the labels of the table.
 
-    Two million clips of 527 classes are 2 GB as bytes; here they take about ten bytes a clip and five a label.
+    Two million clips of 527 classes are 2 GB as bytes; here they take about ten bytes per clip and five per label.
 
     Args:
         table: the clips.
-        num_classes: C, above every label index.
+        num_classes: C, larger than every label index.
 
     Shape: (N, C), int8; do not change it.
 
     Raises:
-        ArgumentError: a label is not below `num_classes`.
+        ArgumentError: a label index is not below `num_classes`.
 
     >>> from pathlib import Path
     >>> from audio_dcls.data.table.clip_table import Clip
@@ -39,7 +39,7 @@ def label_matrix(table: ClipTable, num_classes: int) -> scipy.sparse.csr_array:
             f"`num_classes` (={num_classes}) must be above every label index, and a clip has index {bad}; give the "
             "number of classes of the manifest's labels"
         )
-    # scipy wants one type for both, and would copy the indices to the wider one.
+    # scipy needs one type for both, and would copy the indices to the wider type.
     dtype = indices.dtype if len(indices) <= np.iinfo(indices.dtype).max else np.int64
     starts = np.concatenate([np.zeros(1, dtype=dtype), table.label_ends.astype(dtype)])
     ones = np.ones(len(indices), dtype=np.int8)
@@ -47,11 +47,11 @@ def label_matrix(table: ClipTable, num_classes: int) -> scipy.sparse.csr_array:
 
 
 def class_counts(table: ClipTable, num_classes: int) -> np.ndarray:
-    """Number of clips of each class.
+    """The number of clips per class.
 
     Args:
         table: the clips.
-        num_classes: C, above every label index.
+        num_classes: C, larger than every label index.
 
     Shape: (C,) int64.
     """
@@ -59,11 +59,11 @@ def class_counts(table: ClipTable, num_classes: int) -> np.ndarray:
 
 
 def co_occurrence(table: ClipTable, num_classes: int) -> np.ndarray:
-    """Number of clips that have both of two classes; on the diagonal, of clips that have the class.
+    """The number of clips that have both classes of a pair; the diagonal counts the clips of one class.
 
     Args:
         table: the clips.
-        num_classes: C, above every label index.
+        num_classes: C, larger than every label index.
 
     Shape: (C, C) int64, symmetric.
     """

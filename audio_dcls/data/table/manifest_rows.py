@@ -1,6 +1,6 @@
-"""The rows of a manifest CSV, checked column by column and turned into a clip table.
+"""Read a manifest CSV: check it column by column and turn it into a clip table.
 
-Rows are read in pieces, so memory holds the table and one piece; every rule is applied to a whole column at once.
+Rows are read in pieces, so that memory holds the table and one piece; each rule is applied to a whole column at once.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from audio_dcls.errors import ManifestError
 from audio_dcls.labels import SEPARATOR, LabelSet
 from audio_dcls.near_names import near_names
 
-SEGMENTS_MARK = b"# Segments csv"
-REQUIRED = ("id", "path", "start_s", "end_s", "labels", "split")
+_SEGMENTS_MARK = b"# Segments csv"
+_REQUIRED = ("id", "path", "start_s", "end_s", "labels", "split")
 DIGEST = "sha256"
-ROW = "row"
+_ROW = "row"
 
 
 def read_manifest(path: Path, labels: LabelSet) -> ClipTable:
@@ -43,35 +43,33 @@ def read_manifest(path: Path, labels: LabelSet) -> ClipTable:
 
 
 def _check_kind(path: Path) -> None:
-    """Refuse AudioSet's segments files, which begin with a comment that says what they are."""
+    """Refuse AudioSet's segments files, which begin with a comment that names them."""
     try:
         with path.open("rb") as file:
-            start = file.read(len(SEGMENTS_MARK))
+            start = file.read(len(_SEGMENTS_MARK))
     except OSError:
-        return  # reading it says why
-    if start == SEGMENTS_MARK:
+        return  # reading the file reports the reason
+    if start == _SEGMENTS_MARK:
         raise ManifestError(
-            f"'{path}' is a segments file of AudioSet, not a manifest; make one of it: audio-dcls manifest audioset "
+            f"'{path}' is a segments file of AudioSet, not a manifest; convert it: audio-dcls manifest audioset "
             f"--audio DIR --segments {path} --out manifest.csv"
         )
 
 
 def _check_header(path: Path, header: list[str]) -> list[str]:
-    """The header, if every required column is there once."""
+    """Return the header if it has every required column once."""
     if len(header) == 1 and any(separator in header[0] for separator in ";\t|"):
-        raise ManifestError(
-            f"'{path}' separates its columns by something other than a comma ({header[0]!r}); use commas"
-        )
-    for column in REQUIRED:
+        raise ManifestError(f"'{path}' does not separate its columns by commas ({header[0]!r}); use commas")
+    for column in _REQUIRED:
         if header.count(column) == 1:
             continue
         if column in header:
             raise ManifestError(f"'{path}' has the column '{column}' {header.count(column)} times; keep one")
-        near = near_names(column, [name for name in header if name not in REQUIRED])
+        near = near_names(column, [name for name in header if name not in _REQUIRED])
         hint = f"rename '{near[0]}'?" if near else "add it"
         raise ManifestError(
             f"'{path}' has no column '{column}' in its first row ({','.join(header)[:80]!r}); {hint} "
-            f"A manifest needs {', '.join(REQUIRED)}"
+            f"A manifest needs {', '.join(_REQUIRED)}"
         )
     return header
 
@@ -80,9 +78,9 @@ class ClipRows:
     """Collects checked pieces of a manifest.
 
     Args:
-        source: the file, for messages.
-        labels: classes the labels are looked up in.
-        label_separator: what stands between two labels of a cell.
+        source: the file, named in messages.
+        labels: the classes in which the labels are looked up.
+        label_separator: the text between two labels of a cell.
     """
 
     def __init__(self, source: Path, labels: LabelSet, *, label_separator: str = SEPARATOR) -> None:
@@ -99,11 +97,11 @@ class ClipRows:
         self.row_numbers: list[np.ndarray] = []
 
     def add(self, numbers: np.ndarray, columns: dict[str, np.ndarray]) -> None:
-        """Check one piece and keep it.
+        """Check one piece and add it.
 
         Args:
             numbers: (n,) row numbers in the file.
-            columns: each required column, and `sha256` and `row` if there are such, (n,) strings.
+            columns: each required column, and `sha256` and `row` if the file has them, (n,) strings.
 
         Raises:
             ManifestError: a cell breaks its rule.
@@ -112,9 +110,7 @@ class ClipRows:
         for column in ("id", "path", "split"):
             piece.reject(column, columns[column] == "", "must not be empty; fill it in")
         start_s, end_s = piece.times("start_s"), piece.times("end_s")
-        piece.reject(
-            "start_s", start_s >= end_s, "must be less than end_s of that row; swap or mend them", also="end_s"
-        )
+        piece.reject("start_s", start_s >= end_s, "must be less than end_s of that row; swap or fix them", also="end_s")
         self.labels.add(numbers, columns["labels"])
         self.start_s.append(start_s)
         self.end_s.append(end_s)
@@ -159,13 +155,13 @@ class ClipRows:
             rows = np.concatenate(self.row_numbers)
             first = rows[texts.index(texts[second])]
             raise ManifestError(
-                f"'{self.source}', row {rows[second]}: column 'id' (={texts[second]!r}) is that of row {first} too; "
-                f"give every clip its own{others(repeated)}"
+                f"'{self.source}', row {rows[second]}: column 'id' (={texts[second]!r}) is also that of row {first}; "
+                f"give every clip its own id{others(repeated)}"
             )
 
 
 class Piece:
-    """Some rows of a manifest, and the rules for their cells."""
+    """Some rows of a manifest, with the rules for their cells."""
 
     def __init__(self, source: Path, numbers: np.ndarray, columns: dict[str, np.ndarray]) -> None:
         self.source = source
@@ -178,11 +174,11 @@ class Piece:
         distinct_s = np.asarray(pd.to_numeric(cells, errors="coerce"), dtype=np.float64)
         given = np.array([bool(cell.strip()) for cell in cells], dtype=bool)
         wrong = given & ~(np.isfinite(distinct_s) & (distinct_s >= 0))
-        self.reject(column, wrong[codes], "must be a number of seconds, 0 or more, or empty; mend it")
+        self.reject(column, wrong[codes], "must be a number of seconds, 0 or more, or empty; fix it")
         return distinct_s[codes]
 
     def digests(self) -> StringColumn:
-        """SHA-256 digests in lower case, empty where there is none."""
+        """SHA-256 digests in lower case, empty where the cell is."""
         if DIGEST not in self.columns:
             return StringColumn.from_strings([""] * len(self.numbers))
         digests = [cell.strip().lower() for cell in self.columns[DIGEST]]
@@ -192,15 +188,22 @@ class Piece:
 
     def rows(self) -> np.ndarray:
         """Rows of stores (n,) int64, `NO_ROW` where a cell is empty."""
-        if ROW not in self.columns:
+        if _ROW not in self.columns:
             return np.full(len(self.numbers), NO_ROW, dtype=np.int64)
-        cells = [cell.strip() for cell in self.columns[ROW]]
+        cells = [cell.strip() for cell in self.columns[_ROW]]
         wrong = np.array([bool(cell) and not re.fullmatch("[0-9]{1,18}", cell) for cell in cells], dtype=bool)
-        self.reject(ROW, wrong, "must be the number of a row of a store, 0 or more, or empty; mend it")
+        self.reject(_ROW, wrong, "must be the number of a row of a store, 0 or more, or empty; fix it")
         return np.array([int(cell) if cell else NO_ROW for cell in cells], dtype=np.int64)
 
     def reject(self, column: str, wrong: np.ndarray, rule: str, also: str | None = None) -> None:
-        """Raise for the first row that is wrong, if any is."""
+        """Raise an error for the first wrong row, if there is one.
+
+        Args:
+            column: the column that breaks the rule.
+            wrong: (n,) booleans, which rows are wrong.
+            rule: the rule and the remedy, for the message.
+            also: another column whose value the message shows.
+        """
         if not wrong.any():
             return
         first = int(np.argmax(wrong))
@@ -210,7 +213,7 @@ class Piece:
 
 
 def others(wrong: np.ndarray) -> str:
-    """How many more rows are wrong, for the end of a message; nothing for one.
+    """The end of a message that says how many more rows are wrong; empty for a single row.
 
     >>> others(np.array([True, False, True]))
     ' (1 more row like it)'

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-ENCODING = "utf-8"
-ERRORS = "surrogateescape"  # file names on Linux need not be valid UTF-8
+_ENCODING = "utf-8"
+_ERRORS = "surrogateescape"  # file names on Linux need not be valid UTF-8
 
 
 class StringColumn(Sequence[str]):
@@ -36,7 +36,7 @@ class StringColumn(Sequence[str]):
         try:
             return cls(pa.array(strings, pa.large_string()).cast(pa.large_binary()))
         except UnicodeEncodeError:
-            return cls(pa.array([string.encode(ENCODING, ERRORS) for string in strings], pa.large_binary()))
+            return cls(pa.array([string.encode(_ENCODING, _ERRORS) for string in strings], pa.large_binary()))
 
     @classmethod
     def blank(cls, num_strings: int) -> StringColumn:
@@ -59,10 +59,10 @@ class StringColumn(Sequence[str]):
 
     def slice(self, first: int, last: int) -> list[str]:
         """Strings `first` .. `last` - 1."""
-        return [text.decode(ENCODING, ERRORS) for text in self.array.slice(first, last - first).to_pylist()]
+        return [text.decode(_ENCODING, _ERRORS) for text in self.array.slice(first, last - first).to_pylist()]
 
     def ends(self) -> np.ndarray:
-        """Where each string ends in `text()`, (num_strings,) int64."""
+        """The end of each string in `text()`, (num_strings,) int64."""
         offsets = self._offsets()
         return offsets[1:] - offsets[0]
 
@@ -81,7 +81,7 @@ class StringColumn(Sequence[str]):
         return len(self.array)
 
     def __getitem__(self, index: int) -> str:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return self.array[range(len(self))[index]].as_py().decode(ENCODING, ERRORS)
+        return self.array[range(len(self))[index]].as_py().decode(_ENCODING, _ERRORS)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.to_list())
