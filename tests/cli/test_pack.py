@@ -59,7 +59,7 @@ def test_a_second_run_says_what_was_there(packed, tiny_corpus, run):
     arguments = ["--labels", tiny_corpus / "labels.csv", "--rows-per-shard", 10, "--rate", 16_000]
     assert "5 shards were already packed" in run("pack", "write", tiny_corpus / "manifest.csv", packed, *arguments)
     error = run("pack", tiny_corpus / "manifest.csv", packed, "--codec", "opus", *arguments, code=2)
-    assert "codec flac, asked for opus" in error and len(error.strip().splitlines()) == 1
+    assert "codec flac, requested opus" in error and len(error.strip().splitlines()) == 1
 
 
 def test_a_flipped_byte_is_named_and_mended(packed, run, tiny_corpus):

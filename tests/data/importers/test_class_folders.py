@@ -91,7 +91,7 @@ def test_what_cannot_be_told_or_used_is_named(tmp_path: Path, make_sounds: Calla
     with pytest.raises(ManifestError, match=r"as SPLIT/CLASS/x\.wav \(2 sounds elsewhere .* layout"):
         import_class_folders(tmp_path / "flat")
     make_sounds(tmp_path / "mixed", "train/dog/a.wav", "test/dog/a.wav", "noise/a.wav")
-    with pytest.raises(ManifestError, match=r"\['test', 'train'\], which look like splits, beside \['noise'\]"):
+    with pytest.raises(ManifestError, match=r"\['test', 'train'\], which look like splits, and \['noise'\]"):
         import_class_folders(tmp_path / "mixed")
     make_sounds(tmp_path / "joined", "dog;cat/a.wav")
     with pytest.raises(ManifestError, match=r"joined': label 0 \(='dog;cat'\) must be .* rename it"):

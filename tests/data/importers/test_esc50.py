@@ -72,20 +72,20 @@ def test_missing_and_unlisted_files_are_counted(dataset: Path, make_sounds: Call
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (HEADER + "a.wav,6,0,dog,True,1,A\n", ["row 2", "'fold' (='6')", "1 to 5", "mend"]),
+        (HEADER + "a.wav,6,0,dog,True,1,A\n", ["row 2", "'fold' (='6')", "1 to 5", "fix"]),
         (HEADER + "a.wav,0,0,dog,True,1,A\n", ["row 2", "'fold' (='0')", "1 to 5"]),
         (HEADER + "a.wav,1.0,0,dog,True,1,A\n", ["row 2", "'fold' (='1.0')", "whole number"]),
         (HEADER + ROWS[0] + "a.wav,1,50,wolf,True,1,A\n", ["row 3", "'target' (='50')", "0 to 49"]),
         (HEADER + ROWS[0] + "a.wav,1,0,wolf,True,1,A\n", ["row 3", "'category' (='wolf')", "'dog'", "target 0"]),
         (HEADER + ROWS[0] + "a.wav,1,1,dog,True,1,A\n", ["row 3", "'category' (='dog')", "target 0", "not 1"]),
-        (HEADER + ROWS[0] + ROWS[0], ["row 3", "'filename' (='1-100032-A-0.wav')", "row 2 too", "remove"]),
+        (HEADER + ROWS[0] + ROWS[0], ["row 3", "'filename' (='1-100032-A-0.wav')", "also that of row 2", "remove"]),
         (HEADER + "a.wav,1,0,,True,1,A\n", ["row 2", "'category' (='')", "empty", "fill it in"]),
         (HEADER + "a.wav,1,0,dog,True,1,A,x\n", ["row 2", "8 cells"]),
         (HEADER.replace("fold", "folds") + ROWS[0], ["column 'fold'", "rename 'folds'"]),
-        (HEADER.replace("target", "number") + ROWS[0], ["column 'target'", "take the file ESC-50 ships"]),
+        (HEADER.replace("target", "number") + ROWS[0], ["column 'target'", "use the original file of ESC-50"]),
         (HEADER, ["lists no clip"]),
         ("", ["is empty"]),
-        (HEADER + "other.wav,1,0,dog,True,1,A\n", ["none of the 1 clips", "'other.wav'", "unpack"]),
+        (HEADER + "other.wav,1,0,dog,True,1,A\n", ["no clip of the 1", "'other.wav'", "unpack"]),
     ],
 )
 def test_wrong_lists_are_named(dataset: Path, text: str, words: list[str]) -> None:

@@ -65,15 +65,18 @@ def test_missing_audio_is_counted(dataset: Path, make_sounds: Callable[..., None
     [
         ({"dev": DEV + "7,Bark,/m/05tny_,train\n"}, ["dev.csv'", "row 4", "'mids' (='/m/05tny_')", "vocabulary.csv"]),
         ({"dev": DEV + "7,Music,/m/04rlf,test\n"}, ["dev.csv'", "row 4", "'split' (='test')", "'train' or 'val'"]),
-        ({"dev": EVAL}, ["dev.csv'", "column 'split'", "take the file FSD50K ships"]),
-        ({"dev": DEV + "64760,Music,/m/04rlf,val\n"}, ["dev.csv'", "row 4", "'fname' (='64760')", "row 2 too"]),
-        ({"eval_": EVAL + "64760,Music,/m/04rlf\n"}, ["eval.csv'", "row 3", "'fname' (='64760')", "dev.csv' too"]),
+        ({"dev": EVAL}, ["dev.csv'", "column 'split'", "use the original file of FSD50K"]),
+        (
+            {"dev": DEV + "64760,Music,/m/04rlf,val\n"},
+            ["dev.csv'", "row 4", "'fname' (='64760')", "also that of row 2"],
+        ),
+        ({"eval_": EVAL + "64760,Music,/m/04rlf\n"}, ["eval.csv'", "row 3", "'fname' (='64760')", "is also in '"]),
         ({"eval_": EVAL + "8,Music,\n"}, ["eval.csv'", "row 3", "'mids' (='')", "empty"]),
         ({"vocabulary": "index,name,mid\n" + VOCABULARY}, ["vocabulary.csv'", "row 1", "'index' (='index')"]),
         ({"vocabulary": VOCABULARY + "5,Bark,/m/05tny_\n"}, ["vocabulary.csv'", "row 4", "'index' (='5')", "0 to 3"]),
         (
             {"vocabulary": VOCABULARY + "2,Bark,/m/05tny_\n"},
-            ["vocabulary.csv'", "row 4", "'index' (='2')", "row 3 too"],
+            ["vocabulary.csv'", "row 4", "'index' (='2')", "also that of row 3"],
         ),
         ({"vocabulary": "0,Music\n"}, ["vocabulary.csv'", "row 1", "2 cells", "index, name, mid"]),
     ],

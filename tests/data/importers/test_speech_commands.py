@@ -64,8 +64,8 @@ def test_a_listed_file_that_is_not_there_keeps_its_row(dataset: Path, make_sound
     [
         ("dgo/0a7c2a8d_nohash_0.wav\n", ["row 2 (='dgo/0a7c2a8d_nohash_0.wav')", "word 'dgo'", "no folder"]),
         ("0a7c2a8d_nohash_0.wav\n", ["row 2 (='0a7c2a8d_nohash_0.wav')", "must be WORD/FILE.wav"]),
-        ("cat/0a7c2a8d_nohash_0.wav\n", ["row 2", "row 1 of", "validation_list.txt' too", "remove"]),
-        ("yes/01d22d03_nohash_0.wav\n", ["row 2", "row 1 of", "testing_list.txt' too"]),
+        ("cat/0a7c2a8d_nohash_0.wav\n", ["row 2", "row 1 of", "validation_list.txt'; remove", "remove"]),
+        ("yes/01d22d03_nohash_0.wav\n", ["row 2", "row 1 of", "testing_list.txt'; remove"]),
     ],
 )
 def test_wrong_lines_are_named(dataset: Path, lines: str, words: list[str]) -> None:

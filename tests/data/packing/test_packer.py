@@ -143,12 +143,12 @@ def test_times_are_kept_by_source_and_cut_by_the_others(corpus, tmp_path):
 def test_another_plan_is_refused_by_what_differs(packs, corpus, tmp_path, content_of):
     folder = tmp_path / "pack"
     shutil.copytree(packs(Codec.flac), folder)
-    with pytest.raises(ManifestError, match="codec flac, asked for opus"):
+    with pytest.raises(ManifestError, match="codec flac, requested opus"):
         pack(corpus, folder, PackSettings(Codec.opus, sample_rate_hz=8000, rows_per_shard=6))
-    with pytest.raises(ManifestError, match="rows_per_shard 6, asked for 7"):
+    with pytest.raises(ManifestError, match="rows_per_shard 6, requested 7"):
         pack(corpus, folder, PackSettings(Codec.flac, sample_rate_hz=8000, rows_per_shard=7))
     fewer = Manifest(clips=corpus.clips[:27], labels=corpus.labels, source="made")
-    with pytest.raises(ManifestError, match="num_clips 28, asked for 27"):
+    with pytest.raises(ManifestError, match="num_clips 28, requested 27"):
         pack(fewer, folder, FLAC)
     assert content_of(folder) == content_of(packs(Codec.flac))
 
@@ -191,7 +191,7 @@ def test_an_unfinished_pack_is_not_read(corpus, packs, tmp_path):
     with pytest.raises(ManifestError, match="format 9"):
         read_manifest(folder, corpus.labels)
     (folder / "pack.json").write_text(text[:100])
-    with pytest.raises(ManifestError, match="not what a pack is described by"):
+    with pytest.raises(ManifestError, match="not a valid description of a pack"):
         read_manifest(folder, corpus.labels)
 
 

@@ -23,7 +23,7 @@ from audio_dcls.labels import LabelSet
 
 RATE_HZ = 32_000
 NUM_ROWS = 20
-BLANK = {3: "no name", 11: "no label", 17: "nothing but zeros"}
+BLANK = {3: "no name", 11: "no label", 17: "only zeros"}
 LABELS = LabelSet(ids=("/t/a", "/t/b", "/t/c"), names=("A", "B", "C"))
 
 
@@ -133,7 +133,7 @@ def test_the_split_is_asked_for_or_an_attribute_or_the_name(packed, tmp_path):
 
 def test_a_rate_that_is_not_told_is_said_to_be_taken(tmp_path):
     write_panns(tmp_path / "a.h5", rate_hz=None)
-    with pytest.warns(UserWarning, match="no attribute 'sample_rate': its sounds are taken to be at 32000 Hz"):
+    with pytest.warns(UserWarning, match="no attribute 'sample_rate': a rate of 32000 Hz is assumed"):
         read_manifest(tmp_path / "a.h5", LABELS)
     assert read_row(tmp_path / "a.h5", 0).sample_rate_hz == 32_000
     write_panns(tmp_path / "b.h5", rate_hz=16_000)
@@ -178,7 +178,7 @@ def test_what_is_not_such_a_file_is_refused(packed, tmp_path):
     with pytest.raises(ManifestError, match=r"none\.h5' does not exist; check"):
         load_manifest(tmp_path / "none.h5", LABELS)
     (tmp_path / "text.h5").write_text("hello")
-    with pytest.raises(ManifestError, match="is no HDF5 file that can be read"):
+    with pytest.raises(ManifestError, match="is not a readable HDF5 file"):
         load_manifest(tmp_path / "text.h5", LABELS)
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["logits"] = np.zeros(3)
@@ -192,7 +192,7 @@ def test_what_is_not_such_a_file_is_refused(packed, tmp_path):
         file["target"] = np.zeros((5, 3), dtype=bool)
     with pytest.raises(ManifestError, match=r"'target' of shape \(5, 3\) and type bool, which must have 2 axes"):
         load_manifest(tmp_path / "short.h5", LABELS)
-    with pytest.raises(AudioFileError, match="row 99 is not there: it has 20 rows") as caught:
+    with pytest.raises(AudioFileError, match="row 99 does not exist: the file has 20 rows") as caught:
         read_row(packed[0], 99)
     assert caught.value.reason == "missing"
 

@@ -48,7 +48,7 @@ def test_mistakes_are_one_line(folder, manifest_command):
     for arguments, words in (
         (("part0.h5", "part1.h5", "--split", "train"), "--split is given 1 times for 2 files; give one for each"),
         (("part0.h5", "part0.h5"), "is listed before"),
-        (("labels.csv",), "is no HDF5 file that can be read"),
+        (("labels.csv",), "is not a readable HDF5 file"),
     ):
         error = manifest_command("hdf5", *arguments, "--labels", "labels.csv", "--out", "x.csv", cwd=folder, code=2)
         assert words in error

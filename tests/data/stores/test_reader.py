@@ -148,7 +148,7 @@ def test_other_columns(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"video_id": ["same"] * 7}, "'same' is there twice"),
+        ({"video_id": ["same"] * 7}, "'same' occurs twice"),
         ({"labels": [["/m/nosuch"]] * 7}, "/m/nosuch"),
         ({"labels": [[]] * 7}, "needs a label"),
     ],
@@ -169,9 +169,9 @@ def test_rows_without_a_sound_and_files_that_are_none(tmp_path, corpus):
         assert caught.value.reason == reason
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "a.parquet").write_text("no")
-    with pytest.raises(AudioFileError, match="no Parquet file"):
+    with pytest.raises(AudioFileError, match="not a readable Parquet file"):
         read_row(tmp_path / "text" / "a.parquet", 0)
-    with pytest.raises(ManifestError, match="no Parquet file"):
+    with pytest.raises(ManifestError, match="not a readable Parquet file"):
         read_manifest(tmp_path / "text", corpus.labels)
     (tmp_path / "bare").mkdir()
     with pytest.raises(ManifestError, match="neither a pack nor Parquet"):
