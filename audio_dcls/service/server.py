@@ -33,17 +33,17 @@ def run_server(settings: ServiceSettings, on_listening: Callable[[str], object])
         on_listening: called with the address once the service accepts connections.
 
     Raises:
-        ArgumentError: keys are needed and there are none, the address cannot be used, or another service uses the
+        ArgumentError: keys are needed and the file has no keys, the address cannot be used, or another service uses the
             state folder.
     """
     if settings.needs_keys and not KeyFile(settings.keys_path).keys():
         why = (
-            "`keys` (='required') asks for API keys"
+            "`keys` (='required') requires API keys"
             if settings.keys == "required"
             else f"`host` (={settings.host!r}) can be reached by others, so requests need API keys"
         )
         raise ArgumentError(
-            f"{why}, and there are none in '{settings.keys_path}'; make one with: audio-dcls keys add NAME --scope tag "
+            f"{why}, and '{settings.keys_path}' has no keys; make one with: audio-dcls keys add NAME --scope tag "
             f"--state {settings.state_dir}"
         )
     _use_few_arenas()

@@ -32,7 +32,7 @@ class ServiceSettings(Settings):
     state_dir: Path = Path("audio_dcls_service")
     """Folder for the queue, the runs, the models made from them, and the keys; created if it does not exist."""
     keys: Literal["auto", "required", "off"] = "auto"
-    """Whether requests need an API key: `auto` if the address is not loopback; `off` is allowed only on loopback."""
+    """`required`: requests need an API key; `auto`: only if the address is not loopback; `off`: allowed on loopback."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names by which browsers may address a service without keys, in addition to localhost and `host`."""
     cors_origins: tuple[str, ...] = ()
@@ -91,7 +91,7 @@ class ServiceSettings(Settings):
     """Memory that decoding may take in a worker in addition to the program itself, in 10^6 bytes."""
 
     training: bool = True
-    """Whether clients may start runs over HTTP."""
+    """Allow clients to start runs over HTTP."""
     data_roots: tuple[str, ...] = ()
     """Folders, or addresses such as s3://bucket/prefix, that the configs of runs may read, in addition to shipped files
     and the demo's corpus."""
@@ -104,8 +104,8 @@ class ServiceSettings(Settings):
     ray_address: str = "auto"
     """Address of the Ray cluster, as for `ray job submit --address`."""
     runs_at_shutdown: Literal["stop", "leave"] = "stop"
-    """What an orderly shutdown does to runs: `stop` writes their checkpoints, and the next start resumes them;
-    `leave` lets their processes continue, and the next start finds them again."""
+    """At an orderly shutdown, `stop` makes the runs write checkpoints, and the next start resumes them; `leave` lets
+    their processes continue, and the next start finds them again."""
     shutdown_grace_s: _Positive = 30.0
     """Time that an orderly shutdown waits for requests in flight and for checkpoints."""
 

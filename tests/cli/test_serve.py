@@ -13,7 +13,10 @@ import pytest
     [
         (["--model", "mine=none/here"], "--model (='mine=none/here') does not exist"),
         (["--data-root", "nowhere"], "--data-root (='nowhere') is not a folder"),
-        (["--set", "keys=required"], "`keys` (='required') asks for API keys, and there are none in"),
+        (
+            ["--set", "keys=required"],
+            "`keys` (='required') requires API keys, and 'audio_dcls_service/keys",
+        ),
         (["--host", "0.0.0.0"], "--host (='0.0.0.0') can be reached by others"),
     ],
 )

@@ -36,7 +36,7 @@ class TagQuery(Settings):
     threshold: float | Literal["fitted"] | None = None
     """The lowest probability, 0 to 1, or `fitted`: the thresholds stored next to the weights."""
     timeline: bool = False
-    """Whether to find events, with their onset and offset."""
+    """Find events, with their onset and offset."""
     window_s: Annotated[float, pydantic.Field(gt=0)] | None = None
     """Length of a window."""
     hop_s: Annotated[float, pydantic.Field(gt=0)] | None = None
@@ -60,7 +60,7 @@ class OneSoundQuery(TagQuery):
     """The query parameters of `POST /v1/tag`."""
 
     picture: bool = False
-    """Whether to send the envelope and the spectrogram."""
+    """Send the envelope and the spectrogram."""
     name: str | None = None
     """The sound's name, if the body is the sound itself."""
 

@@ -59,7 +59,7 @@ class Launcher(Protocol):
         ...
 
     def find(self, entry: RunEntry) -> Started | None:
-        """The process or job that trains a run, whichever service started it; None if there is none."""
+        """The process or job that trains a run, even if an earlier service started it; None if no process does."""
         ...
 
     def is_alive(self, entry: RunEntry) -> bool:

@@ -240,7 +240,7 @@ class RunQueue:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        """A new connection: threads and forked processes share none."""
+        """A new connection, because threads and forked processes must not share one."""
         self._create()
         connection = self._connect()
         try:

@@ -110,7 +110,7 @@ class RayLauncher:
         return Started(handle=name)
 
     def _details(self, name: str | None) -> Any:
-        """What the cluster knows about a job; None if it knows nothing."""
+        """The cluster's data about a job; None if the cluster does not know the job."""
         if name is None:
             return None
         try:

@@ -38,7 +38,7 @@ class Supervision:
     kill_after_s: float = 600.0
     """A run that should stop and takes longer than this is killed."""
     measures: bool = True
-    """Whether the scores per class are computed for runs that are done."""
+    """Compute the scores per class for runs that are done."""
 
 
 class Supervisor:

@@ -42,7 +42,7 @@ function optionFields(models, chosen) {
   const model = el("select", { dataset: { testid: "model-select" } },
     ...models.map((one) => el("option", { value: one.name, selected: one.name === chosen }, one.name)));
   const topK = el("input", { type: "number", min: "1", max: "527", value: "8" });
-  const threshold = el("input", { type: "number", min: "0", max: "1", step: "0.05", placeholder: "none" });
+  const threshold = el("input", { type: "number", min: "0", max: "1", step: "0.05", placeholder: "0" });
   const timeline = el("input", { type: "checkbox", checked: true });
   const node = el("div", { class: "fields" },
     el("label", {}, "Model", model), el("label", {}, "Tags", topK), el("label", {}, "Lowest score", threshold),
