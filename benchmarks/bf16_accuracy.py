@@ -9,7 +9,6 @@ clips, how many of the top five tags agree, and how far scores move, in one JSON
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import sys
@@ -29,6 +28,7 @@ from audio_dcls.runs.find_run import find_runs, latest_study
 from audio_dcls.runs.run_dir import RunDir
 from audio_dcls.runs.study_dir import StudyDir
 from audio_dcls.runs.training_clips import load_manifests, prepare_clips
+from bench_tools.results import argument_parser
 
 TOP = 5
 NUM_RESAMPLES = 2000
@@ -85,7 +85,7 @@ def compare(predictions: dict[str, Predictions], num_resamples: int) -> dict[str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("study", nargs="?", help="trained study folder; the newest under runs/ if left out")
     parser.add_argument("--resamples", type=int, default=NUM_RESAMPLES, help="bootstrap resamples of the clips")
     args = parser.parse_args()

@@ -26,13 +26,13 @@ from audio_dcls.inference import Tagger, TagResult
 from audio_dcls.inference.backends import BackendName, Precision
 from audio_dcls.models.find_model import find_model
 from audio_dcls.speed.machine import describe_machine
+from bench_tools.results import RESULTS, argument_parser, report_progress
 
-RESULTS = Path(__file__).parent / "results"
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("models", nargs="+", help="checkpoint files, seed-N or study folders")
     parser.add_argument("--manifest", type=Path, default=Path("demo_corpus/manifest.csv"), help="what to tag")
     parser.add_argument("--split", default="eval", help="of the manifest")
@@ -45,7 +45,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     rows = {}
     for model in args.models:
-        sys.stderr.write(f"{model}\n")
+        report_progress(model)
         full, half = (score_clips(model, precision, args) for precision in PRECISIONS)
         rows[model] = compare(full, half, args.threshold)
     report = {

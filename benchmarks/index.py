@@ -12,9 +12,6 @@ Writes index.json and index.md:
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -27,10 +24,10 @@ from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.table.clip_index import write_index
 from audio_dcls.labels import LabelSet
-from audio_dcls.speed import manifest_scale as scale
-from audio_dcls.speed.machine import describe_machine, results_heading
+from audio_dcls.speed.machine import describe_machine
+from bench_tools import manifest_scale as scale
+from bench_tools.results import RESULTS, argument_parser, results_heading, verdict, write_results
 
-RESULTS = Path(__file__).parent / "results"
 NUM_WORKERS = 8
 NUM_SMALL = 256
 LIMITS = {
@@ -67,13 +64,13 @@ def table_of(found: dict[str, float]) -> str:
     lines = ["| | measured | limit | |", "|---|---|---|---|"]
     for name, value in found.items():
         limit = LIMITS.get(name)
-        verdict = "" if limit is None else "met" if value < limit else "missed"
-        lines.append(f"| {name} | {value:.3g} | {'' if limit is None else f'< {limit}'} | {verdict} |")
+        wanted = " | " if limit is None else f"< {limit} | {verdict(value, '<', limit)}"
+        lines.append(f"| {name} | {value:.3g} | {wanted} |")
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--rows", type=int, default=scale.NUM_ROWS, help="rows of the manifest")
     parser.add_argument("--workers", type=int, default=NUM_WORKERS, help="loader workers")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder to write to")
@@ -87,11 +84,7 @@ def main() -> None:
         "found": found,
         "limits": LIMITS,
     }
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "index.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    text = results_heading(__doc__ or "", report["machine"]) + table_of(found)
-    (args.out / "index.md").write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    write_results(args.out, report, results_heading(__doc__ or "", report["machine"]) + table_of(found))
 
 
 if __name__ == "__main__":

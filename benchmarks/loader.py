@@ -16,11 +16,8 @@ Writes loader.json and loader.md, with the number of cores that GPUs of some rat
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import importlib.metadata
-import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -49,11 +46,11 @@ from audio_dcls.data.sound.decode import read_clip
 from audio_dcls.data.stores.codec import Codec
 from audio_dcls.data.table.clip_table import Clip
 from audio_dcls.frontend import FrontendConfig, build_frontend
-from audio_dcls.speed.machine import describe_machine, results_heading
+from audio_dcls.speed.machine import describe_machine
 from audio_dcls.speed.report import Contender, Ratio
 from audio_dcls.speed.timing import time_interleaved
+from bench_tools.results import RESULTS, argument_parser, results_heading, verdict, write_results
 
-RESULTS = Path(__file__).parent / "results"
 CLIP_S = 10.0
 ORIGINAL_RATE_HZ = 44_100
 OPUS_RATE_HZ = 48_000  # the codec knows no 44.1 kHz
@@ -246,9 +243,8 @@ def tables(contenders: dict[str, Contender], gpu_rates: Sequence[int]) -> str:
     lines += ["", "| target | median | quartiles | |", "|---|---|---|---|"]
     for name, published, target in (*TARGETS, *MEL_TARGETS):
         ratio = Ratio.of(contenders[published], contenders[name])
-        verdict = "met" if ratio.median >= target else "missed"
-        claim = f"{published} ÷ {name} ≥ {target:g}"
-        lines.append(f"| {claim} | {ratio.median:.3g} | {ratio.low:.3g} – {ratio.high:.3g} | {verdict} |")
+        claim, shown = f"{published} ÷ {name} ≥ {target:g}", verdict(ratio.median, "≥", target)
+        lines.append(f"| {claim} | {ratio.median:.3g} | {ratio.low:.3g} – {ratio.high:.3g} | {shown} |")
     lines += ["", "Cores that keep a GPU fed which takes so many clips a second, at the medians:", ""]
     lines.append("| source | " + " | ".join(f"{rate} clips/s" for rate in gpu_rates) + " |")
     lines.append("|---" * (len(gpu_rates) + 1) + "|")
@@ -259,7 +255,7 @@ def tables(contenders: dict[str, Contender], gpu_rates: Sequence[int]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="timed rounds")
     parser.add_argument("--clips", type=int, default=8, help="different sounds of each source")
     parser.add_argument("--gpu-rates", type=int, nargs="+", default=GPU_RATES, help="clips/s of GPUs to be fed")
@@ -288,10 +284,7 @@ def main() -> None:
         ],
     }
     text = results_heading(__doc__ or "", report["machine"]) + tables(contenders, args.gpu_rates)
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "loader.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (args.out / "loader.md").write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    write_results(args.out, report, text)
 
 
 if __name__ == "__main__":

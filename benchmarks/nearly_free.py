@@ -12,20 +12,17 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import operator
 import re
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from audio_dcls.speed import SUITE_NAMES, BenchReport, BenchSettings, Case, draw_report, run_benchmarks
+from bench_tools.results import RESULTS, argument_parser, report_footer, report_progress, verdict
 
-RESULTS = Path(__file__).parent / "results"
 CONVNEXT, CONVFORMER, FASTVIT = "convnext_tiny", "convformer_s18", "fastvit_sa24"
 MAPS = ("96 channels of 64x62", "192 channels of 32x31", "384 channels of 16x15", "768 channels of 8x7")
-SYMBOLS: dict[str, Callable[[float, float], bool]] = {"≥": operator.ge, "≤": operator.le}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,38 +111,27 @@ def make_table(report: BenchReport) -> str:
     for claim in _claims():
         case = find_case(report, claim.suite, claim.subject, claim.batch)
         ratio = None if case is None else case.ratio(claim.numerator, claim.denominator)
-        shown, spread, verdict = "not measured", "", "open"
+        shown, spread, found = "not measured", "", "open"
         if ratio is not None:
             shown, spread = f"{ratio.median:.3g}", f"{ratio.low:.3g} – {ratio.high:.3g}"
-            verdict = "met" if SYMBOLS[claim.symbol](ratio.median, claim.target) else "missed"
+            found = verdict(ratio.median, claim.symbol, claim.target)
         names = f"{claim.numerator} ÷ {claim.denominator}"
-        lines.append(f"| {claim.text} | {names} | {shown} | {spread} | {claim.symbol} {claim.target:g} | {verdict} |")
+        lines.append(f"| {claim.text} | {names} | {shown} | {spread} | {claim.symbol} {claim.target:g} | {found} |")
     case = find_case(report, "inference", CONVNEXT, 8)
     contender = None if case is None else case.contender("dcls fp32")
     share = None if contender is None else report.share_of_peak(contender)
     if share is not None and case is not None:
         needed = share * _needed_share(case)
         for name, value in (("all products counted", share), ("without products that meet padding", needed)):
-            verdict = "met" if value >= MIN_SHARE_OF_GEMM else "missed"
             names = f"dcls fp32, GFLOP/s ÷ sgemm, {name}"
-            lines.append(
-                f"| inference, N = 8, {CONVNEXT} | {names} | {value:.2f} | | ≥ {MIN_SHARE_OF_GEMM} | {verdict} |"
-            )
-    lines += ["", "Ratios without a target:", "", *_other_ratios(report)]
-    notes = dict.fromkeys(note for case in report.cases for note in case.notes)
-    machine = report.machine
-    peaks = ", ".join(f"{name} {value:.0f}" for name, value in report.peaks_gflops.items())
-    lines += [
-        "",
-        f"{machine['processor']}, {machine['threads']} threads, {machine['instructions']}, torch "
-        f"{machine['versions']['torch']}; matrix products {peaks} GFLOP/s; {report.settings['num_rounds']} rounds.",
-        *(f"- {note}" for note in notes),
-    ]
+            wanted = f"≥ {MIN_SHARE_OF_GEMM} | {verdict(value, '≥', MIN_SHARE_OF_GEMM)}"
+            lines.append(f"| inference, N = 8, {CONVNEXT} | {names} | {value:.2f} | | {wanted} |")
+    lines += ["", "Ratios without a target:", "", *_other_ratios(report), *report_footer(report)]
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds of each case")
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
@@ -170,7 +156,7 @@ def measure(args: argparse.Namespace, path: Path) -> None:
     for settings in RUNS:
         suites = tuple(suite for suite in settings.suites if suite in args.suites)
         settings = dataclasses.replace(settings, suites=suites, num_rounds=args.rounds, device=args.device)
-        reports.append(run_benchmarks(settings, lambda text: sys.stderr.write(f"{text}\n")))
+        reports.append(run_benchmarks(settings, report_progress))
     cases = [case for report in reports for case in report.cases]
     if set(args.suites) != set(SUITE_NAMES):
         cases = [c for c in BenchReport.load(path).cases if c.suite not in args.suites] + cases

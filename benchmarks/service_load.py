@@ -39,9 +39,9 @@ from audio_dcls.inference import Tagger, TagResult
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
 from audio_dcls.models.checkpoint.checkpoint import save_checkpoint
-from audio_dcls.speed.machine import describe_machine, results_heading
+from audio_dcls.speed.machine import describe_machine
+from bench_tools.results import RESULTS, argument_parser, report_progress, results_heading, write_results
 
-RESULTS = Path(__file__).parent / "results"
 RATES_HZ = (16_000, 32_000, 44_100)
 FORMS = (("wav", "PCM_16"), ("flac", "PCM_16"), ("ogg", "VORBIS"))
 SHORTEST_S, LONGEST_S = 1.0, 20.0
@@ -49,7 +49,7 @@ START_S = 120.0
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--model", default="convnext_tiny", help="backbone, with DCLS")
     parser.add_argument("--requests", type=int, default=2000, help="through the service")
     parser.add_argument("--blocks", type=int, default=4, help="of requests, with direct calls between them")
@@ -61,11 +61,7 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         report = measure(Path(name), args)
-    args.out.mkdir(parents=True, exist_ok=True)
-    (args.out / "service_load.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    text = as_markdown(report)
-    (args.out / "service_load.md").write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+    write_results(args.out, report, as_markdown(report))
 
 
 def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
@@ -89,7 +85,7 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
                 else:
                     block["direct_clips_per_s"] = per_block / direct_s(tagger, chosen)
             block["throughput"] = block["clips_per_s"] / block["direct_clips_per_s"]
-            sys.stderr.write(f"block {number + 1}/{args.blocks}: {json.dumps(block)}\n")
+            report_progress(f"block {number + 1}/{args.blocks}: {json.dumps(block)}")
             blocks.append(block)
         beside = beside_training(address, sounds, args) if args.training else None
     latencies = np.concatenate([block.pop("latencies_s") for block in blocks])

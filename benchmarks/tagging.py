@@ -12,10 +12,9 @@ Writes tagging.json and tagging.md; takes about twenty minutes, on a machine wit
 from __future__ import annotations
 
 import argparse
-import operator
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +29,13 @@ from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
 from audio_dcls.models.checkpoint.checkpoint import save_checkpoint
 from audio_dcls.speed import BenchReport, Case, Contender
-from audio_dcls.speed.command import measure_command
 from audio_dcls.speed.machine import describe_machine, measure_peaks
 from audio_dcls.speed.report import ratios_of
-from audio_dcls.speed.tagging_peers import TAGGING_PEERS, PeerBackend
 from audio_dcls.speed.timing import time_interleaved
+from bench_tools.command import measure_command
+from bench_tools.results import RESULTS, argument_parser, report_footer, report_progress, verdict
+from bench_tools.tagging_peers import TAGGING_PEERS, PeerBackend
 
-RESULTS = Path(__file__).parent / "results"
 PARTS = ("clip", "start", "hour")
 RATE_HZ, CHANNELS, CLIP_S, BATCH = 44_100, 2, 10.0, 8
 OURS: tuple[tuple[BackendName, Precision], ...] = (
@@ -45,7 +44,6 @@ OURS: tuple[tuple[BackendName, Precision], ...] = (
 BACKENDS = tuple(dict.fromkeys(backend for backend, _ in OURS))
 PEERS = (("authors", "fp32"), ("frozen", "fp32"), ("cnn14", "fp32"), ("cnn14", "bf16"))
 IMPORT, TAG = "import torch, timm", "audio-dcls tag"
-SYMBOLS: dict[str, Callable[[float, float], bool]] = {"≥": operator.ge, "≤": operator.le}
 TARGETS = (
     ("clip", 1, "authors fp32", "dcls fp32", "≥", 60),
     ("clip", 1, "cnn14 fp32", "dcls fp32", "≥", 2.5),
@@ -58,7 +56,7 @@ MAX_GROWTH_MIB = 300e6 / 2**20
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds of each case")
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
     parser.add_argument("--model", default="convnext_tiny", help="timm's name of the backbone")
@@ -94,7 +92,7 @@ def measure(args: argparse.Namespace, folder: Path) -> list[Case]:
     if "clip" in args.parts:
         taggers, notes = make_taggers(files, args.model, args.backends)
         for num_clips in (1, BATCH):
-            tell(f"clip: {num_clips}")
+            report_progress(f"clip: {num_clips}")
             sound = write_sound(folder / f"{num_clips}.wav", num_clips * CLIP_S)
             cases.append(measure_clips(taggers, sound, num_clips, args, notes))
         del taggers
@@ -139,13 +137,13 @@ def make_taggers(
             if backend not in backends:
                 continue
             title = f"{name} {precision}" if backend == "torch" else f"{name} {backend} {precision}"
-            tell(f"load: {title}")
+            report_progress(f"load: {title}")
             try:
                 taggers[title] = Tagger.load(file, backend=backend, precision=precision)
             except ArgumentError as error:
                 notes.append(f"{title} could not be had: {error}")
     for peer, precision in PEERS:
-        tell(f"load: {peer} {precision}")
+        report_progress(f"load: {peer} {precision}")
         try:
             backend = PeerBackend(peer, model_name, precision)
         except ArgumentError as error:
@@ -175,7 +173,7 @@ def measure_start(checkpoint: Path, sound: Path, args: argparse.Namespace) -> Ca
     commands = {IMPORT: [sys.executable, "-c", IMPORT], TAG: tag_command(checkpoint, sound)}
     values: dict[str, list[float]] = {name: [] for name in commands}
     for round_index in range(-1, args.rounds):
-        tell(f"start: round {round_index}")
+        report_progress(f"start: round {round_index}")
         for name in sorted(commands, reverse=round_index % 2 == 0):
             cost = measure_command(commands[name])
             if round_index >= 0:
@@ -189,7 +187,7 @@ def measure_hour(checkpoint: Path, folder: Path, args: argparse.Namespace) -> li
     costs = {}
     for duration_s in (CLIP_S, args.long_s):
         name = f"{duration_s:g} s"
-        tell(f"hour: {name}")
+        report_progress(f"hour: {name}")
         sound = write_sound(folder / "sound.wav", duration_s)
         costs[name] = measure_command(tag_command(checkpoint, sound))
     memory = tuple(Contender(name, (cost.peak_mib,)) for name, cost in costs.items())
@@ -211,12 +209,10 @@ def make_table(report: BenchReport) -> str:
     for case in report.cases:
         for ratio in case.ratios if case.suite != "hour" else ():
             symbol, target = targets.get((case.suite, case.batch, ratio.numerator, ratio.denominator), ("", None))
-            wanted, verdict = "", ""
-            if target is not None:
-                wanted, verdict = f"{symbol} {target:g}", "met" if SYMBOLS[symbol](ratio.median, target) else "missed"
+            wanted = " | " if target is None else f"{symbol} {target:g} | {verdict(ratio.median, symbol, target)}"
             lines.append(
                 f"| {_title(case)} | {ratio.numerator} ÷ {ratio.denominator} | {ratio.median:.3g} | {ratio.low:.3g} – "
-                f"{ratio.high:.3g} | {wanted} | {verdict} |"
+                f"{ratio.high:.3g} | {wanted} |"
             )
     lines += [*_hour_lines(report), "", "| from file to tags | ms | clips a second |", "|---|---|---|"]
     for case in report.cases:
@@ -224,16 +220,7 @@ def make_table(report: BenchReport) -> str:
             for one in sorted(case.contenders, key=lambda contender: contender.median):
                 speed = 1000 * case.batch / one.median
                 lines.append(f"| {_title(case)}, {one.name} | {one.median:.4g} | {speed:.3g} |")
-    machine = report.machine
-    peaks = ", ".join(f"{name} {value:.0f}" for name, value in report.peaks_gflops.items())
-    notes = dict.fromkeys(note for case in report.cases for note in case.notes)
-    lines += [
-        "",
-        f"{machine['processor']}, {machine['threads']} threads, {machine['instructions']}, torch "
-        f"{machine['versions']['torch']}; matrix products {peaks} GFLOP/s; {report.settings['num_rounds']} rounds.",
-        *(f"- {note}" for note in notes),
-    ]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *report_footer(report)]) + "\n"
 
 
 def _title(case: Case) -> str:
@@ -254,14 +241,10 @@ def _hour_lines(report: BenchReport) -> list[str]:
         f"| {cases[0].subject.partition(',')[0]}, {long_s:g} s of 44.1 kHz stereo | measured | target | |",
         "|---|---|---|---|",
         f"| MiB at most, over the {short_mib:.0f} for {short_s:g} s | {growth_mib:.0f} | ≤ {MAX_GROWTH_MIB:.0f} | "
-        f"{'met' if growth_mib <= MAX_GROWTH_MIB else 'missed'} |",
+        f"{verdict(growth_mib, '≤', MAX_GROWTH_MIB)} |",
         f"| real-time factor: seconds of computing a second of sound, start-up left out | {factor:.4f} | | |",
         f"| seconds in all | {long_ms / 1000:.1f} | | |",
     ]
-
-
-def tell(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
 
 
 if __name__ == "__main__":

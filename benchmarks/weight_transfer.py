@@ -30,14 +30,9 @@ from audio_dcls.settings import build, load_yaml, merge, parse_overrides
 from audio_dcls.training.distributed.processes import build_fabric
 from audio_dcls.training.loop import Trainer
 from audio_dcls.training.train_events import Evaluated, RunFinished, StepDone
+from bench_tools.results import argument_parser, report_progress
 
 ARMS: dict[str, dict[str, Any] | None] = {"plain": None, "random": {"transfer": "random"}, "fit": {"transfer": "fit"}}
-
-
-def say(text: str) -> None:
-    """Progress, beside the JSON."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
 
 
 def make_trainer(values: dict[str, Any], folder: Path, seed: int) -> Trainer:
@@ -64,7 +59,7 @@ def train_twin(values: dict[str, Any], folder: Path, seed: int) -> tuple[float, 
     for event in trainer.run():
         if isinstance(event, RunFinished):
             score = event.metrics.mean_average_precision
-    say(f"twin, seed {seed}: mAP {score:.4f}")
+    report_progress(f"twin, seed {seed}: mAP {score:.4f}")
     return score, trainer.run_dir.newest_checkpoint()
 
 
@@ -77,13 +72,13 @@ def carry_on(values: dict[str, Any], folder: Path, seed: int, arm: str) -> dict[
     if trainer.first_step:
         raise SystemExit(f"'{folder}' was left half trained; remove it, and start again")
     scores, losses = [trainer.evaluate(trainer.eval_set).mean_average_precision], []
-    say(f"{arm}, seed {seed}, after the swap: mAP {scores[0]:.4f}")
+    report_progress(f"{arm}, seed {seed}, after the swap: mAP {scores[0]:.4f}")
     for event in trainer.run():
         if isinstance(event, StepDone):
             losses.append(event.loss)
         elif isinstance(event, Evaluated):
             scores.append(event.metrics.mean_average_precision)
-            say(f"{arm}, seed {seed}, epoch {event.epoch:g}: mAP {scores[-1]:.4f}")
+            report_progress(f"{arm}, seed {seed}, epoch {event.epoch:g}: mAP {scores[-1]:.4f}")
     swap = trainer.raw_model.swap_report
     errors = {} if swap is None else {kept.name: kept.relative_error for kept in swap.transfers}
     num_steps = trainer.steps_per_epoch
@@ -121,12 +116,12 @@ def tabulate(rows: list[dict[str, Any]], arms: list[str]) -> dict[str, list[dict
         columns = zip(*(row["mAP"] for row in rows if row["arm"] == arm), strict=True)
         summaries = [summarise(column) for column in columns]
         table[arm] = [{"mean": s.mean, "std": None if math.isnan(s.std) else s.std} for s in summaries]
-        say(f"{arm:>8}  " + "  ".join(s.format(digits=4) for s in summaries))
+        report_progress(f"{arm:>8}  " + "  ".join(s.format(digits=4) for s in summaries))
     return table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argument_parser(__doc__)
     parser.add_argument("--config", default="configs/demo_7x7.yaml", help="config of the 7x7 twin")
     parser.add_argument(
         "--work", default="runs/weight_transfer", help="folder of the runs; its name must be new or ours"

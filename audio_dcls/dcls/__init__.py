@@ -12,8 +12,9 @@ from audio_dcls.dcls.kernel import construct_kernel, discrete_kernel
 from audio_dcls.dcls.parameters import clamp_positions, count_outside, parameter_groups, repulsive_loss
 from audio_dcls.dcls.schedules import RepulsionSchedule, SpreadSchedule
 from audio_dcls.dcls.swap.kernel_fit import fit_kernels
+from audio_dcls.dcls.swap.plan import SwapPlan, SwapReport
 from audio_dcls.dcls.swap.rule import SwapRule
-from audio_dcls.dcls.swap.swap import SwapPlan, SwapReport, plan_swap
+from audio_dcls.dcls.swap.swap import plan_swap
 
 __all__ = [
     "DclsConv",

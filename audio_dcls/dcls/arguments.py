@@ -12,7 +12,7 @@ from audio_dcls.errors import ArgumentError
 Size = int | Sequence[int]
 """A number for all axes, or one for each."""
 
-PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+_PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 def is_integer(value: object) -> bool:
@@ -75,8 +75,8 @@ def check_padding(padding: tuple[int, ...] | str, padding_mode: str, stride: tup
     Raises:
         ArgumentError: the mode or the word is unknown, or "same" meets a stride.
     """
-    if padding_mode not in PADDING_MODES:
-        raise ArgumentError(f"`padding_mode` (={padding_mode!r}) must be one of {', '.join(PADDING_MODES)}")
+    if padding_mode not in _PADDING_MODES:
+        raise ArgumentError(f"`padding_mode` (={padding_mode!r}) must be one of {', '.join(_PADDING_MODES)}")
     if isinstance(padding, str) and padding not in ("same", "valid"):
         raise ArgumentError(f"`padding` (={padding!r}) must be a number of taps along each axis, 'same' or 'valid'")
     if padding == "same" and set(stride) != {1}:

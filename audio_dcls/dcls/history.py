@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from audio_dcls.dcls.parameters import dcls_layers
+from audio_dcls.dcls.parameters import position_sets
 from audio_dcls.errors import ArgumentError
 
 
@@ -41,13 +41,10 @@ class PositionHistory:
             ArgumentError: the step is not later than the last.
         """
         record: dict[str, Tensor] = {}
-        seen: set[int] = set()
-        for name, layer in dcls_layers(model).items():
-            if id(layer.positions) not in seen:
-                seen.add(id(layer.positions))
-                for kind, tensor in (("positions", layer.positions), ("spreads", layer.spreads)):
-                    if tensor is not None:
-                        record[_key(name, kind)] = tensor.detach().to("cpu", torch.float32, copy=True)
+        for name, layer in position_sets(model).items():
+            for kind, tensor in (("positions", layer.positions), ("spreads", layer.spreads)):
+                if tensor is not None:
+                    record[_key(name, kind)] = tensor.detach().to("cpu", torch.float32, copy=True)
         self.append(step, record)
 
     def append(self, step: int, record: dict[str, Tensor]) -> None:

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch import nn
 from audio_dcls.dcls.history import PositionHistory
 from audio_dcls.dcls.parameters import dcls_layers
 from audio_dcls.errors import ArgumentError
+from audio_dcls.files import replacing
 
 _FILE = re.compile(r"step-(\d{8})\.safetensors")
 
@@ -40,9 +40,8 @@ def write_record(folder: Path, model: nn.Module, step: int) -> Path | None:
     tensors = {name: tensor[0] for name, tensor in history.tensors().items() if name != "steps"}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:08d}.safetensors"
-    temporary = path.with_suffix(".tmp")
-    safetensors.torch.save_file(tensors, temporary)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(tensors, temporary)
     return path
 
 

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from audio_dcls.errors import ArgumentError
 
-AxisFactor = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-AxisSlopes = Callable[[Tensor, Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor | None]]
+_AxisFactor = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+_AxisSlopes = Callable[[Tensor, Tensor, Tensor | None, Tensor], tuple[Tensor, Tensor | None]]
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Interpolation:
     """
 
     name: str
-    factor: AxisFactor
-    slopes: AxisSlopes
+    factor: _AxisFactor
+    slopes: _AxisSlopes
     normalised: bool
     spread_floor: float | None
     initial_spread: float
@@ -154,8 +154,8 @@ INTERPOLATIONS: dict[str, Interpolation] = {
 }
 
 
-AUTHORS_NAMES = {"max": "triangle", "v1": "bilinear", "v0": "bilinear_floor"}
-"""Their versions whose names differ from ours."""
+AUTHORS_VERSIONS = {"gauss": "gauss", "triangle": "max", "bilinear": "v1", "bilinear_floor": "v0"}
+"""Our name of an interpolation -> the `version` of the authors' layers."""
 
 
 def find_interpolation(name: str) -> Interpolation:
@@ -169,7 +169,7 @@ def find_interpolation(name: str) -> Interpolation:
     """
     form = INTERPOLATIONS.get(name)
     if form is None:
-        ours = AUTHORS_NAMES.get(name)
+        ours = next((ours for ours, theirs in AUTHORS_VERSIONS.items() if theirs == name), None)
         hint = f"; the authors' '{name}' is '{ours}' here" if ours else ""
         raise ArgumentError(f"`interpolation` (={name!r}) must be one of {', '.join(INTERPOLATIONS)}{hint}")
     return form

@@ -26,7 +26,7 @@ from audio_dcls.dcls.arguments import is_integer
 from audio_dcls.dcls.interpolation import Interpolation, find_interpolation, tap_grid
 from audio_dcls.errors import ArgumentError
 
-NORMALISER_FLOOR = 1e-7
+_NORMALISER_FLOOR = 1e-7
 """Added to an element's mass before dividing by it: one far outside the kernel fades, nothing divides by 0."""
 
 
@@ -63,7 +63,7 @@ def construct_kernel(
     form = find_interpolation(interpolation)
     size = tuple(dilated_kernel_size)
     dense = check_dense_axes(dense_axes, len(size))
-    check_shapes(weight, positions, spreads, size, dense, form)
+    _check_shapes(weight, positions, spreads, size, dense, form)
     learned_size = [taps for axis, taps in enumerate(size) if axis not in dense]
     factors = axis_factors(positions, spreads, learned_size, form)
     return order_axes(combine_factors(weight, factors), len(size), dense)
@@ -118,7 +118,7 @@ def normalise(
     mass = sums[0]
     for other in sums[1:]:
         mass = mass * other
-    mass = mass + NORMALISER_FLOOR
+    mass = mass + _NORMALISER_FLOOR
     return (factors[0] / mass, *factors[1:]), sums, mass
 
 
@@ -213,7 +213,7 @@ def check_dense_axes(dense_axes: Sequence[int], num_axes: int) -> tuple[int, ...
     return dense
 
 
-def check_shapes(
+def _check_shapes(
     weight: Tensor,
     positions: Tensor,
     spreads: Tensor | None,

@@ -5,7 +5,6 @@ Axis legend: O output channels, I input channels of a group, K elements, M learn
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -19,6 +18,14 @@ from audio_dcls.errors import ArgumentError
 def dcls_layers(model: nn.Module) -> dict[str, DclsConv]:
     """The DCLS layers of a model by name, those of frozen ones not included."""
     return {name: module for name, module in model.named_modules() if isinstance(module, DclsConv)}
+
+
+def position_sets(model: nn.Module) -> dict[str, DclsConv]:
+    """The first layer that holds each set of positions, by name: layers that share positions count once."""
+    first: dict[int, tuple[str, DclsConv]] = {}
+    for name, layer in dcls_layers(model).items():
+        first.setdefault(id(layer.positions), (name, layer))
+    return dict(first.values())
 
 
 def parameter_groups(
@@ -75,7 +82,7 @@ def parameter_groups(
 def clamp_positions(model: nn.Module) -> None:
     """Bring every element back into its kernel, within +-(size // 2) taps of the centre along each learned axis."""
     with torch.no_grad():
-        for layer in _one_of_each_group(model):
+        for layer in position_sets(model).values():
             for coordinates, taps in zip(layer.positions, layer.learned_size, strict=True):
                 coordinates.clamp_(-(taps // 2), taps // 2)
 
@@ -84,7 +91,7 @@ def count_outside(model: nn.Module) -> int:
     """Number of elements beyond +-(size // 2) taps of their kernel's centre; shared ones count once."""
     num_outside = torch.zeros((), dtype=torch.long)
     with torch.no_grad():
-        for layer in _one_of_each_group(model):
+        for layer in position_sets(model).values():
             limits = layer.positions.new_tensor([taps // 2 for taps in layer.learned_size])
             limits = limits.reshape(-1, *(1 for _ in layer.weight.shape))
             num_outside = num_outside.to(limits.device) + (layer.positions.abs() > limits).any(0).sum()
@@ -112,7 +119,7 @@ def repulsive_loss(model: nn.Module, reach_taps: float = 1.0) -> Tensor:
     if reach_taps <= 0:
         raise ArgumentError(f"`reach_taps` (={reach_taps}) must be above 0")
     overlaps = []
-    for layer in _one_of_each_group(model):
+    for layer in position_sets(model).values():
         if layer.kernel_count > 1:
             points = layer.positions.movedim(0, -1).flatten(0, -3)
             pairs = torch.triu_indices(layer.kernel_count, layer.kernel_count, offset=1, device=points.device)
@@ -121,12 +128,3 @@ def repulsive_loss(model: nn.Module, reach_taps: float = 1.0) -> Tensor:
     if not overlaps:
         raise ArgumentError("`model` has no DCLS layer with two elements or more, so nothing can repel")
     return torch.stack(overlaps).mean()
-
-
-def _one_of_each_group(model: nn.Module) -> Iterator[DclsConv]:
-    """One layer for each set of positions."""
-    seen: set[int] = set()
-    for layer in dcls_layers(model).values():
-        if id(layer.positions) not in seen:
-            seen.add(id(layer.positions))
-            yield layer

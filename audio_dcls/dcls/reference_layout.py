@@ -18,10 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from audio_dcls.dcls.conv import DclsConv, DclsConv1d, DclsConv2d, DclsConv3d
+from audio_dcls.dcls.interpolation import AUTHORS_VERSIONS
 from audio_dcls.errors import ArgumentError
-
-REFERENCE_VERSIONS = {"gauss": "gauss", "triangle": "max", "bilinear": "v1", "bilinear_floor": "v0"}
-"""Our name of an interpolation -> the authors' `version`."""
 
 _PARAMETER_NAMES = {"P": "positions", "SIG": "spreads"}
 _CLASSES: dict[str, type[DclsConv]] = {
@@ -33,14 +31,14 @@ _CLASSES: dict[str, type[DclsConv]] = {
 }
 
 
-def reference_axes(num_axes: int, interpolation: str) -> tuple[int, ...]:
+def _reference_axes(num_axes: int, interpolation: str) -> tuple[int, ...]:
     """The axis of the kernel that each row of the authors' `P` moves along.
 
     Args:
         num_axes: learned axes, 1 to 3.
         interpolation: our name of it.
 
-    >>> reference_axes(2, "gauss"), reference_axes(2, "bilinear_floor"), reference_axes(3, "bilinear_floor")
+    >>> _reference_axes(2, "gauss"), _reference_axes(2, "bilinear_floor"), _reference_axes(3, "bilinear_floor")
     ((1, 0), (0, 1), (0, 2, 1))
     """
     if interpolation == "bilinear_floor":
@@ -63,26 +61,26 @@ def positions_from_reference(reference: Tensor, size: Sequence[int], interpolati
     [[2.0], [1.0]]
     """
     rows = [torch.empty(0)] * len(size)
-    for row, axis in enumerate(reference_axes(len(size), interpolation)):
+    for row, axis in enumerate(_reference_axes(len(size), interpolation)):
         rows[axis] = reference[row] + (size[row] // 2 - size[axis] // 2)
     return torch.stack(rows)
 
 
 def positions_to_reference(positions: Tensor, size: Sequence[int], interpolation: str) -> Tensor:
     """Our positions -> their `P`; the inverse of `positions_from_reference`."""
-    axes = reference_axes(len(size), interpolation)
+    axes = _reference_axes(len(size), interpolation)
     return torch.stack([positions[axis] - (size[row] // 2 - size[axis] // 2) for row, axis in enumerate(axes)])
 
 
 def spreads_from_reference(reference: Tensor, interpolation: str) -> Tensor:
     """Their `SIG` -> our spreads, (M, ...) -> (M, ...)."""
-    axes = reference_axes(len(reference), interpolation)
+    axes = _reference_axes(len(reference), interpolation)
     return torch.stack([reference[axes.index(axis)] for axis in range(len(axes))])
 
 
 def spreads_to_reference(spreads: Tensor, interpolation: str) -> Tensor:
     """Our spreads -> their `SIG`; the inverse of `spreads_from_reference`."""
-    return torch.stack([spreads[axis] for axis in reference_axes(len(spreads), interpolation)])
+    return torch.stack([spreads[axis] for axis in _reference_axes(len(spreads), interpolation)])
 
 
 def state_from_reference(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
@@ -139,7 +137,7 @@ def from_reference_module(module: nn.Module) -> DclsConv:
     """
     theirs: Any = module
     name = type(module).__name__
-    names = {version: ours for ours, version in REFERENCE_VERSIONS.items()}
+    names = {version: ours for ours, version in AUTHORS_VERSIONS.items()}
     if name not in _CLASSES or theirs.version not in names:
         raise ArgumentError(f"`module` (={name}) must be one of the authors' {', '.join(_CLASSES)}, of a known version")
     size, dense_axes = tuple(theirs.dilated_kernel_size), ()
@@ -197,7 +195,7 @@ def to_reference_module(layer: DclsConv, library: ModuleType) -> nn.Module:
         groups=layer.groups,
         bias=layer.bias is not None,
         padding_mode=layer.padding_mode,
-        version=REFERENCE_VERSIONS[layer.interpolation],
+        version=AUTHORS_VERSIONS[layer.interpolation],
         **extra,
     )
     module = module.to(layer.weight.device, layer.weight.dtype)

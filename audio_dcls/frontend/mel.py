@@ -47,8 +47,7 @@ class LogMel(nn.Module):
     Raises:
         ArgumentError: a number outside its range.
 
-    >>> frontend = LogMel()
-    >>> frontend(torch.zeros(2, 32000)).shape
+    >>> build_frontend()(torch.zeros(2, 32000)).shape
     torch.Size([2, 1, 128, 101])
     """
 
@@ -58,15 +57,15 @@ class LogMel(nn.Module):
     def __init__(
         self,
         *,
-        sample_rate_hz: int = 32_000,
-        fft_size: int = 1024,
-        hop_samples: int = 320,
-        num_mels: int = 128,
-        low_hz: float = 50.0,
-        high_hz: float = 14_000.0,
-        amin: float = 1e-10,
-        mean_db: float = -18.2696,
-        std_db: float = 30.5735,
+        sample_rate_hz: int,
+        fft_size: int,
+        hop_samples: int,
+        num_mels: int,
+        low_hz: float,
+        high_hz: float,
+        amin: float,
+        mean_db: float,
+        std_db: float,
     ) -> None:
         super().__init__()
         if fft_size < 2:
@@ -184,8 +183,12 @@ class LogMel(nn.Module):
 
     def _normalise(self, used_power: Tensor) -> Tensor:
         mel = torch.matmul(self.bank, used_power)
-        log_mel = mel.clamp(min=self.amin).log10()
-        return (log_mel * (10.0 / self.std_db) - self.mean_db / self.std_db).unsqueeze(1)
+        return normalised_decibels(mel, self.amin, self.mean_db, self.std_db).unsqueeze(1)
+
+
+def normalised_decibels(power: Tensor, amin: float, mean_db: float, std_db: float) -> Tensor:
+    """(10 log10(max(power, amin)) - mean_db) / std_db, of each number."""
+    return power.clamp(min=amin).log10() * (10.0 / std_db) - mean_db / std_db
 
 
 def _square_magnitude(spectrum: Tensor) -> Tensor:
@@ -202,20 +205,11 @@ def _is_traced() -> bool:
     return torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
 
 
-def build_frontend(config: FrontendConfig) -> LogMel:
-    """The frontend a config describes.
+def build_frontend(config: FrontendConfig | None = None) -> LogMel:
+    """The frontend that a config describes; without a config, that of the defaults.
 
     >>> build_frontend(FrontendConfig(num_mels=64)).num_mels
     64
     """
-    return LogMel(
-        sample_rate_hz=config.sample_rate_hz,
-        fft_size=config.fft_size,
-        hop_samples=config.hop_samples,
-        num_mels=config.num_mels,
-        low_hz=config.low_hz,
-        high_hz=config.high_hz,
-        amin=config.amin,
-        mean_db=config.mean_db,
-        std_db=config.std_db,
-    )
+    numbers = (config or FrontendConfig()).model_dump(exclude={"clip_s"})
+    return LogMel(**numbers)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from audio_dcls.dcls.swap.swap import SwapReport
+from audio_dcls.dcls.swap.plan import SwapReport
 from audio_dcls.models.families import CLASSIFIER
 
 

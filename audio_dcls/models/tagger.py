@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from audio_dcls.dcls.conv import POSITION_STD, WEIGHT_STD
 from audio_dcls.dcls.depthwise.operator import DepthwiseConv2d
 from audio_dcls.dcls.parameters import dcls_layers
+from audio_dcls.dcls.swap.plan import SwapPlan, SwapReport
 from audio_dcls.dcls.swap.rule import is_depthwise
-from audio_dcls.dcls.swap.swap import SwapPlan, SwapReport, plan_swap
+from audio_dcls.dcls.swap.swap import plan_swap
 from audio_dcls.errors import ModelError
 from audio_dcls.frontend import FrontendConfig, LogMel, build_frontend
 from audio_dcls.models.backbones import build_backbone

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from audio_dcls.speed.report import BenchReport, Case, Ratio
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-Row = tuple[str, Ratio]
-COLOURS = {"fp32": "#0072b2", "bf16": "#d55e00", "both": "#555555"}
+_Row = tuple[str, Ratio]
+_COLOURS = {"fp32": "#0072b2", "bf16": "#d55e00", "both": "#555555"}
 """Told apart by colour-blind readers and in grey (Okabe and Ito)."""
 
-ROW_INCHES = 0.27
+_ROW_INCHES = 0.27
 
 
 def draw_report(report: BenchReport) -> Figure:
@@ -23,8 +20,6 @@ def draw_report(report: BenchReport) -> Figure:
     Args:
         report: what `run_benchmarks` found.
     """
-    from matplotlib.figure import Figure
-
     costs, savings = _rows(report, "dcls"), _rows(report, "others")
     precisions = _rows(report, "precisions")
     panels = [
@@ -41,14 +36,14 @@ def draw_report(report: BenchReport) -> Figure:
         if panel[0]
     ] or [([], "", False)]
     heights = [max(1, len(rows)) for rows, _, _ in panels]
-    figure = Figure(figsize=(8.5, ROW_INCHES * sum(heights) + 0.75 * len(panels) + 0.7), layout="constrained")
+    figure = Figure(figsize=(8.5, _ROW_INCHES * sum(heights) + 0.75 * len(panels) + 0.7), layout="constrained")
     for axes, (rows, title, is_log) in zip(
         figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0], panels, strict=True
     ):
         _draw_rows(axes, rows, title, is_log=is_log)
         shown = [name for name in ("fp32", "bf16") if any(_precision(ratio) == name for _, ratio in rows)]
         for name in shown:
-            axes.plot([], [], marker="o", linewidth=3, color=COLOURS[name], label=name)
+            axes.plot([], [], marker="o", linewidth=3, color=_COLOURS[name], label=name)
         if shown:
             axes.legend(loc="lower right", fontsize=8, frameon=False, ncols=2, bbox_to_anchor=(1.0, 1.0))
     machine = report.machine
@@ -63,7 +58,7 @@ def draw_report(report: BenchReport) -> Figure:
     return figure
 
 
-def _rows(report: BenchReport, kind: str) -> list[Row]:
+def _rows(report: BenchReport, kind: str) -> list[_Row]:
     rows = []
     for case in report.cases:
         for ratio in case.ratios:
@@ -83,7 +78,7 @@ def _label(case: Case, ratio: Ratio) -> str:
     return f"{case.suite}, {case.subject}, N = {case.batch}: {against}"
 
 
-def _draw_rows(axes: Axes, rows: list[Row], title: str, *, is_log: bool) -> None:
+def _draw_rows(axes: Axes, rows: list[_Row], title: str, *, is_log: bool) -> None:
     axes.set_title(title, fontsize=9, loc="left")
     if not rows:
         axes.text(0.5, 0.5, "not measured", ha="center", va="center", transform=axes.transAxes)
@@ -91,7 +86,7 @@ def _draw_rows(axes: Axes, rows: list[Row], title: str, *, is_log: bool) -> None
         return
     places = range(len(rows))
     for place, (_, ratio) in zip(places, rows, strict=True):
-        colour = COLOURS[_precision(ratio)]
+        colour = _COLOURS[_precision(ratio)]
         axes.plot([ratio.low, ratio.high], [place, place], color=colour, linewidth=3, solid_capstyle="butt", alpha=0.5)
         axes.plot([ratio.median], [place], marker="o", color=colour, markersize=5)
         axes.annotate(
@@ -117,4 +112,4 @@ def _draw_rows(axes: Axes, rows: list[Row], title: str, *, is_log: bool) -> None
 
 def _precision(ratio: Ratio) -> str:
     first, second = ratio.numerator.split()[-1], ratio.denominator.split()[-1]
-    return first if first == second and first in COLOURS else "both"
+    return first if first == second and first in _COLOURS else "both"

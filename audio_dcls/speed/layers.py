@@ -6,7 +6,7 @@ Axes: B batch, C channels, H W rows and columns of a map.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,15 +18,13 @@ from audio_dcls.dcls.depthwise.weight_gradient import weight_gradient
 from audio_dcls.speed.machine import DTYPES
 from audio_dcls.speed.peers import INPUT_SHAPE, build_peer
 from audio_dcls.speed.report import Case, Contender, ratios_of
+from audio_dcls.speed.settings import BenchSettings
 from audio_dcls.speed.timing import time_interleaved
 
-if TYPE_CHECKING:
-    from audio_dcls.speed.settings import BenchSettings
-
-PASSES = ("forward", "input gradient", "weight gradient")
-KERNEL_SIZES = (23, 7)
-SAMPLE_MS = 20.0
-HANGS = "torch bf16: not measured, it may never return on a CPU for a kernel this wide"
+_PASSES = ("forward", "input gradient", "weight gradient")
+_KERNEL_SIZES = (23, 7)
+_SAMPLE_MS = 20.0
+_HANGS = "torch bf16: not measured, it may never return on a CPU for a kernel this wide"
 
 
 def measure_layers(
@@ -35,16 +33,16 @@ def measure_layers(
     """Forward, input gradient and weight gradient of 23x23 and 7x7, on each map a DCLS layer of the model gets."""
     return [
         _measure(settings, (batch, *map_shape), taps, which, device, tell)
-        for map_shape in find_maps(model_name)
-        for taps in KERNEL_SIZES
-        for which in PASSES
+        for map_shape in _find_maps(model_name)
+        for taps in _KERNEL_SIZES
+        for which in _PASSES
     ]
 
 
-def find_maps(model_name: str) -> list[tuple[int, int, int]]:
+def _find_maps(model_name: str) -> list[tuple[int, int, int]]:
     """The maps (C, H, W) that a model's DCLS layers get from the paper's spectrogram, each once.
 
-    >>> find_maps("convnext_tiny")
+    >>> _find_maps("convnext_tiny")
     [(96, 64, 62), (192, 32, 31), (384, 16, 15), (768, 8, 7)]
     """
     model = build_peer("dcls", model_name).to("meta").eval()
@@ -75,12 +73,12 @@ def _measure(
         x, grad, weight = _tensors(shape, taps, DTYPES[precision], device)
         calls[f"ours {precision}"] = _ours(which, x, grad, weight)
         if hangs_in_low_precision(x, weight):
-            notes.append(HANGS)
+            notes.append(_HANGS)
         else:
             calls[f"torch {precision}"] = _torchs(which, x, grad, weight)
     subject = f"{which}, {taps}x{taps}, {shape[1]} channels of {shape[2]}x{shape[3]}"
     tell(f"layer: {subject}")
-    times_ms = time_interleaved(calls, settings.num_rounds, device, num_warmups=2, min_sample_ms=SAMPLE_MS)
+    times_ms = time_interleaved(calls, settings.num_rounds, device, num_warmups=2, min_sample_ms=_SAMPLE_MS)
     contenders = tuple(Contender(name, tuple(values)) for name, values in times_ms.items())
     ratios = ratios_of(contenders, [(f"torch {p}", f"ours {p}") for p in settings.precisions])
     return Case("layer", subject, shape[0], "ms", contenders, ratios, tuple(notes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ import torch
 
 from audio_dcls.speed.timing import time_interleaved
 
-PEAK_SIZE = {"cpu": 2048, "cuda": 8192}
-SLOW_MS = 1000.0
+_PEAK_SIZE = {"cpu": 2048, "cuda": 8192}
+_SLOW_MS = 1000.0
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -33,31 +33,22 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
     return machine
 
 
-def results_heading(description: str, machine: Mapping[str, Any]) -> str:
-    r"""What a file of results begins with: its claim, how it was measured, and on what.
+def measure_peaks(device: torch.device, precisions: Sequence[str], num_rounds: int) -> dict[str, float]:
+    """Speed of a large square matrix product in each precision, in thousand millions of operations a second.
 
-    Args:
-        description: a benchmark's docstring: "Claim: ..." in its first line, how it is measured in the next paragraph.
-        machine: of `describe_machine`.
-
-    >>> machine = {"processor": "A", "instructions": "B", "threads": 1, "python": "3.11", "versions": {"torch": "2.12"}}
-    >>> print(results_heading("Claim: it is so.\n\nMeasured\nthus.\n\nUsage", machine))
-    # It is so
-    <BLANKLINE>
-    Measured thus.
-    <BLANKLINE>
-    On A, B, threads 1; python 3.11, torch 2.12.
-    <BLANKLINE>
-    <BLANKLINE>
+    Shape:
+        (S, S) times (S, S), S = 2048 on a CPU and 8192 on CUDA, or an eighth of that where such a product would take
+        longer than a second: bfloat16 without instructions for it.
     """
-    claim, method = description.strip().split("\n\n")[:2]
-    claim = " ".join(claim.split()).removeprefix("Claim: ").rstrip(".")
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    return (
-        f"# {claim[0].upper()}{claim[1:]}\n\n{' '.join(method.split())}\n\n"
-        f"On {machine['processor']}, {machine['instructions']}, threads {machine['threads']}; "
-        f"python {machine['python']}, {versions}.\n\n"
-    )
+    largest = _PEAK_SIZE.get(device.type, _PEAK_SIZE["cpu"])
+    peaks = {}
+    for name in precisions:
+        small, large = (torch.randn(size, size).to(device, DTYPES[name]) for size in (largest // 8, largest))
+        (small_ms,) = time_interleaved({name: lambda a=small: a @ a}, 1, device, num_warmups=1).values()
+        factor = large if 8**3 * small_ms[0] < _SLOW_MS else small
+        (times_ms,) = time_interleaved({name: lambda a=factor: a @ a}, num_rounds, device, num_warmups=3).values()
+        peaks[name] = 2 * factor.shape[0] ** 3 / (1e6 * min(times_ms))
+    return peaks
 
 
 def _processor_name() -> str:
@@ -67,21 +58,3 @@ def _processor_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def measure_peaks(device: torch.device, precisions: Sequence[str], num_rounds: int) -> dict[str, float]:
-    """Speed of a large square matrix product in each precision, in thousand millions of operations a second.
-
-    Shape:
-        (S, S) times (S, S), S = 2048 on a CPU and 8192 on CUDA, or an eighth of that where such a product would take
-        longer than a second: bfloat16 without instructions for it.
-    """
-    largest = PEAK_SIZE.get(device.type, PEAK_SIZE["cpu"])
-    peaks = {}
-    for name in precisions:
-        small, large = (torch.randn(size, size).to(device, DTYPES[name]) for size in (largest // 8, largest))
-        (small_ms,) = time_interleaved({name: lambda a=small: a @ a}, 1, device, num_warmups=1).values()
-        factor = large if 8**3 * small_ms[0] < SLOW_MS else small
-        (times_ms,) = time_interleaved({name: lambda a=factor: a @ a}, num_rounds, device, num_warmups=3).values()
-        peaks[name] = 2 * factor.shape[0] ** 3 / (1e6 * min(times_ms))
-    return peaks

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import torch
 
-NUM_STEPS = 2
+from audio_dcls.speed.steps import make_train_step
+
+_NUM_STEPS = 2
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-MIB = 2**20
+_MIB = 2**20
 
 
 def measure_step_memory(peer: str, model_name: str, batch: int, precision: str, device: str, num_threads: int) -> float:
@@ -33,28 +35,29 @@ def measure_step_memory(peer: str, model_name: str, batch: int, precision: str, 
 
 
 def _measure(peer: str, model_name: str, batch: int, precision: str, device: str, num_threads: int) -> float:
-    from audio_dcls.speed.steps import make_train_step
-
     torch.set_num_threads(num_threads)
-    before = _resident_bytes("VmRSS")
+    before = resident_mib("VmRSS")
     step = make_train_step(peer, model_name, batch, precision, torch.device(device))
     step()  # generates code, fills caches, makes the optimiser's state
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     elif _CLEAR.exists():
         _CLEAR.write_text("5")  # the kernel's mark of the highest use starts again from now
-    for _ in range(NUM_STEPS):
+    for _ in range(_NUM_STEPS):
         step()
     if device == "cuda":
-        return torch.cuda.max_memory_allocated() / MIB
-    return (_resident_bytes("VmHWM") - before) / MIB
+        return torch.cuda.max_memory_allocated() / _MIB
+    return resident_mib("VmHWM") - before
 
 
-def _resident_bytes(field: str) -> int:
-    """The process's resident memory now ("VmRSS") or at most ("VmHWM"); elsewhere than on Linux always the most."""
+def resident_mib(field: str) -> float:
+    """This process's resident memory now ("VmRSS") or at its highest ("VmHWM"), in MiB.
+
+    Without /proc it is always the highest; `ru_maxrss` begins with the memory of the process that started this one.
+    """
     if _STATUS.exists():
         found = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(encoding="utf-8"), re.MULTILINE)
         if found:
-            return 1024 * int(found.group(1))
+            return int(found.group(1)) / 1024
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return highest if sys.platform == "darwin" else 1024 * highest
+    return highest / (_MIB if sys.platform == "darwin" else 1024)

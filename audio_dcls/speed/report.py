@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import pydantic
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -146,16 +148,7 @@ class BenchReport:
     @classmethod
     def load(cls, path: str | Path) -> BenchReport:
         """Read a report that `save` wrote."""
-        plain = json.loads(Path(path).read_text(encoding="utf-8"))
-        cases = tuple(_case(values) for values in plain["cases"])
-        return cls(plain["machine"], plain["settings"], plain["peaks_gflops"], cases)
-
-
-def _case(values: Mapping[str, Any]) -> Case:
-    contenders = [Contender(c["name"], tuple(c["values"]), c["gflops"]) for c in values["contenders"]]
-    ratios = [Ratio(**ratio) for ratio in values["ratios"]]
-    rest = {key: values[key] for key in ("suite", "subject", "batch", "unit")}
-    return Case(**rest, contenders=tuple(contenders), ratios=tuple(ratios), notes=tuple(values["notes"]))
+        return pydantic.TypeAdapter(cls).validate_json(Path(path).read_bytes())
 
 
 def ratios_of(contenders: Sequence[Contender], pairs: Sequence[tuple[str, str]]) -> tuple[Ratio, ...]:

@@ -15,13 +15,13 @@ from audio_dcls.models import prepare_for_inference
 from audio_dcls.speed.machine import DTYPES
 from audio_dcls.speed.peers import build_peer, make_input, use_torchs_convolutions
 
-LEARNING_RATE = 1e-6
+_LEARNING_RATE = 1e-6
 
 
 def make_train_step(peer: str, model_name: str, batch: int, precision: str, device: torch.device) -> Callable[[], None]:
     """Forward, loss, backward and (fused) AdamW's step, as in training; in bf16 under autocast."""
     model = build_peer(peer, model_name).to(device).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, fused=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, fused=True)
     x, labels = make_input(batch, device)
     x = x.contiguous(memory_format=torch.channels_last)
     dtype = DTYPES[precision]

@@ -25,14 +25,14 @@ from audio_dcls.speed.settings import BenchSettings
 from audio_dcls.speed.steps import make_inference, make_train_step
 from audio_dcls.speed.timing import time_interleaved
 
-PEAK_ROUNDS = 7
-MEMORY_ROUNDS = 3
-FROZEN_BY_HAND = (
+_PEAK_ROUNDS = 7
+_MEMORY_ROUNDS = 3
+_FROZEN_BY_HAND = (
     "most of authors ÷ dcls at inference is kernels built on every call; frozen is the authors' model with its kernels "
     "built once, by hand, into torch's own convolutions, against which only the convolution itself can gain"
 )
-NO_AUTHORS = "authors: not measured, their library is not installed (the package's extra `bench` brings it)"
-AUTHORS_FP32 = "authors: fp32 only; torch's bf16 convolution of 23x23 may never return on a CPU"
+_NO_AUTHORS = "authors: not measured, their library is not installed (the package's extra `bench` brings it)"
+_AUTHORS_FP32 = "authors: fp32 only; torch's bf16 convolution of 23x23 may never return on a CPU"
 Tell = Callable[[str], object]
 
 
@@ -62,7 +62,7 @@ def run_in_parts(settings: BenchSettings, tell: Tell = lambda text: None) -> Ite
         find_family(model_name)
     device = torch.device(settings.device)
     tell("matrix products")
-    peaks = measure_peaks(device, settings.precisions, PEAK_ROUNDS)
+    peaks = measure_peaks(device, settings.precisions, _PEAK_ROUNDS)
     machine = describe_machine(device)
     report = BenchReport(machine, settings.to_json_dict(), peaks, ())
     for case in _measure(settings, device, tell):
@@ -149,7 +149,7 @@ def _model_case(
     contenders = tuple(
         Contender(name, tuple(values), gflops.get(name.split()[0], (None,))[0]) for name, values in times_ms.items()
     )
-    notes = [FROZEN_BY_HAND] if suite == "inference" and "authors fp32" in times_ms else []
+    notes = [_FROZEN_BY_HAND] if suite == "inference" and "authors fp32" in times_ms else []
     if "dcls" in gflops:
         nominal, needed = gflops["dcls"]
         notes.append(
@@ -162,7 +162,7 @@ def _model_case(
 
 def _measure_memory(settings: BenchSettings, model_name: str, batch: int, tell: Tell) -> Case:
     values: dict[str, list[float]] = {}
-    for index in range(min(MEMORY_ROUNDS, settings.num_rounds)):
+    for index in range(min(_MEMORY_ROUNDS, settings.num_rounds)):
         for peer, precision in _pairs(settings):
             name = f"{peer} {precision}"
             tell(f"memory {model_name} x {batch}: {name}, round {index + 1}")
@@ -188,5 +188,5 @@ def _notes(settings: BenchSettings, notes: Any, precisions: Sequence[str] | None
     if "authors" not in settings.peers:
         return tuple(notes)
     if "authors" not in _available(settings):
-        return (*notes, NO_AUTHORS)
-    return (*notes, AUTHORS_FP32) if "bf16" in (precisions or settings.precisions) else tuple(notes)
+        return (*notes, _NO_AUTHORS)
+    return (*notes, _AUTHORS_FP32) if "bf16" in (precisions or settings.precisions) else tuple(notes)

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from audio_dcls.dcls.swap.swap import SwapPlan, count_parameters
+from audio_dcls.dcls.swap.plan import SwapPlan, count_parameters
 from audio_dcls.errors import ModelError
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.models import FAMILIES, PAPER_NAMES, AudioTagger, DclsConfig, ModelConfig, build_tagger, member_names

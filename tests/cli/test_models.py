@@ -9,7 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from audio_dcls.dcls.swap.swap import count_parameters
+from audio_dcls.dcls.swap.plan import count_parameters
 from audio_dcls.errors import ModelError, PretrainedError
 from audio_dcls.files import CACHE_VARIABLE
 from audio_dcls.frontend import FrontendConfig

@@ -24,7 +24,7 @@ from audio_dcls.inference import Tagger
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import ModelConfig, build_tagger
 from audio_dcls.models.checkpoint.checkpoint import save_checkpoint, store_thresholds
-from audio_dcls.speed.command import measure_command
+from bench_tools.command import measure_command
 
 RATE_HZ = 32_000
 LABELS = LabelSet(("/m/0bt9lr", "/m/05tny_", "/m/04rlf"), ("Dog", "Bark", "Music"))

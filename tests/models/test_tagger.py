@@ -9,7 +9,7 @@ import torch
 
 from audio_dcls.dcls.depthwise.operator import DepthwiseConv2d
 from audio_dcls.dcls.parameters import dcls_layers
-from audio_dcls.dcls.swap.swap import count_parameters
+from audio_dcls.dcls.swap.plan import count_parameters
 from audio_dcls.errors import ConfigError, ModelError
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger

@@ -34,12 +34,12 @@ def test_authors_peer_computes_what_ours_computes_and_shares_as_ours_does():
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     """Small matrix products, and no collection of the whole test process's garbage."""
-    monkeypatch.setattr(machine_module, "PEAK_SIZE", {"cpu": 64})
+    monkeypatch.setattr(machine_module, "_PEAK_SIZE", {"cpu": 64})
     monkeypatch.setattr(timing_module.gc, "collect", lambda: 0)
 
 
 def test_inference_and_layers(monkeypatch):
-    monkeypatch.setattr(layers_module, "SAMPLE_MS", 0.0)
+    monkeypatch.setattr(layers_module, "_SAMPLE_MS", 0.0)
     settings = BenchSettings(("layer", "inference"), (SMALL,), (1,), ("fp32", "bf16"), ("dcls", "7x7"), num_rounds=1)
     *layers, inference = run_benchmarks(settings).cases
     assert len(layers) == 4 * 2 * 3
@@ -53,8 +53,8 @@ def test_inference_and_layers(monkeypatch):
 @pytest.mark.slow
 def test_every_suite_measures_every_peer():
     settings = BenchSettings(models=(SMALL,), batches=(1,), num_rounds=1, precisions=("fp32",))
-    told: list[str] = []
-    report = run_benchmarks(settings, told.append)
+    progress: list[str] = []
+    report = run_benchmarks(settings, progress.append)
     by_suite = {case.suite: case for case in report.cases}
     assert set(by_suite) == {"construction", "layer", "train", "inference", "memory"}
     for suite in ("train", "inference", "memory"):
@@ -67,7 +67,7 @@ def test_every_suite_measures_every_peer():
     assert by_suite["construction"].ratio("authors fp32", "dcls fp32") is not None
     assert sum(case.suite == "layer" for case in report.cases) == 4 * 2 * 3
     assert any("by hand" in note for note in by_suite["inference"].notes)
-    assert told
+    assert progress
 
 
 def test_without_the_authors_library_the_report_says_so(monkeypatch):

@@ -8,26 +8,18 @@ It runs on torch's own threads, as many as torch uses at that moment, and its re
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import importlib.util
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
-from audio_dcls.dcls.depthwise.threads import TASK_FUNCTION, run_on_threads
+from audio_dcls.dcls.depthwise import thresholds
 
-MAX_PRODUCTS = 4096
-"""Longest generated row, in vector multiply-adds: what a core's instruction cache holds with room to spare."""
-
-SCRATCH_BYTES = 2**19
+_SCRATCH_BYTES = 2**19
 """Aim for what one task packs: half of a usual second-level cache."""
 
-MIN_PRODUCTS = 2**19
-"""Fewest multiply-adds worth generating code for, once a shape, in some tens of milliseconds."""
-
-TASKS_PER_THREAD = 4
+_TASKS_PER_THREAD = 4
 
 
 @functools.cache
@@ -49,7 +41,7 @@ def compiled_covers(x: torch.Tensor, kernel_size: tuple[int, int]) -> bool:
     >>> compiled_covers(torch.zeros(1, 1, 8, 8, dtype=torch.float64), (3, 3))
     False
     """
-    fits = x.shape[3] * kernel_size[1] <= MAX_PRODUCTS
+    fits = x.shape[3] * kernel_size[1] <= thresholds.COMPILED_MAX_ROW_PRODUCTS
     known = x.dtype in (torch.float32, torch.bfloat16, torch.float16)
     is_plain = type(x) in (torch.Tensor, torch.nn.Parameter)  # a subclass may have no memory to read
     return x.device.type == "cpu" and known and fits and is_plain and compiled_is_available()
@@ -64,7 +56,8 @@ def compiled_is_worth_it(x: torch.Tensor, kernel_size: tuple[int, int]) -> bool:
     >>> compiled_is_worth_it(torch.zeros(1, 1, 8, 8), (3, 3))
     False
     """
-    return x.numel() * kernel_size[0] * kernel_size[1] >= MIN_PRODUCTS and compiled_covers(x, kernel_size)
+    num_products = x.numel() * kernel_size[0] * kernel_size[1]
+    return num_products >= thresholds.COMPILED_MIN_PRODUCTS and compiled_covers(x, kernel_size)
 
 
 def convolve_compiled(
@@ -93,12 +86,12 @@ def convolve_compiled(
     if y.numel() == 0:
         return y.to(dtype)
     shape = (x_width, out_width, num_taps, padding[1], x.dtype == torch.bfloat16)
-    code = _compile("forward", *shape, *host_vectors(), has_pair_products())
+    code = _generate("forward", *shape)
     num_blocks, num_threads = -(-num_channels // code.num_lanes), torch.get_num_threads()
     num_rows = num_batch * out_rows
     num_slices = _num_slices(num_blocks, num_rows, num_threads)
     row_bytes = 4 * code.num_lanes * (x_width + 1)
-    part_rows = min(out_rows, max(num_tap_rows, SCRATCH_BYTES // row_bytes - num_tap_rows))
+    part_rows = min(out_rows, max(num_tap_rows, _SCRATCH_BYTES // row_bytes - num_tap_rows))
     numbers = {
         "x": x.data_ptr(), "weight": weight.data_ptr(), "bias": bias.data_ptr(), "y": y.data_ptr(),
         "num_channels": num_channels, "num_slices": num_slices, "num_rows": num_rows, "part_rows": part_rows,
@@ -137,11 +130,11 @@ def weight_gradient_compiled(
     num_batch, num_channels, x_rows, x_width = x.shape
     grad_rows, grad_width = grad.shape[2:]
     shape = (x_width, grad_width, kernel_size[1], padding[1], x.dtype == torch.bfloat16)
-    code = _compile("gradient", *shape, *host_vectors(), has_pair_products())
+    code = _generate("gradient", *shape)
     num_blocks, num_threads = -(-num_channels // code.num_lanes), torch.get_num_threads()
     num_slices = _num_slices(num_blocks, kernel_size[0], num_threads)
     clip_bytes = 4 * code.num_lanes * (x_rows * (x_width + 1) + grad_rows * (grad_width + 1))
-    num_group = max(1, min(num_batch, SCRATCH_BYTES // clip_bytes))
+    num_group = max(1, min(num_batch, _SCRATCH_BYTES // clip_bytes))
     sums = torch.zeros((num_blocks, *kernel_size, code.num_lanes))
     numbers = {
         "x": x.data_ptr(), "grad": grad.data_ptr(), "result": sums.data_ptr(), "num_batch": num_batch,
@@ -154,99 +147,19 @@ def weight_gradient_compiled(
     return sums.permute(0, 3, 1, 2).reshape(-1, 1, *kernel_size)[:num_channels].contiguous()
 
 
+def _generate(kind: str, x_width: int, out_width: int, num_taps: int, padding: int, is_bfloat16: bool) -> Any:
+    """The code for these widths, as `machine_code.generate` makes it."""
+    from audio_dcls.dcls.depthwise import machine_code  # it needs llvmlite, which some systems lack
+
+    return machine_code.generate(kind, x_width, out_width, num_taps, padding, is_bfloat16)
+
+
 def _num_slices(num_blocks: int, num_rows: int, num_threads: int) -> int:
     """Parts of each block's rows, for enough tasks that no thread waits long for the last."""
-    num_tasks = TASKS_PER_THREAD * num_threads if num_threads > 1 else 1
+    num_tasks = _TASKS_PER_THREAD * num_threads if num_threads > 1 else 1
     return min(num_rows, -(-num_tasks // num_blocks))
 
 
 def _channels_last(x: torch.Tensor) -> torch.Tensor:
     """`x` with neighbouring channels side by side; expanded axes (step 0) are fine."""
     return x if x.stride(1) == 1 or x.shape[1] == 1 else x.contiguous(memory_format=torch.channels_last)
-
-
-@functools.cache
-def host_vectors() -> tuple[int, int]:
-    """Float32 lanes of this processor's widest vector, and how many such registers it has.
-
-    >>> all(number >= 4 for number in host_vectors())
-    True
-    """
-    import llvmlite.binding as llvm
-
-    features = llvm.get_host_cpu_features()
-    if features.get("avx512f"):
-        return 16, 32
-    if features.get("avx"):
-        return 8, 16
-    return 4, 32 if "aarch64" in llvm.get_process_triple() or "arm64" in llvm.get_process_triple() else 16
-
-
-@functools.cache
-def has_pair_products() -> bool:
-    """Whether this processor multiplies pairs of bfloat16 and adds both products to a float32 in one instruction.
-
-    >>> has_pair_products() in (True, False)
-    True
-    """
-    import llvmlite.binding as llvm
-
-    features = llvm.get_host_cpu_features()
-    return bool(features.get("avx512f") and features.get("avx512bf16"))
-
-
-class _Code:
-    """A generated function and the engine that owns its memory."""
-
-    def __init__(self, function: Any, engine: Any, fields: Sequence[str], num_lanes: int) -> None:
-        self.function, self.engine, self.fields, self.num_lanes = function, engine, fields, num_lanes
-        self.block_type = ctypes.c_int64 * len(fields)
-
-    def run(self, numbers: Mapping[str, int], num_tasks: int, num_threads: int, worker_bytes: int) -> None:
-        """Do all tasks on up to `num_threads` threads, each with scratch of its own."""
-        num_workers = min(num_threads, num_tasks)
-        worker_bytes = -(-worker_bytes // 64) * 64
-        scratch = torch.empty(num_workers * worker_bytes + 64, dtype=torch.uint8)
-        header = {
-            "next_task": 0, "next_worker": 0, "num_tasks": num_tasks,
-            "scratch": -(-scratch.data_ptr() // 64) * 64, "worker_bytes": worker_bytes,
-        }  # fmt: skip
-        arguments = self.block_type(*[header[field] if field in header else numbers[field] for field in self.fields])
-        run_on_threads(self.function, arguments, num_workers)
-
-
-@functools.lru_cache(maxsize=256)
-def _compile(
-    kind: str,
-    x_width: int,
-    out_width: int,
-    num_taps: int,
-    padding: int,
-    is_bfloat16: bool,
-    num_lanes: int,
-    num_registers: int,
-    has_pairs: bool,
-) -> _Code:
-    """Code of a kind, "forward" or "gradient"; the rest as in `RowShape`."""
-    import llvmlite.binding as llvm
-
-    from audio_dcls.dcls.depthwise.codegen import RowShape
-    from audio_dcls.dcls.depthwise.codegen_forward import ForwardEmitter
-    from audio_dcls.dcls.depthwise.codegen_gradient import GradientEmitter
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    name = f"depthwise_{kind}"
-    has_pairs = has_pairs and is_bfloat16
-    shape = RowShape(x_width, out_width, num_taps, padding, is_bfloat16, has_pairs, num_lanes, num_registers)
-    emitter = ForwardEmitter(shape) if kind == "forward" else GradientEmitter(shape)
-    module = llvm.parse_assembly(emitter.generate(name))
-    module.verify()
-    # Some processors' tuning splits 512-bit vectors in two, which leaves too few registers for a row of taps.
-    features = llvm.get_host_cpu_features()
-    flags = features.flatten() + (",-prefer-256-bit" if features.get("avx512f") else "")
-    target = llvm.Target.from_triple(llvm.get_process_triple())
-    machine = target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=flags, opt=2, jit=True)
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    return _Code(TASK_FUNCTION(engine.get_function_address(name)), engine, emitter.fields, num_lanes)

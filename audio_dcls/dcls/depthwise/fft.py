@@ -9,18 +9,18 @@ import functools
 
 import torch
 
-CACHE_BYTES = 4 * 2**20
+_CACHE_BYTES = 4 * 2**20
 """Spectra of one channel block are kept near this size, so that they are summed before they leave the cache."""
 
 
 @functools.lru_cache(maxsize=4096)
-def good_fft_size(size: int) -> int:
+def _good_fft_size(size: int) -> int:
     """Smallest even number of at least `size` whose only prime factors are 2, 3 and 5.
 
     Args:
         size: taps, at least 1.
 
-    >>> good_fft_size(75), good_fft_size(31)
+    >>> _good_fft_size(75), _good_fft_size(31)
     (80, 32)
     """
     candidate = size + size % 2
@@ -58,11 +58,11 @@ def weight_gradient_fft(
     [40.0, 40.0, 40.0]
     """
     (num_batch, num_channels, height, width), (pad_h, pad_w) = x.shape, padding
-    size = good_fft_size(height + pad_h), good_fft_size(width + pad_w)
+    size = _good_fft_size(height + pad_h), _good_fft_size(width + pad_w)
     rows = torch.arange(-pad_h, kernel_size[0] - pad_h, device=x.device) % size[0]
     columns = torch.arange(-pad_w, kernel_size[1] - pad_w, device=x.device) % size[1]
     bytes_per_channel = max(1, num_batch) * size[0] * size[1] * x.element_size() * 2
-    block = num_channels if x.is_cuda else max(1, min(num_channels, CACHE_BYTES // bytes_per_channel))
+    block = num_channels if x.is_cuda else max(1, min(num_channels, _CACHE_BYTES // bytes_per_channel))
     result = x.new_empty((num_channels, 1, *kernel_size))
     for first in range(0, num_channels, block):
         channels = slice(first, first + block)
@@ -88,7 +88,7 @@ def convolve_fft(
     """
     dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
     taps = weight.shape[2:]
-    size = [good_fft_size(max(x.shape[2 + d] + padding[d], taps[d])) for d in range(2)]
+    size = [_good_fft_size(max(x.shape[2 + d] + padding[d], taps[d])) for d in range(2)]
     rows, columns = (
         torch.arange(-padding[d], x.shape[2 + d] + padding[d] - taps[d] + 1, device=x.device) % size[d]
         for d in range(2)

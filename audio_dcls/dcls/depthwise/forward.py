@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import torch
 import torch.nn.functional as F
 
+from audio_dcls.dcls.depthwise import thresholds
 from audio_dcls.dcls.depthwise.compiled import compiled_is_worth_it, convolve_compiled
 from audio_dcls.dcls.depthwise.fft import convolve_fft
 from audio_dcls.dcls.depthwise.tuning import fastest_method, triton_is_available
@@ -19,16 +20,7 @@ from audio_dcls.dcls.depthwise.weight_gradient import num_outside_taps
 from audio_dcls.dcls.kernel import full_precision
 from audio_dcls.errors import ArgumentError
 
-ForwardMethod = Literal["torch", "compiled", "fft", "triton"]
-
-SAFE_LOW_PRECISION_TAPS = 13
-"""Widest kernel, in columns, that a CPU convolves in bfloat16 or float16 whatever the map."""
-
-SAFE_LOW_PRECISION_WIDTH = 28
-"""Widest map, in columns, that a CPU convolves in bfloat16 or float16 whatever the kernel; else through float32."""
-
-COMPILED_MIN_TAPS = 25
-"""Smallest kernel, rows times columns, given to generated code: for 3 x 3 torch's own is as fast or faster."""
+_Method = Literal["torch", "compiled", "fft", "triton"]
 
 
 def convolve(
@@ -36,7 +28,7 @@ def convolve(
     weight: torch.Tensor,
     bias: torch.Tensor | None,
     padding: Sequence[int],
-    method: ForwardMethod | None = None,
+    method: _Method | None = None,
 ) -> torch.Tensor:
     """Depthwise convolution without the taps that only ever meet padding; sums at least as exact as torch's.
 
@@ -63,16 +55,14 @@ def convolve(
         return _compute(x, weight, bias, pads, method or _choose(x, weight, bias, pads))
 
 
-def _choose(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, int]
-) -> ForwardMethod:
+def _choose(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, int]) -> _Method:
     """Generated code on the CPU where it applies; on CUDA the methods are measured."""
     kernel_size = (weight.shape[2], weight.shape[3])
-    if kernel_size[0] * kernel_size[1] >= COMPILED_MIN_TAPS and compiled_is_worth_it(x, kernel_size):
+    if kernel_size[0] * kernel_size[1] >= thresholds.FORWARD_COMPILED_MIN_TAPS and compiled_is_worth_it(x, kernel_size):
         return "compiled"
     if not x.is_cuda or x.numel() == 0:
         return "torch"
-    names: list[ForwardMethod] = ["torch", "fft"]
+    names: list[_Method] = ["torch", "fft"]
     if triton_is_available() and x.dtype != torch.float64:
         names.append("triton")
     methods = {name: functools.partial(_compute, x, weight, bias, padding, name) for name in names}
@@ -85,7 +75,7 @@ def _compute(
     weight: torch.Tensor,
     bias: torch.Tensor | None,
     padding: tuple[int, int],
-    method: ForwardMethod,
+    method: _Method,
 ) -> torch.Tensor:
     if method == "torch":
         dtype = torch.float32 if hangs_in_low_precision(x, weight) else x.dtype
@@ -99,7 +89,7 @@ def _compute(
         from audio_dcls.dcls.depthwise.triton import convolve_triton
 
         return convolve_triton(x, weight, bias, padding).to(x.dtype)
-    raise ArgumentError(f"`method` (={method!r}) must be one of {get_args(ForwardMethod)}")
+    raise ArgumentError(f"`method` (={method!r}) must be one of {get_args(_Method)}")
 
 
 def hangs_in_low_precision(x: torch.Tensor, weight: torch.Tensor) -> bool:
@@ -111,5 +101,5 @@ def hangs_in_low_precision(x: torch.Tensor, weight: torch.Tensor) -> bool:
     >>> hangs_in_low_precision(torch.zeros(1, 1, 64, 62).bfloat16(), torch.zeros(1, 1, 23, 23))
     True
     """
-    wide = weight.shape[3] > SAFE_LOW_PRECISION_TAPS and x.shape[3] > SAFE_LOW_PRECISION_WIDTH
+    wide = weight.shape[3] > thresholds.LOW_PRECISION_MAX_TAPS and x.shape[3] > thresholds.LOW_PRECISION_MAX_WIDTH
     return wide and x.device.type == "cpu" and x.dtype in (torch.bfloat16, torch.float16)

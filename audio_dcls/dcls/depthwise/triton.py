@@ -13,7 +13,7 @@ import torch
 import triton
 import triton.language as tl
 
-MAX_TILE = 64
+_MAX_TILE = 64
 """Most columns of the output one program of the weight gradient takes."""
 
 
@@ -114,7 +114,7 @@ def weight_gradient_triton(
         x: (N, C, H, W); grad: (N, C, A, B); result: (C, 1, I, J).
     """
     (num_batch, num_channels, x_rows, x_width), (grad_rows, grad_width) = x.shape, grad.shape[2:]
-    tile = max(16, min(MAX_TILE, 1 << (grad_width - 1).bit_length()))
+    tile = max(16, min(_MAX_TILE, 1 << (grad_width - 1).bit_length()))
     span = 1 << (tile + kernel_size[1] - 2).bit_length()
     num_tiles = -(-grad_width // tile)
     result = torch.empty((num_tiles, num_channels, 1, *kernel_size), device=x.device)

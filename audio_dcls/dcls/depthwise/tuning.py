@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable, Mapping
 
 import torch
 
-NUM_ROUNDS = 5
+_NUM_ROUNDS = 5
 """Timed calls of each method; the methods take turns."""
 
 _fastest: dict[Hashable, str] = {}
@@ -48,7 +48,7 @@ def fastest_method(
     if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
         return _fastest.get(key, next(iter(methods)))
     if key not in _fastest:
-        _fastest[key] = _measure(methods, timer_ms or cuda_timer_ms)
+        _fastest[key] = _measure(methods, timer_ms or _cuda_timer_ms)
     return _fastest[key]
 
 
@@ -60,13 +60,13 @@ def _measure(methods: Mapping[str, Callable[[], object]], timer_ms: Callable[[Ca
         except torch.OutOfMemoryError:
             continue
         times_ms[name] = []
-    for _ in range(NUM_ROUNDS):
+    for _ in range(_NUM_ROUNDS):
         for name, values in times_ms.items():
             values.append(timer_ms(methods[name]))
     return min(times_ms, key=lambda name: statistics.median(times_ms[name]), default=next(iter(methods)))
 
 
-def cuda_timer_ms(call: Callable[[], object]) -> float:
+def _cuda_timer_ms(call: Callable[[], object]) -> float:
     """Milliseconds between two events around one call on the current stream."""
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()

@@ -11,26 +11,14 @@ from typing import Literal, get_args
 import torch
 import torch.nn.functional as F
 
+from audio_dcls.dcls.depthwise import thresholds
 from audio_dcls.dcls.depthwise.compiled import compiled_is_worth_it, weight_gradient_compiled
 from audio_dcls.dcls.depthwise.fft import weight_gradient_fft
 from audio_dcls.dcls.depthwise.gemm import weight_gradient_gemm
 from audio_dcls.dcls.depthwise.tuning import fastest_method, triton_is_available
 from audio_dcls.errors import ArgumentError
 
-Method = Literal["torch", "fft", "gemm", "compiled", "triton"]
-METHODS: tuple[Method, ...] = get_args(Method)
-
-GEMM_MAX_WIDTH = 18
-"""Widest map, in columns, whose column pairs are cheaper than transforms."""
-
-TORCH_MAX_TAPS = 49
-"""Largest kernel, rows times columns, for which torch's own gradient is the fastest of the torch-only methods."""
-
-TORCH_MAX_COLUMNS = 13
-"""Widest kernel, in columns, given to torch's own: beyond, its bfloat16 code may hang (`depthwise_forward`)."""
-
-COMPILED_MIN_TAPS = 10
-"""Smallest kernel, rows times columns, that gains from generated code: with 3 x 3 torch's own is as fast."""
+_Method = Literal["torch", "fft", "gemm", "compiled", "triton"]
 
 
 def num_outside_taps(size: int, taps: int, padding: int) -> int:
@@ -48,7 +36,7 @@ def num_outside_taps(size: int, taps: int, padding: int) -> int:
     return max(0, min(padding - out_size + 1, taps - padding - size))
 
 
-def choose_method(x: torch.Tensor, kernel_size: tuple[int, int]) -> Method:
+def choose_method(x: torch.Tensor, kernel_size: tuple[int, int]) -> _Method:
     """Fastest method for this input and (already cropped) kernel.
 
     On the CPU generated code wins wherever it applies (`depthwise_compiled`; it needs llvmlite); of the rest, torch's
@@ -61,11 +49,11 @@ def choose_method(x: torch.Tensor, kernel_size: tuple[int, int]) -> Method:
     'fft'
     """
     num_taps = kernel_size[0] * kernel_size[1]
-    if num_taps >= COMPILED_MIN_TAPS and compiled_is_worth_it(x, kernel_size):
+    if num_taps >= thresholds.GRADIENT_COMPILED_MIN_TAPS and compiled_is_worth_it(x, kernel_size):
         return "compiled"
-    if num_taps <= TORCH_MAX_TAPS and kernel_size[1] <= TORCH_MAX_COLUMNS:
+    if num_taps <= thresholds.GRADIENT_TORCH_MAX_TAPS and kernel_size[1] <= thresholds.GRADIENT_TORCH_MAX_COLUMNS:
         return "torch"
-    return "gemm" if x.shape[3] <= GEMM_MAX_WIDTH else "fft"
+    return "gemm" if x.shape[3] <= thresholds.GRADIENT_GEMM_MAX_WIDTH else "fft"
 
 
 def weight_gradient(
@@ -73,7 +61,7 @@ def weight_gradient(
     grad: torch.Tensor,
     kernel_size: tuple[int, int],
     padding: tuple[int, int],
-    method: Method | None = None,
+    method: _Method | None = None,
 ) -> torch.Tensor:
     r"""Gradient of a stride-1 depthwise convolution with respect to its weight.
 
@@ -110,8 +98,8 @@ def weight_gradient(
 
 def _choose_on_cuda(
     x: torch.Tensor, grad: torch.Tensor, kernel_size: tuple[int, int], padding: tuple[int, int]
-) -> Method:
-    names: list[Method] = ["torch", "fft", "gemm"]
+) -> _Method:
+    names: list[_Method] = ["torch", "fft", "gemm"]
     if triton_is_available() and x.dtype != torch.float64:
         names.append("triton")
     methods = {name: functools.partial(_compute, x, grad, kernel_size, padding, name) for name in names}
@@ -122,7 +110,7 @@ def _choose_on_cuda(
 
 
 def _compute(
-    x: torch.Tensor, grad: torch.Tensor, kernel_size: tuple[int, int], padding: tuple[int, int], method: Method
+    x: torch.Tensor, grad: torch.Tensor, kernel_size: tuple[int, int], padding: tuple[int, int], method: _Method
 ) -> torch.Tensor:
     if method == "torch":
         return _weight_gradient_torch(x, grad, kernel_size, padding)
@@ -138,7 +126,7 @@ def _compute(
         return weight_gradient_fft(x, grad, kernel_size, padding)
     if method == "gemm":
         return weight_gradient_gemm(x, grad, kernel_size, padding)
-    raise ArgumentError(f"`method` (={method!r}) must be one of {METHODS}")
+    raise ArgumentError(f"`method` (={method!r}) must be one of {get_args(_Method)}")
 
 
 def _weight_gradient_torch(

@@ -25,23 +25,23 @@ from torch import Tensor
 from audio_dcls.dcls.interpolation import Interpolation
 from audio_dcls.dcls.kernel import axis_factors
 
-RIDGE, FULL_RIDGE = 1e-4, 1e-6
+_RIDGE, _FULL_RIDGE = 1e-4, 1e-6
 """Weight of |w|^2 for fewer elements than taps, where it keeps neighbours from large weights that cancel; and for
 others, which are well apart and can come as close as they like."""
 
-FIRST_STEP_TAPS = 0.05
+_FIRST_STEP_TAPS = 0.05
 """Rate of the first gradient step (Adam), in taps; falls to 0 along half a cosine."""
 
-FIRST_SPREAD = 0.2
+_FIRST_SPREAD = 0.2
 """Learned spreads start here, in taps, or where the form's do if that is higher."""
 
-LEAST_SPREAD = 0.01
+_LEAST_SPREAD = 0.01
 """Learned spreads stay above this, in taps: at 0 their gradient is 0, and training could not move them again."""
 
-INSET_TAPS = 0.02
+_INSET_TAPS = 0.02
 """Elements start this far inside the outermost taps and off every tap: on a tap a triangle has no slope."""
 
-INDEPENDENCE = 1e-4
+_INDEPENDENCE = 1e-4
 """Candidates of which less than this share is new, beside the elements already placed, are not considered."""
 
 
@@ -80,14 +80,14 @@ class ElementSearch:
         self.learns_spreads = form.has_spreads and held_spreads is None
         self.spreads = held_spreads
         is_full = num_elements >= math.prod(self.taps)
-        self.ridge = FULL_RIDGE if is_full else RIDGE
+        self.ridge = _FULL_RIDGE if is_full else _RIDGE
         if is_full:
             places = self._every_tap(num_elements)
             self.positions = places.unsqueeze(1).repeat(1, len(kernels), 1)
         else:
             self.positions = self._select(num_elements)
         if self.learns_spreads:
-            self.spreads = torch.full_like(self.positions, max(form.initial_spread, FIRST_SPREAD))
+            self.spreads = torch.full_like(self.positions, max(form.initial_spread, _FIRST_SPREAD))
 
     def refine(self, num_steps: int) -> None:
         """Take gradient steps on positions, kept inside the dense kernel, and on spreads."""
@@ -96,7 +96,7 @@ class ElementSearch:
             learned.append(self.spreads)
         optimizer = torch.optim.Adam([tensor.requires_grad_() for tensor in learned], betas=(0.9, 0.99))
         for step in range(num_steps):
-            optimizer.param_groups[0]["lr"] = FIRST_STEP_TAPS * (1 + math.cos(math.pi * step / num_steps)) / 2
+            optimizer.param_groups[0]["lr"] = _FIRST_STEP_TAPS * (1 + math.cos(math.pi * step / num_steps)) / 2
             with torch.enable_grad():
                 gram, overlap = self._system(self._factors())
                 weights = self._solve(gram.detach(), overlap.detach())  # constant: at the minimum its slope is 0
@@ -108,7 +108,7 @@ class ElementSearch:
                 for coordinates, size in zip(self.positions, self.sizes, strict=True):
                     coordinates.clamp_(-(size // 2), size - 1 - size // 2)
                 if self.learns_spreads and self.spreads is not None:
-                    self.spreads.abs_().clamp_(LEAST_SPREAD)
+                    self.spreads.abs_().clamp_(_LEAST_SPREAD)
         for tensor in learned:
             tensor.requires_grad_(False)
 
@@ -148,14 +148,14 @@ class ElementSearch:
         places = self._grid([2 * count for count in self.taps])
         spreads = None
         if self.form.has_spreads:
-            spreads = torch.full_like(places, max(self.form.initial_spread, FIRST_SPREAD))
+            spreads = torch.full_like(places, max(self.form.initial_spread, _FIRST_SPREAD))
             if self.spreads is not None:
                 spreads = self.spreads.mean((1, 2)).unsqueeze(1).expand_as(places)
         candidates = axis_factors(places, spreads, self.sizes, self.form)
         gram, overlap = self._system(tuple(factor.unsqueeze(0) for factor in candidates))
         gram, rows = gram[0], torch.arange(len(self.kernels), device=overlap.device)
         new = gram.diagonal().repeat(len(rows), 1)  # squared norm of what each candidate would add
-        least = INDEPENDENCE * new
+        least = _INDEPENDENCE * new
         added = new.new_zeros(len(rows), num_elements, places.shape[1])
         chosen = []
         for step in range(num_elements):
@@ -175,7 +175,7 @@ class ElementSearch:
         """Evenly spaced places over the kernels, just inside their outermost taps, (M, product of the counts)."""
         rows = []
         for first, taps, count in zip(self.firsts, self.taps, counts, strict=True):
-            inset = INSET_TAPS if taps > 1 else 0.0
+            inset = _INSET_TAPS if taps > 1 else 0.0
             row = torch.linspace(first + inset, first + taps - 1 - inset, count, dtype=torch.float64)
             rows.append((row + inset / 2 if count == taps else row).to(self.kernels.device))
         return torch.stack(torch.meshgrid(*rows, indexing="ij")).flatten(1)

@@ -64,15 +64,16 @@ def _matches_every(name: str, module: nn.Module) -> bool:
     )
 
 
-PAPER_RULE = SwapRule("paper", "depthwise 7x7 of stride 1", _matches_paper)
-"""in = out = groups and kernel 7x7: what "Audio classification with DCLS" (arXiv 2309.13972) replaces."""
-
-DEPTHWISE_RULE = SwapRule("depthwise", "depthwise, above one tap", _matches_depthwise)
-
-EVERY_RULE = SwapRule("every", "convolution above one tap", _matches_every)
-"""As the thesis does with ResNet-50; pointwise convolutions have nothing to dilate."""
-
-RULES = {rule.name: rule for rule in (PAPER_RULE, DEPTHWISE_RULE, EVERY_RULE)}
+_RULES = {
+    rule.name: rule
+    for rule in (
+        # in = out = groups, 7x7: the layers that "Audio classification with DCLS" (arXiv 2309.13972) replaces
+        SwapRule("paper", "depthwise 7x7 of stride 1", _matches_paper),
+        SwapRule("depthwise", "depthwise, above one tap", _matches_depthwise),
+        # as the thesis does with ResNet-50; a pointwise convolution has nothing to dilate
+        SwapRule("every", "convolution above one tap", _matches_every),
+    )
+}
 
 
 def find_rule(rule: str | SwapRule | Predicate) -> SwapRule:
@@ -90,13 +91,13 @@ def find_rule(rule: str | SwapRule | Predicate) -> SwapRule:
     if not isinstance(rule, str):
         _check_predicate(rule)
         return SwapRule("predicate", "chosen by the predicate", rule)
-    if rule not in RULES:
-        raise ModelError(f"`rule` (={rule!r}) must be one of {', '.join(RULES)}, a SwapRule, or a predicate")
-    return RULES[rule]
+    if rule not in _RULES:
+        raise ModelError(f"`rule` (={rule!r}) must be one of {', '.join(_RULES)}, a SwapRule, or a predicate")
+    return _RULES[rule]
 
 
 def _check_predicate(rule: object) -> None:
-    wanted = f"`rule` (={rule!r}) must be one of {', '.join(RULES)}, a SwapRule, or a function of (name, module)"
+    wanted = f"`rule` (={rule!r}) must be one of {', '.join(_RULES)}, a SwapRule, or a function of (name, module)"
     if not callable(rule):
         raise ArgumentError(wanted)
     try:

@@ -20,13 +20,13 @@ def sharing_key(share: str, name: str, conv: Any, new_size: Sequence[int]) -> Ha
     if share == "none":
         return name
     shape = (conv.out_channels, conv.in_channels // conv.groups, tuple(new_size), conv.weight.dtype, conv.weight.device)
-    return (stage_of(name), shape) if share == "stage" else shape
+    return (_stage_of(name), shape) if share == "stage" else shape
 
 
-def stage_of(name: str) -> str:
+def _stage_of(name: str) -> str:
     """The shortest leading part of a path that ends in a part with a digit, or nothing.
 
-    >>> stage_of("stages.2.blocks.0.conv"), stage_of("head.conv")
+    >>> _stage_of("stages.2.blocks.0.conv"), _stage_of("head.conv")
     ('stages.2', '')
     """
     parts = name.split(".")

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from audio_dcls.dcls.depthwise.operator import DepthwiseConv2d
-from audio_dcls.frontend import LogMel
+from audio_dcls.frontend.mel import LogMel, normalised_decibels
 from audio_dcls.models.activation import Activation, activate
 from audio_dcls.models.fusing import prepare_for_inference
 from audio_dcls.models.stem import PatchStem
@@ -37,8 +37,9 @@ class ConvolutionLogMel(nn.Module):
         (B, T) -> (B, 1, M, F).
 
     >>> generator = torch.Generator().manual_seed(0)
-    >>> sound = 0.1 * torch.randn(1, 16000, generator=generator)
-    >>> bool((ConvolutionLogMel(LogMel())(sound) - LogMel().eval()(sound)).abs().max() < 1e-4)
+    >>> from audio_dcls.frontend import build_frontend
+    >>> sound, frontend = 0.1 * torch.randn(1, 16000, generator=generator), build_frontend().eval()
+    >>> bool((ConvolutionLogMel(frontend)(sound) - frontend(sound)).abs().max() < 1e-4)
     True
     """
 
@@ -57,8 +58,7 @@ class ConvolutionLogMel(nn.Module):
         self.register_buffer("bank", frontend.bank.detach().float().cpu()[:, :, None])
         self.hop_samples = frontend.hop_samples
         self.half_window_samples = size // 2
-        self.amin = frontend.amin
-        self.scale, self.shift = 10.0 / frontend.std_db, frontend.mean_db / frontend.std_db
+        self.amin, self.mean_db, self.std_db = frontend.amin, frontend.mean_db, frontend.std_db
 
     def forward(self, waveforms: Tensor) -> Tensor:
         """Normalised log-mel spectrograms."""
@@ -66,7 +66,7 @@ class ConvolutionLogMel(nn.Module):
         padded = F.pad(waveforms[:, None], (edge, edge), mode="reflect")
         cosines, sines = F.conv1d(padded, self.basis, stride=self.hop_samples).chunk(2, dim=1)
         mel = F.conv1d(cosines.square() + sines.square(), self.bank)
-        return (mel.clamp(min=self.amin).log10() * self.scale - self.shift)[:, None]
+        return normalised_decibels(mel, self.amin, self.mean_db, self.std_db)[:, None]
 
 
 class FourierLogMel(nn.Module):
@@ -78,8 +78,9 @@ class FourierLogMel(nn.Module):
     Shape:
         (B, T) -> (B, 1, M, F).
 
+    >>> from audio_dcls.frontend import build_frontend
     >>> sound = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0))
-    >>> torch.equal(FourierLogMel(LogMel())(sound), LogMel().eval()(sound))
+    >>> torch.equal(FourierLogMel(build_frontend())(sound), build_frontend().eval()(sound))
     True
     """
 

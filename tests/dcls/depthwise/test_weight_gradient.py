@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from audio_dcls.dcls.depthwise.fft import good_fft_size
 from audio_dcls.dcls.depthwise.weight_gradient import num_outside_taps, weight_gradient
 from audio_dcls.errors import ArgumentError
 
@@ -57,7 +56,3 @@ def test_outside_taps_never_meet_the_map(size, taps, padding):
     meets = [any(0 <= a + i - padding < size for a in range(out_size)) for i in range(taps)]
     leading, trailing = meets.index(True), meets[::-1].index(True)
     assert num_outside_taps(size, taps, padding) == min(leading, trailing)
-
-
-def test_fft_sizes_are_the_smallest_good_ones():
-    assert [good_fft_size(n) for n in (1, 43, 73, 75, 81, 97)] == [2, 48, 80, 80, 90, 100]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from audio_dcls.errors import ArgumentError
 
-MIB = 2**20
 # A process's highest memory includes that of the one it was forked from, so a small one stands between.
 _STARTER = """
 import json, os, subprocess, sys, time
@@ -61,4 +60,4 @@ def measure_command(command: Sequence[str | Path]) -> CommandCost:
             f"`command` (={' '.join(map(str, command))}) ended with exit code {code}: {last or 'it says nothing'}; "
             "run it by hand"
         )
-    return CommandCost(wall_s, cpu_s, highest * (1 if sys.platform == "darwin" else 1024) / MIB)
+    return CommandCost(wall_s, cpu_s, highest / (2**20 if sys.platform == "darwin" else 1024))

@@ -1,4 +1,4 @@
-"""The Triton kernels in the interpreter, against torch; `test_depthwise_cuda` runs this file in its own process."""
+"""The Triton kernels in the interpreter, against torch; `test_triton` runs this file in its own process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 
 if os.environ.get("TRITON_INTERPRET") != "1":
     pytest.skip("run with TRITON_INTERPRET=1", allow_module_level=True)
-from audio_dcls.dcls.depthwise import triton as depthwise_triton
+from audio_dcls.dcls.depthwise import triton as triton_module
 from audio_dcls.dcls.depthwise.triton import convolve_triton, weight_gradient_triton
 
 SHAPES = [
@@ -42,7 +42,7 @@ def test_triton_equals_torch(shape, kernel, padding, layout):
 
 
 def test_wide_maps_are_tiled(monkeypatch):
-    monkeypatch.setattr(depthwise_triton, "MAX_TILE", 16)
+    monkeypatch.setattr(triton_module, "_MAX_TILE", 16)
     x = torch.randn(1, 1, 3, 40)
     exact = torch.zeros(1, 1, 3, 7, dtype=torch.float64, requires_grad=True)
     (expected,) = torch.autograd.grad(F.conv2d(x.double(), exact, padding=(1, 3)), exact, x.double())

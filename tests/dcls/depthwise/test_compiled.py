@@ -7,23 +7,19 @@ import torch
 import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from audio_dcls.dcls.depthwise import compiled as depthwise_compiled
-from audio_dcls.dcls.depthwise import threads as depthwise_threads
-from audio_dcls.dcls.depthwise.compiled import (
-    compiled_covers,
-    convolve_compiled,
-    has_pair_products,
-    host_vectors,
-    weight_gradient_compiled,
-)
+from audio_dcls.dcls.depthwise import compiled as compiled_module
+from audio_dcls.dcls.depthwise import threads as threads_module
+from audio_dcls.dcls.depthwise.compiled import compiled_covers, convolve_compiled, weight_gradient_compiled
 from audio_dcls.dcls.depthwise.operator import DepthwiseConv2d
 from audio_dcls.dcls.depthwise.weight_gradient import choose_method
 
 pytest.importorskip("llvmlite")
+from audio_dcls.dcls.depthwise import machine_code as machine_code_module
 from audio_dcls.dcls.depthwise.codegen import RowShape
 from audio_dcls.dcls.depthwise.codegen_forward import ForwardEmitter
 from audio_dcls.dcls.depthwise.codegen_gradient import GradientEmitter
 from audio_dcls.dcls.depthwise.forward import convolve
+from audio_dcls.dcls.depthwise.machine_code import has_pair_products, host_vectors
 
 # Channels below, at and above a vector's width; kernels wider than the registers; maps smaller than the kernel.
 SHAPES = [
@@ -81,7 +77,7 @@ def test_clips_are_grouped_by_scratch_size(monkeypatch):
     kernel, padding = (5, 5), (2, 2)
     x, grad = make_pair((5, 16, 7, 6), kernel, padding, torch.float32)
     for scratch_bytes in (1, 2 * 64 * 2 * 42, 2**24):
-        monkeypatch.setattr(depthwise_compiled, "SCRATCH_BYTES", scratch_bytes)
+        monkeypatch.setattr(compiled_module, "_SCRATCH_BYTES", scratch_bytes)
         assert relative_error(weight_gradient_compiled(x, grad, kernel, padding), x, grad, padding) < 1e-5
 
 
@@ -106,8 +102,8 @@ def test_every_processors_vectors_compute_the_same(
 ):
     if num_lanes > host_vectors()[0] or (has_pairs and not has_pair_products()):
         pytest.skip("this processor has not these instructions")
-    monkeypatch.setattr(depthwise_compiled, "host_vectors", lambda: (num_lanes, num_registers))
-    monkeypatch.setattr(depthwise_compiled, "has_pair_products", lambda: has_pairs)
+    monkeypatch.setattr(machine_code_module, "host_vectors", lambda: (num_lanes, num_registers))
+    monkeypatch.setattr(machine_code_module, "has_pair_products", lambda: has_pairs)
     x, grad = make_pair(shape, kernel, padding, torch.bfloat16)
     assert relative_error(weight_gradient_compiled(x, grad, kernel, padding), x, grad, padding) < 1e-5
     weight, bias = make_weight(shape[1], kernel)
@@ -152,7 +148,7 @@ def test_threads_and_parts_change_no_bit_of_the_convolution(num_threads, monkeyp
     weight, bias = make_weight(40, (9, 7))
     before = torch.get_num_threads()
     expected = convolve_compiled(x, weight, bias, (4, 3))
-    monkeypatch.setattr(depthwise_compiled, "SCRATCH_BYTES", 1)
+    monkeypatch.setattr(compiled_module, "_SCRATCH_BYTES", 1)
     torch.set_num_threads(num_threads)
     try:
         assert torch.equal(convolve_compiled(x, weight, bias, (4, 3)), expected)
@@ -161,7 +157,7 @@ def test_threads_and_parts_change_no_bit_of_the_convolution(num_threads, monkeyp
 
 
 def test_without_openmp_a_pool_does_it(monkeypatch):
-    monkeypatch.setattr(depthwise_threads, "_openmp_parallel", lambda: None)
+    monkeypatch.setattr(threads_module, "_openmp_parallel", lambda: None)
     x, _ = make_pair((3, 40, 12, 11), (9, 7), (4, 3), torch.float32)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -204,7 +200,7 @@ def test_chosen_where_it_pays():
 
 
 def test_reached_through_the_module(monkeypatch):
-    monkeypatch.setattr("audio_dcls.dcls.depthwise.compiled.MIN_PRODUCTS", 0)
+    monkeypatch.setattr("audio_dcls.dcls.depthwise.thresholds.COMPILED_MIN_PRODUCTS", 0)
     ours = DepthwiseConv2d(20, (9, 7), padding=(4, 3))
     x = torch.randn(2, 20, 12, 11)
     ours(x).square().sum().backward()

@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import soundfile
+import tagging
 
 from audio_dcls.speed import BenchReport, Case, Contender
 from audio_dcls.speed.report import ratios_of
-
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
-
-def script(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def report(long_mib: float) -> BenchReport:
@@ -41,7 +30,7 @@ def report(long_mib: float) -> BenchReport:
 
 @pytest.mark.parametrize(("long_mib", "verdict"), [(1186.0, "met"), (1187.0, "missed")])
 def test_the_table_of_tagging_holds_each_figure_against_its_target(long_mib: float, verdict: str) -> None:
-    table = script("tagging").make_table(report(long_mib)).splitlines()
+    table = tagging.make_table(report(long_mib)).splitlines()
     assert "| m, 10 s | authors fp32 ÷ dcls fp32 | 45 | 42.5 – 47.5 | ≥ 60 | missed |" in table
     assert "| cold start | audio-dcls tag ÷ import torch, timm | 1.2 | 1.2 – 1.2 | ≤ 1.5 | met |" in table
     assert f"| MiB at most, over the 900 for 10 s | {long_mib - 900:.0f} | ≤ 286 | {verdict} |" in table
@@ -50,18 +39,7 @@ def test_the_table_of_tagging_holds_each_figure_against_its_target(long_mib: flo
 
 
 def test_sounds_are_as_long_as_asked(tmp_path: Path) -> None:
-    path = script("tagging").write_sound(tmp_path / "a.wav", 11.5)
+    path = tagging.write_sound(tmp_path / "a.wav", 11.5)
     samples, rate_hz = soundfile.read(path)
     assert samples.shape == (round(11.5 * rate_hz), 2) and rate_hz == 44_100
     assert 0.05 < np.abs(samples).max() < 1  # nothing clipped
-
-
-def test_tags_that_change_are_counted() -> None:
-    full = np.array([[0.9, 0.51], [0.61, 0.6], [0.1, 0.2]])
-    half = np.array([[0.9, 0.49], [0.6, 0.61], [0.1, 0.2]])
-    found = script("bf16_tags").compare(full, half, 0.5)
-    assert found["num_tags"] == 4 and found["tags_that_came_or_went"] == 1
-    assert found["same_tags"] == pytest.approx(2 / 3) and found["same_first_tag"] == pytest.approx(2 / 3)
-    assert found["largest_lead_of_a_first_tag_that_lost"] == pytest.approx(0.01)
-    assert found["farthest_of_them_from_threshold"] == pytest.approx(0.01)
-    assert found["score_difference"]["max"] == pytest.approx(0.02)

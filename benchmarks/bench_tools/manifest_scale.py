@@ -24,6 +24,7 @@ from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.data.table.label_matrix import label_matrix
 from audio_dcls.data.table.string_column import StringColumn
 from audio_dcls.labels import LabelSet
+from audio_dcls.speed.memory import resident_mib
 
 NUM_ROWS = 2_084_320
 """All segments AudioSet lists."""
@@ -32,7 +33,6 @@ NUM_RANKS = 32
 BATCH_CLIPS = 4096
 WORKER_BATCH_CLIPS = 64
 WORKER_STEPS = 200
-KIB = 1024
 LETTERS = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", dtype=np.uint8)
 
 
@@ -73,7 +73,7 @@ def measure_opening(path: Path) -> dict[str, float]:
     Args:
         path: CSV or index.
     """
-    before_mib = _memory_mib("VmRSS")
+    before_mib = resident_mib("VmRSS")
     started_s = time.process_time()
     manifest = load_manifest(path, LabelSet.audioset())
     opened_s = time.process_time()
@@ -88,8 +88,8 @@ def measure_opening(path: Path) -> dict[str, float]:
         "s to open": opened_s - started_s,
         "s to the first batch plan": planned_s - opened_s,
         "s for the label matrix": time.process_time() - planned_s,
-        "MiB added at the peak": _memory_mib("VmHWM") - before_mib,
-        "MiB of the process at the peak": _memory_mib("VmHWM"),
+        "MiB added at the peak": resident_mib("VmHWM") - before_mib,
+        "MiB of the process at the peak": resident_mib("VmHWM"),
     }
 
 
@@ -149,7 +149,7 @@ def measure_workers(path: Path, start_method: Literal["fork", "spawn"], num_work
 def private_mib(pid: int) -> float:
     """Memory of a process that no other shares."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-    return sum(int(kib) for kib in re.findall(r"^Private_\w+: +(\d+) kB", text, re.MULTILINE)) / KIB
+    return sum(int(kib) for kib in re.findall(r"^Private_\w+: +(\d+) kB", text, re.MULTILINE)) / 1024
 
 
 def apart(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -171,9 +171,3 @@ def apart(function: Callable[..., Any], *arguments: Any) -> Any:
 
 def _answer(sending: Connection, function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     sending.send(function(*arguments))
-
-
-def _memory_mib(field: str) -> float:
-    """What this process holds (VmRSS) or held at most (VmHWM); `ru_maxrss` would begin with what its parent held."""
-    text = Path("/proc/self/status").read_text(encoding="ascii")
-    return sum(int(kib) for kib in re.findall(rf"^{field}:\s+(\d+) kB", text, re.MULTILINE)) / KIB

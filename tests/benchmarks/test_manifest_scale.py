@@ -16,7 +16,7 @@ from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.table.clip_index import read_index, write_index
 from audio_dcls.labels import LabelSet
-from audio_dcls.speed import manifest_scale as scale
+from bench_tools import manifest_scale as scale
 
 LABELS = LabelSet.audioset()
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads memory from /proc")

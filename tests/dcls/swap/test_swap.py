@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from audio_dcls.dcls.conv import DclsConv1d, DclsConv2d, DclsConv3d
+from audio_dcls.dcls.swap.plan import count_parameters
 from audio_dcls.dcls.swap.rule import find_rule
-from audio_dcls.dcls.swap.swap import count_parameters, plan_swap
+from audio_dcls.dcls.swap.swap import plan_swap
 from audio_dcls.errors import ArgumentError, ModelError
 
 

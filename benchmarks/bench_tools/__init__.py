@@ -1,0 +1,1 @@
+"""What several benchmark scripts use: peers, commands measured from outside, large manifests, files of results."""
