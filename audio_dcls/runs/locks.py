@@ -3,8 +3,8 @@
 A lock ends with the process that holds it, so a killed job leaves no lock. If the system or the file system has no such
 locks, nothing is locked: do not start two jobs for the same run then.
 
-The `filelock` package is not used here: it raises an error on file systems without locks, or creates a lock file that a
-killed job leaves behind, and a forked loader worker keeps its lock.
+The `filelock` package does not serve here: on file systems without locks it raises an error, or falls back to a lock
+file that a killed job leaves behind.
 """
 
 from __future__ import annotations

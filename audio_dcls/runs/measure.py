@@ -217,7 +217,7 @@ def _usable_clips(
     if manifest is not None:
         write_report(report, report_path)
     if not report.usable:
-        raise EvaluationError(f"none of the {len(listed)} clips of '{rows.source}' can be used; see '{report_path}'")
+        raise EvaluationError(f"not one of the {len(listed)} clips of '{rows.source}' can be used; see '{report_path}'")
     return report.usable
 
 

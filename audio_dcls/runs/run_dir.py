@@ -81,7 +81,7 @@ class RunDir:
         """The newest complete checkpoint folder.
 
         Raises:
-            RunError: the run has none.
+            RunError: the run has no checkpoint.
         """
         found = self.checkpoints()
         if not found:

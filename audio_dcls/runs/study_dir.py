@@ -78,7 +78,7 @@ class StudyDir:
         return build(TrainConfig, load_yaml(path), str(path))
 
     def is_untrained(self) -> bool:
-        """True if no run is running or done, and none has metrics or a checkpoint: there is nothing to lose."""
+        """True if no run is running, is done, or has metrics or a checkpoint: there is nothing to lose."""
         return not any(
             run.status().get("state") in ("running", "done") or run.metrics_path.is_file() or run.checkpoints()
             for run in self.runs()

@@ -12,24 +12,18 @@ from audio_dcls.errors import ManifestError
 from audio_dcls.models import build_tagger
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.training_clips import load_manifests
-from audio_dcls.training.distributed.batch_layout import BatchLayout
-from audio_dcls.training.prepare import prepare_run
+from audio_dcls.training.prepare import PreparedRun, prepare_run
 
 MIB = 2**20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunPlan:
     """The run that a config would train. Sound files may be missing: only those of the first batch are read."""
 
-    num_train_clips: int
+    run: PreparedRun
     num_eval_clips: int
     num_classes: int
-    num_parameters: int
-    layout: BatchLayout
-    num_epochs: int
-    steps_per_epoch: int
-    warmup_epochs: float
     index_mib: float
     """Growth of the process's memory while it read the manifests."""
     index_s: float
@@ -40,11 +34,6 @@ class RunPlan:
     """Clips of the first micro-batch."""
     num_first_read: int
     """Clips of the first micro-batch whose sound could be read."""
-
-    @property
-    def num_steps(self) -> int:
-        """Optimiser steps of a run."""
-        return self.num_epochs * self.steps_per_epoch
 
 
 def plan_run(config: TrainConfig, fabric: Any) -> RunPlan:
@@ -83,14 +72,9 @@ def plan_run(config: TrainConfig, fabric: Any) -> RunPlan:
     )
     batch = next(iter(run.batches(run.sampler(0, 1))))
     return RunPlan(
-        num_train_clips=len(train),
+        run=run,
         num_eval_clips=len(evaluation),
         num_classes=num_classes,
-        num_parameters=sum(p.numel() for p in run.model.parameters()),
-        layout=run.layout,
-        num_epochs=config.loop.epochs,
-        steps_per_epoch=run.steps_per_epoch,
-        warmup_epochs=config.optimizer.warmup_epochs,
         index_mib=index_mib,
         index_s=index_s,
         first_batch_s=time.perf_counter() - started_s,

@@ -160,7 +160,7 @@ class Trainer:
             num_epochs=self.config.loop.epochs,
             num_train_clips=len(self.prepared.dataset),
             num_eval_clips=len(self.eval_set),
-            num_parameters=sum(p.numel() for p in self.raw_model.parameters()),
+            num_parameters=self.prepared.num_parameters,
             layout=self.prepared.layout,
             pretrained=pretrained,
             teacher_coverage=None if self.distillation is None else self.distillation.teacher.coverage,

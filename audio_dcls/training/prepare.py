@@ -49,6 +49,11 @@ class PreparedRun:
         """Optimiser steps of the whole run."""
         return self.steps_per_epoch * self.config.loop.epochs
 
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of the model."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
     def sampler(self, first_step: int, num_steps: int) -> StepBatchSampler:
         """The micro-batches of some steps on this process."""
         return StepBatchSampler(

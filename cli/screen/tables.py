@@ -61,13 +61,13 @@ def plan_table(plan: RunPlan, config: TrainConfig) -> None:
     table.title_justify = "left"
     swap = "" if config.model.dcls is None else ", DCLS {}x{}".format(*config.model.dcls.kernel_size)
     rows = {
-        "clips": f"{plan.num_train_clips:,} to train on, {plan.num_eval_clips:,} to measure on, "
+        "clips": f"{len(plan.run.dataset):,} to train on, {plan.num_eval_clips:,} to measure on, "
         f"{plan.num_classes} classes",
-        "model": f"{config.model.name}{swap}, {plan.num_parameters / 1e6:.2f} M parameters, {loop.precision}",
-        "batch": str(plan.layout),
-        "length": f"{plan.num_epochs} epochs x {plan.steps_per_epoch:,} steps = {plan.num_steps:,} steps a seed, "
+        "model": f"{config.model.name}{swap}, {plan.run.num_parameters / 1e6:.2f} M parameters, {loop.precision}",
+        "batch": str(plan.run.layout),
+        "length": f"{loop.epochs} epochs x {plan.run.steps_per_epoch:,} steps = {plan.run.num_steps:,} steps a seed, "
         f"{len(config.seeds)} seed{'s' if len(config.seeds) > 1 else ''}",
-        "rate": f"{optimizer.name}, 0 to {optimizer.peak_rate:g} in {plan.warmup_epochs:g} epochs, "
+        "rate": f"{optimizer.name}, 0 to {optimizer.peak_rate:g} in {optimizer.warmup_epochs:g} epochs, "
         f"then a cosine to {optimizer.final_rate:g}",
         "index": f"{plan.index_mib:,.0f} MiB of memory, read in {plan.index_s:.1f} s",
         "first batch": f"{plan.num_first_clips} clips after {plan.first_batch_s:.1f} s from the start, "

@@ -1,4 +1,4 @@
-"""What a training config refuses, and why."""
+"""Values that a training config refuses, with the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dry run finds what the run itself begins with."""
+"""A dry run prepares the same run as a training."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def test_the_plan_is_that_of_the_run(tiny_values: dict[str, Any], tmp_path: Path
     clips = prepare_clips(config.data, load_manifests(config.data), study.report_path)
     started = next(iter(train_study(config, study, clips)))
     assert isinstance(started, RunStarted)
-    assert (plan.num_train_clips, plan.num_eval_clips) == (started.num_train_clips, started.num_eval_clips) == (24, 12)
-    assert (plan.num_steps, plan.layout, plan.num_parameters) == (
+    assert (len(plan.run.dataset), plan.num_eval_clips) == (started.num_train_clips, started.num_eval_clips) == (24, 12)
+    assert (plan.run.num_steps, plan.run.layout, plan.run.num_parameters) == (
         started.num_steps,
         started.layout,
         started.num_parameters,

@@ -1,4 +1,4 @@
-"""Figures of a training in its files and in the loggers the config names."""
+"""The log of a training, in its files and in the loggers that the config names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training end to end on small sounds: it learns, resumes exactly, and does not depend on how work is split."""
+"""Training end to end on small sounds: learning, exact resumption, and independence of workers and batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A step whose loss is not finite names its clip, and stops the run or is left out."""
+"""If the loss of a step is not finite, the report names the clip, and the run stops or skips the step."""
 
 from __future__ import annotations
 

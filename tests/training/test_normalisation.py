@@ -1,4 +1,4 @@
-"""A config whose mean and deviation do not fit the clips is named once, and trains all the same."""
+"""If mean and standard deviation do not fit the clips, there is one warning, and the training continues."""
 
 from __future__ import annotations
 

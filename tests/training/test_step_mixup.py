@@ -1,4 +1,4 @@
-"""Where mixup is done, on a model that is linear in the waveform and another that is not."""
+"""Mixup of waveforms and of spectrograms, with a model that is linear in the waveform and one that is not."""
 
 from __future__ import annotations
 

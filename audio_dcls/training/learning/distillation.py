@@ -70,7 +70,7 @@ class Distillation:
 
 
 def build_distillation(config: TrainConfig, clips: TrainingClips, loss: Loss) -> Distillation | None:
-    """The distillation of a config; None if it has none.
+    """The distillation that a config names; None without one.
 
     Raises:
         ConfigError: the teacher's file cannot be used.

@@ -1,4 +1,4 @@
-"""A corpus with faults of every kind planted: the audit finds each by kind and nothing else, training uses the rest."""
+"""A corpus with planted faults of every kind: the audit finds exactly these, and training uses the other clips."""
 
 from __future__ import annotations
 

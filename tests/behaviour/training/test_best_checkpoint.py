@@ -1,4 +1,4 @@
-"""A best checkpoint is picked on splits that the user names for it, and on nothing else."""
+"""The best checkpoint is chosen only on the validation splits that the user names."""
 
 from __future__ import annotations
 

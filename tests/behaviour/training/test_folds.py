@@ -1,4 +1,4 @@
-"""A study on one fold trains on the others and is measured on it."""
+"""A study on one fold trains on the other folds and is evaluated on that fold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A PANNs-layout HDF5 file with a tenth of its rows blank trains on the others only, and says so."""
+"""A PANNs-layout HDF5 file with a tenth of its rows blank: training uses the other rows and reports the blank ones."""
 
 from __future__ import annotations
 

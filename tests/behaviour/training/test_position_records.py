@@ -1,4 +1,4 @@
-"""A run remembers where its elements were after every epoch; one that is resumed remembers the same."""
+"""A run records the positions of its elements after every epoch; a resumed run has the same records."""
 
 from __future__ import annotations
 

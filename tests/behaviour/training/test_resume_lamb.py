@@ -1,4 +1,4 @@
-"""A LAMB run that goes on from a checkpoint ends as one that was never stopped: its steps are counted by group."""
+"""A LAMB run that resumes from a checkpoint ends like an uninterrupted one: LAMB counts its steps per group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training on a pack, in the order of its shards: stopped and gone on with, it ends with the same weights."""
+"""Training on a pack, in the order of its shards: stopped and resumed, it ends with the same weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data sets whose clips have one label each: cross-entropy, softmax and accuracy from training to tagging."""
+"""Data sets with one label per clip: cross-entropy, softmax and accuracy from training to tagging."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training killed, stopped, or robbed of its newest checkpoint ends with the bits of one left alone."""
+"""A training that is killed, stopped, or loses its newest checkpoint ends with the bits of an uninterrupted one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process fails: every process stops, and each says why."""
+"""If one process fails, every process stops and reports the cause."""
 
 from __future__ import annotations
 

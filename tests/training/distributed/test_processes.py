@@ -1,4 +1,4 @@
-"""Two processes and one, four micro-batches and one: the same losses."""
+"""One or two processes, one or four micro-batches: the losses are the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Averages of weights against sums written out, shared tensors included."""
+"""Averages of weights against sums computed step by step, including shared tensors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The classifier starts where a model that knows only the class frequencies would be."""
+"""The initial classifier predicts the frequencies of the classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Learning from a teacher: the loss against torch's, its parts under mixup, and a training from a run's logits."""
+"""Distillation: the loss against torch's, its parts with mixup, and a training on the logits of a run."""
 
 from __future__ import annotations
 

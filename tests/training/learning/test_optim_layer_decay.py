@@ -1,4 +1,4 @@
-"""Layer-wise learning rates: timm's own for ConvNeXt, and the positions' multiple kept in all three families."""
+"""Layer-wise learning rates: equal to timm's for ConvNeXt; positions keep their multiple in all three families."""
 
 from __future__ import annotations
 
