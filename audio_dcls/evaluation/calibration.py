@@ -1,4 +1,4 @@
-"""Whether a score of 0.8 is right eight times in ten.
+"""Calibration: how often a score of 0.8 is right.
 
 Axes: N clips, C classes, B bins.
 """
@@ -21,15 +21,15 @@ class Calibration:
     edges: np.ndarray
     """(B + 1,) from 0 to 1."""
     counts: np.ndarray
-    """(B,) pairs of clip and class in each bin."""
+    """(B,) number of pairs of clip and class in each bin."""
     mean_scores: np.ndarray
-    """(B,) NaN in an empty bin."""
+    """(B,) mean score of each bin; NaN for an empty bin."""
     positive_shares: np.ndarray
-    """(B,) share of the pairs that are labelled so, NaN in an empty bin."""
+    """(B,) share of the pairs that are labelled with the class; NaN for an empty bin."""
 
     @property
     def expected_error(self) -> float:
-        """Expected calibration error: mean over pairs of |share labelled - mean score| of their bin (Guo et al., 2017,
+        """Expected calibration error: mean over pairs of |positive share - mean score| of their bin (Guo et al., 2017,
         equation 3).
         """
         filled = self.counts > 0
@@ -38,15 +38,15 @@ class Calibration:
 
 
 def calibration(targets: np.ndarray, scores: np.ndarray, num_bins: int = _NUM_BINS) -> Calibration:
-    """Sort scores into bins and see how many of each are labelled so.
+    """Sort scores into bins, and count how many pairs of each bin are labelled with the class.
 
     Args:
         targets: (N, C), 0 or 1.
         scores: (N, C), 0 to 1.
-        num_bins: B, at least 1.
+        num_bins: number of bins B, at least 1.
 
     Raises:
-        EvaluationError: the shapes differ, there is no pair, or a score is out of range.
+        EvaluationError: the shapes differ, there is no clip, or a score is out of range.
 
     >>> found = calibration(np.array([[1, 0, 1, 1]]), np.array([[0.75, 0.75, 0.75, 0.75]]), num_bins=2)
     >>> found.positive_shares.tolist()[1], found.expected_error
@@ -54,7 +54,7 @@ def calibration(targets: np.ndarray, scores: np.ndarray, num_bins: int = _NUM_BI
     """
     if targets.shape != scores.shape or not scores.size:
         raise EvaluationError(
-            f"`targets` {targets.shape} and `scores` {scores.shape} must have one shape, and a clip at least"
+            f"`targets` {targets.shape} and `scores` {scores.shape} must have one shape, with at least one clip"
         )
     if not ((scores >= 0) & (scores <= 1)).all():
         raise EvaluationError("`scores` must be probabilities, 0 to 1; apply the model's activation to its logits")

@@ -1,4 +1,4 @@
-"""Which classes a tagger hears together: by mistake, and as they are labelled.
+"""Classes that a tagger confuses, and classes that occur together.
 
 Axes: N clips, C classes.
 """
@@ -11,15 +11,15 @@ from audio_dcls.errors import EvaluationError
 
 
 def confusion(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Mean score of a class on clips of another that are not labelled with it.
+    """Mean score of a class on clips of another class that are not labelled with it.
 
     Args:
         targets: (N, C), 0 or 1.
         scores: (N, C), probabilities.
 
     Returns:
-        (C, C): entry (i, j) is the mean score of j over clips that have i and not j; NaN where there is none, and on
-        the diagonal.
+        (C, C): entry (i, j) is the mean score of j over clips that have i and not j; NaN if there is no such clip, and
+        on the diagonal.
 
     Raises:
         EvaluationError: the shapes differ.
@@ -38,14 +38,14 @@ def confusion(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def co_occurrence(amounts: np.ndarray) -> np.ndarray:
-    """How much of a class comes with another.
+    """The share of a class that occurs together with another.
 
     Args:
-        amounts: (N, C), targets for the true one, scores for the learned one.
+        amounts: (N, C), targets for the true co-occurrence, scores for the learned one.
 
     Returns:
         (C, C): entry (i, j) is sum(a_i a_j) / sum(a_i) over clips, which for targets is the share of the clips of i
-        that also have j; NaN in the rows of classes without any, and on the diagonal.
+        that also have j; NaN in the rows of classes without clips, and on the diagonal.
 
     >>> co_occurrence(np.array([[1, 1], [1, 0]]))
     array([[nan, 0.5],
@@ -59,12 +59,12 @@ def co_occurrence(amounts: np.ndarray) -> np.ndarray:
 
 
 def worst_missed(targets: np.ndarray, scores: np.ndarray, most: int) -> list[tuple[int, int]]:
-    """Labelled pairs of the lowest scores, one a clip.
+    """The labelled pairs of clip and class with the lowest scores, one per clip.
 
     Args:
         targets: (N, C), 0 or 1.
         scores: (N, C), probabilities.
-        most: pairs at most.
+        most: largest number of pairs.
 
     Returns:
         (clip, class), worst first.

@@ -1,4 +1,4 @@
-"""Scores of every clip of a set, each counted once."""
+"""Scores of every clip of a set."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def predict(
     """Run a tagger over a loader.
 
     Args:
-        model: waveforms (B, T) -> logits (B, C); put in evaluation mode here and back in its mode after.
-        loader: batches; a clip seen twice is an error of the loader and raises.
-        device: where the model is.
+        model: waveforms (B, T) -> logits (B, C); runs in evaluation mode, and gets its own mode back.
+        loader: batches, each clip once.
+        device: device of the model.
         bf16: compute under bf16 autocast.
         activation: turns logits into scores.
         on_logits: called with each batch's indices (B,) and logits (B, C).
 
     Returns:
-        Predictions in the order of the clips, whatever the order of the batches.
+        Predictions in the order of the clips, for any order of the batches.
 
     Raises:
         ValueError: the loader yielded a clip twice.

@@ -41,6 +41,6 @@ def summarise(values: Sequence[float]) -> SeedSummary:
     '0.250'
     """
     if not values:
-        raise EvaluationError("a mean over seeds needs at least one run; none was given")
+        raise EvaluationError("a mean over seeds needs at least one run, and the list is empty")
     std = statistics.stdev(values) if len(values) > 1 else math.nan
     return SeedSummary(mean=statistics.fmean(values), std=std, num_seeds=len(values))

@@ -1,4 +1,4 @@
-"""A study's table from its numbers alone: mean and spread over seeds, and each case against its baseline."""
+"""A study's table from its numbers alone: mean and spread over seeds, and each case compared with its baseline."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from audio_dcls.evaluation.seeds import SeedSummary, summarise
 
 _CONFIDENCE = 0.95
 _MIN_TELLING_PAIRS = 5
-"""Below it the table says how little so few pairs can show."""
+"""With fewer pairs the table says how little they can show."""
 
 
 @dataclass(frozen=True)
 class Speed:
-    """Clips a second; medians over rounds."""
+    """Clips per second; medians over rounds."""
 
     inference: float
     train: float
@@ -27,19 +27,19 @@ class Speed:
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """What is known of a case."""
+    """Everything that is known about a case."""
 
     name: str
     baseline: str | None
     """The case it is compared with."""
     scores: Mapping[int, float]
-    """mAP, 0 to 1, of each seed that is trained to the end."""
+    """mAP, 0 to 1, of each seed whose training is done."""
     num_parameters: int | None = None
     num_macs: int | None = None
-    """Multiplications (each with its addition) of one clip's forward pass."""
+    """Multiplications, each with its addition, of one clip's forward pass."""
     speed: Speed | None = None
     clip_hashes: Mapping[int, str] = field(default_factory=dict)
-    """`id_hash` of the clips each seed's score is of; a seed whose run does not say is left out."""
+    """`id_hash` of the clips that each seed was measured on; seeds whose run does not name it are left out."""
 
 
 @dataclass(frozen=True)
@@ -48,24 +48,24 @@ class PairedDifference:
 
     baseline: str
     by_seed: Mapping[int, float]
-    """Over the seeds that both have."""
+    """Differences of the seeds that both have."""
     mean: float
     interval: tuple[float, float] | None
     """Confidence interval of the mean at `_CONFIDENCE`, from Student's t; None for a single seed."""
     p_value: float | None
-    """Of the paired t-test, two-sided; None for a single seed, or where every seed differs by the same."""
+    """p of the two-sided paired t-test; None for a single seed, or if all differences are equal."""
 
 
 @dataclass(frozen=True)
 class MissingRun:
-    """A run that is not trained to the end."""
+    """A run whose training is not done."""
 
     case: str
     seed: int
     state: str
-    """How far it is: "begun", "failed" or "to do"."""
+    """Its state: "begun", "failed" or "to do"."""
     command: str
-    """Trains it."""
+    """The command that trains it."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ class CaseRow:
 
     facts: CaseFacts
     summary: SeedSummary | None
-    """Of mAP; None where no seed is done."""
+    """Summary of mAP; None if no seed is done."""
     difference: PairedDifference | None
-    """None where there is no baseline, or no seed that both have."""
+    """None if there is no baseline, or no seed that both have."""
     missing_seeds: tuple[int, ...]
 
 
@@ -89,9 +89,9 @@ class StudyTable:
     rows: tuple[CaseRow, ...]
     missing: tuple[MissingRun, ...]
     machine: Mapping[str, Any] | None = None
-    """Where and how speed was measured; None where it was not."""
+    """Where and how speed was measured; None if it was not measured."""
     notes: tuple[str, ...] = field(default=())
-    """Sentences a reader of the table needs."""
+    """Sentences that a reader of the table needs."""
 
     def row(self, name: str) -> CaseRow:
         """The row of a case."""
@@ -121,11 +121,11 @@ def build_table(
 
     Args:
         name: the study's name.
-        seeds: those it is made of.
+        seeds: the seeds of the study.
         cases: in the order of the rows.
-        missing: runs that are not trained to the end.
+        missing: runs whose training is not done.
         machine: where speed was measured.
-        notes: said under the table, after its own.
+        notes: more sentences under the table, after its own.
 
     Raises:
         EvaluationError: a baseline is not among the cases.
@@ -157,15 +157,15 @@ def build_table(
 
 
 def compare(scores: Mapping[int, float], baseline: Mapping[int, float], name: str) -> PairedDifference | None:
-    """The paired difference over the seeds that both have; None where there is none.
+    """The paired difference over the seeds that both have; None without a common seed.
 
     The t statistic is the mean of the n differences over their standard error s / sqrt(n), with n - 1 degrees of
     freedom (Student, "The Probable Error of a Mean", Biometrika 1908).
 
     Args:
-        scores: of the case, by seed.
-        baseline: of its baseline, by seed.
-        name: the baseline's.
+        scores: scores of the case, by seed.
+        baseline: scores of its baseline, by seed.
+        name: name of the baseline.
 
     >>> compare({0: 0.5}, {0: 0.4, 1: 0.4}, "plain").p_value is None
     True
@@ -179,7 +179,7 @@ def compare(scores: Mapping[int, float], baseline: Mapping[int, float], name: st
     if len(seeds) > 1:
         half = interval_factor(len(seeds)) * summary.std
         interval = (summary.mean - half, summary.mean + half)
-        # Differences that are equal but for rounding have no scatter that a test could go by.
+        # Differences that are equal apart from rounding have no scatter for a test to use.
         if summary.std > 1e-12:
             p_value = float(ttest_rel([scores[s] for s in seeds], [baseline[s] for s in seeds]).pvalue)
     return PairedDifference(name, differences, summary.mean, interval, p_value)
@@ -195,7 +195,7 @@ def interval_factor(num_pairs: int) -> float:
 
 
 def _notes(rows: Sequence[CaseRow]) -> list[str]:
-    notes = ["mAP in %: of the last step of each run, mean ± sample standard deviation over seeds."]
+    notes = ["mAP in %: after the last step of each run, mean ± sample standard deviation over seeds."]
     differences = [row.difference for row in rows if row.difference is not None]
     if not differences:
         return notes
@@ -206,22 +206,22 @@ def _notes(rows: Sequence[CaseRow]) -> list[str]:
         notes.append(f"{delta}; one seed says nothing about scatter, so there is no test.")
     counts = sorted({len(d.by_seed) for d in differences if 1 < len(d.by_seed) < _MIN_TELLING_PAIRS})
     if counts:
-        widths = ", ".join(f"±{interval_factor(count):.2f} (of {count} pairs)" for count in counts)
+        widths = ", ".join(f"±{interval_factor(count):.2f} (for {count} pairs)" for count in counts)
         notes.append(
-            f"So few pairs show little: the interval is {widths} standard deviations of the differences, and a p above "
+            f"A few pairs show little: the interval is {widths} standard deviations of the differences, and a p above "
             "0.05 does not mean that there is no difference."
         )
     num_tests = sum(d.p_value is not None for d in differences)
     if num_tests > 1:
         notes.append(
-            f"p is of each comparison by itself: with {num_tests} of them and no difference anywhere, the smallest "
-            f"would be below 0.05 about {1 - 0.95**num_tests:.0%} of the time."
+            f"Each p is for one comparison alone: with {num_tests} comparisons and no difference anywhere, the "
+            f"smallest would be below 0.05 about {1 - 0.95**num_tests:.0%} of the time."
         )
     return notes
 
 
 def _clip_notes(cases: Sequence[CaseFacts]) -> list[str]:
-    """Which clips the scores are of, and whether they are the same for all."""
+    """Notes on the clips that the scores are measured on, and whether they are the same for all."""
     runs_of: dict[str, list[str]] = {}
     for case in cases:
         for seed in sorted(case.clip_hashes.keys() & case.scores.keys()):
@@ -229,9 +229,9 @@ def _clip_notes(cases: Sequence[CaseFacts]) -> list[str]:
     if not runs_of:
         return []
     if len(runs_of) == 1:
-        return [f"Every score is of the same clips (id hash {next(iter(runs_of))})."]
+        return [f"All scores are measured on the same clips (id hash {next(iter(runs_of))})."]
     named = "; ".join(f"{clips}: {', '.join(runs)}" for clips, runs in runs_of.items())
-    return [f"The scores are of different clips, by the hash of their ids, and cannot be compared: {named}."]
+    return [f"The scores are measured on different clips (by the hash of their ids) and cannot be compared: {named}."]
 
 
 def _row_values(row: CaseRow) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def cells(table: StudyTable) -> list[tuple[str, ...]]:
 
 
 def _columns(table: StudyTable) -> dict[str, list[str]]:
-    """Texts of the rows by the column's name; a column of which no case knows anything is left out."""
+    """Texts of the rows by column; a column that is unknown for all cases is left out."""
     rows = table.rows
     facts = [row.facts for row in rows]
     speeds = [fact.speed for fact in facts]
@@ -97,7 +97,7 @@ def seed_headers(table: StudyTable) -> tuple[str, ...]:
 
 
 def seed_cells(table: StudyTable) -> list[tuple[str, ...]]:
-    """mAP in % of each seed, with the difference to the baseline behind it where there is one."""
+    """mAP in % of each seed, with the difference to the baseline after it, if there is a baseline."""
     rows = []
     for row in table.rows:
         texts = [row.facts.name]
@@ -188,7 +188,7 @@ def _caption_notes(table: StudyTable) -> list[str]:
 
 
 def escape_latex(text: str) -> str:
-    r"""Text with the characters that mean something to LaTeX written out.
+    r"""Text in which the characters that LaTeX interprets are escaped.
 
     >>> escape_latex("a_b & 5 %")
     'a\\_b \\& 5 \\%'

@@ -1,10 +1,10 @@
-"""A threshold for each class, from the scores of a validation split.
+"""Fit a threshold for each class on the scores of a validation split.
 
 Axis legend: N clips, C classes.
 
-The F1 score of a class is 2 TP / (2 TP + FP + FN) over the clips called positive, those that score at least the
-threshold (van Rijsbergen, Information Retrieval, 1979). It is highest at some clip's own score; the threshold is put
-halfway between that score and the next lower one, where F1 is the same and new clips have most room.
+The F1 score of a class is 2 TP / (2 TP + FP + FN); a clip is positive if its score is at least the threshold (van
+Rijsbergen, Information Retrieval, 1979). F1 is highest at the score of one of the clips; the threshold is set halfway
+between that score and the next lower one, where F1 is the same and the margin for new clips is largest.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ import numpy as np
 from audio_dcls.errors import EvaluationError
 
 _MIN_POSITIVES = 5
-"""Classes with fewer positive clips take the threshold of all classes together: theirs would be that of a few clips."""
+"""Classes with fewer positive clips get the threshold of all classes together, as too few clips would decide theirs."""
 _PLAIN = 0.5
-"""What the gain is told against."""
+"""The threshold that the gain is compared with."""
 
 
 @dataclass(frozen=True)
 class FittedThresholds:
-    """Thresholds of C classes, and what they are worth on the clips they were fitted on."""
+    """Thresholds of C classes, and their F1 on the clips they were fitted on."""
 
     values: np.ndarray
     """(C,) float64, above 0, at most 1."""
     pooled: float
-    """The one threshold that is best for all decisions of all classes together."""
+    """The threshold that is best for all classes together."""
     fitted: np.ndarray
-    """(C,) bool: whether a class has its own threshold, not `pooled`."""
+    """(C,) bool: true for a class with its own threshold, false for `pooled`."""
     f1: np.ndarray
     """(C,) F1 at `values`; NaN for a class without a positive clip."""
     f1_plain: np.ndarray
@@ -63,11 +63,11 @@ def fit_thresholds(targets: np.ndarray, scores: np.ndarray, *, min_positives: in
     Args:
         targets: (N, C), 0 or 1.
         scores: (N, C) probabilities, 0 to 1.
-        min_positives: a class with fewer positive clips takes the threshold that is best for all classes together, at
+        min_positives: a class with fewer positive clips gets the threshold that is best for all classes together; at
             least 1.
 
     Raises:
-        EvaluationError: shapes differ, a score is no probability, or there is no positive clip.
+        EvaluationError: shapes differ, a score is not a probability, or there is no positive clip.
 
     >>> targets = np.array([[1, 0], [1, 0], [0, 1], [0, 0]])
     >>> scores = np.array([[0.9, 0.1], [0.4, 0.2], [0.2, 0.3], [0.1, 0.1]])
@@ -92,7 +92,7 @@ def fit_thresholds(targets: np.ndarray, scores: np.ndarray, *, min_positives: in
 
 
 def best_threshold(targets: np.ndarray, scores: np.ndarray) -> float:
-    """The threshold with the highest F1; of several alike, the highest.
+    """The threshold with the highest F1; if there are several, the highest of them.
 
     Args:
         targets: (N,) bool, at least one of them true.
@@ -115,7 +115,7 @@ def best_threshold(targets: np.ndarray, scores: np.ndarray) -> float:
 
 
 def _f1(targets: np.ndarray, called: np.ndarray) -> np.ndarray:
-    """(C,) of (N, C); NaN where there is no positive clip."""
+    """F1 of each class, (C,), from targets and decisions (N, C); NaN for a class without a positive clip."""
     num_positives = targets.sum(axis=0)
     num_right = (targets & called).sum(axis=0)
     with np.errstate(invalid="ignore"):
@@ -127,12 +127,12 @@ def _check(targets: np.ndarray, scores: np.ndarray, min_positives: int) -> None:
         raise EvaluationError(f"targets {targets.shape} and scores {scores.shape} must have one shape (clips, classes)")
     if not ((scores >= 0) & (scores <= 1)).all():
         raise EvaluationError(
-            "scores must be probabilities between 0 and 1 for thresholds to be fitted; the model's weights may have "
+            "scores must be probabilities between 0 and 1 to fit thresholds; the model's weights may have "
             "diverged: use an earlier checkpoint"
         )
     if min_positives < 1:
         raise EvaluationError(f"`min_positives` (={min_positives}) must be at least 1")
     if not targets.any():
         raise EvaluationError(
-            f"none of the {len(targets)} clips has a label, so that no threshold can be fitted; name another split"
+            f"the {len(targets)} clips have no labels, so no threshold can be fitted; name another split"
         )

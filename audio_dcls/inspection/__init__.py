@@ -1,4 +1,4 @@
-"""Figures and pages of what was trained and of what there is to train on."""
+"""Figures and pages about data, models, tags and studies."""
 
 from audio_dcls.inspection.audit.page import audit_page
 from audio_dcls.inspection.study_figure import draw_study

@@ -98,10 +98,10 @@ def _precision(path: str, on_progress: Callable[[int], object] | None) -> tuple[
 
 
 def difference_rows(comparison: Comparison) -> list[dict[str, Any]]:
-    """A row a class that both have a score of, most gained first.
+    """A row per class with a score in both, the largest gain first.
 
-    Seeds that both have are paired and the spread is the sample standard deviation of their differences; where none
-    is in both, the means are compared and the spread is sqrt(s^2 + s'^2).
+    Seeds that both have are paired, and the spread is the sample standard deviation of their differences. Without a
+    common seed the means are compared, and the spread is sqrt(s^2 + s'^2).
     """
     seeds = sorted(comparison.precision.keys() & comparison.other_precision.keys())
     ours, theirs = _stacked(comparison.precision, seeds), _stacked(comparison.other_precision, seeds)
@@ -127,7 +127,7 @@ def difference_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def draw_differences(comparison: Comparison, facts: str) -> Figure:
-    """Bars of the classes that gain and lose most, with the spread over seeds."""
+    """Draw bars of the classes that gain and lose most, with the spread over seeds."""
     rows = difference_rows(comparison)
     shown = rows if len(rows) <= 2 * _MAX_BARS else rows[:_MAX_BARS] + rows[-_MAX_BARS:]
     shown = shown[::-1]
@@ -147,8 +147,8 @@ def draw_differences(comparison: Comparison, facts: str) -> Figure:
     mean = np.mean([row["difference"] for row in rows])
     head(
         figure,
-        f"{comparison.name} beside {comparison.other_name}: {gained} classes gain, {lost} lose, mean {mean:+.3f}",
-        f"{facts}; clips measured on in brackets; {_seeds(comparison)}",
+        f"{comparison.name} and {comparison.other_name}: {gained} classes gain, {lost} lose, mean {mean:+.3f}",
+        f"{facts}; number of measured clips in brackets; {_seeds(comparison)}",
     )
     return figure
 

@@ -1,5 +1,4 @@
-"""What each part of a model costs in time and memory, and what building kernels costs beside applying them (thesis,
-2.13).
+"""Time and memory of each part of a model, and the time to build kernels next to the time to apply them (thesis, 2.13).
 
 Axes: N spectrograms, H bands, W frames.
 """
@@ -23,26 +22,26 @@ from audio_dcls.speed.timing import time_interleaved
 
 _NUM_ROUNDS = 5
 _BUSY = 1.3
-"""Where medians are larger than the least times by this, other work ran beside."""
+"""If medians are larger than the shortest times by this factor, other work ran at the same time."""
 _MIN_SAMPLE_MS = 20.0
-"""A call of less is repeated within a sample: alone it would mostly measure how long idle threads take to wake."""
+"""A shorter call is repeated within a sample; alone, it would mostly measure how long idle threads take to wake up."""
 _MIB = 2**20
 _BLOCK = re.compile(r"stages\.\d+\.(blocks\.\d+|downsample|pos_emb)")
 
 
 def measure_parts(backbone: nn.Module, spectrograms: Tensor, num_rounds: int = _NUM_ROUNDS) -> list[dict[str, Any]]:
-    """Least time and memory of a backbone's parts, each run alone on what it is given inside the model.
+    """Shortest time, and memory, of a backbone's parts, each run alone on its input inside the model.
 
-    The least of several rounds is what other work on the machine disturbs least.
+    The shortest of several rounds is the least disturbed by other work on the machine.
 
     Args:
         backbone: in evaluation mode.
         spectrograms: (N, 1, H, W), normalised.
-        num_rounds: repeats of each part, in turns.
+        num_rounds: number of rounds; the parts take turns.
 
     Returns:
-        A row a part, in the model's order: milliseconds forward and backward, how much larger the median of both is,
-        MiB kept for the backward pass, MiB of its output, parameters.
+        A row per part, in the model's order: milliseconds forward and backward, the ratio of the median to the
+        shortest time, MiB kept for the backward pass, MiB of the output, number of parameters.
     """
     parts = _parts(backbone)
     inputs = _inputs_of(backbone, parts, spectrograms)
@@ -72,15 +71,15 @@ def measure_parts(backbone: nn.Module, spectrograms: Tensor, num_rounds: int = _
 def measure_construction(
     backbone: nn.Module, spectrograms: Tensor, num_rounds: int = _NUM_ROUNDS
 ) -> list[dict[str, Any]]:
-    """Least time of building the kernels of DCLS layers, and of convolving with them, forward and backward.
+    """Shortest time to build the kernels of DCLS layers, and to convolve with them, forward and backward.
 
     Args:
         backbone: in evaluation mode, its layers not frozen.
         spectrograms: (N, 1, H, W), normalised.
-        num_rounds: repeats, in turns.
+        num_rounds: number of rounds; the layers take turns.
 
     Returns:
-        A row a layer; none for a model without.
+        A row per layer; empty for a model without DCLS.
     """
     layers = dcls_layers(backbone)
     if not layers:
@@ -105,13 +104,13 @@ def measure_construction(
 
 
 def _unrest(rows: list[dict[str, Any]]) -> str:
-    """A warning for figures that were measured beside other work; nothing where it was quiet."""
+    """A warning if other work ran during the measurement; otherwise an empty text."""
     typical = float(np.median([row["median_over_least"] for row in rows]))
     return f"; NOT QUIET: medians are {typical:.1f} times these" if typical > _BUSY else ""
 
 
 def draw_parts(rows: list[dict[str, Any]], facts: str) -> Figure:
-    """Time of each part as bars, and the memory it keeps for the backward pass."""
+    """Draw the time of each part, and the memory that it keeps for the backward pass, as bars."""
     figure = new_figure(1, row_inches=0.9 + 0.15 * len(rows))
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(2, 1))
     places = np.arange(len(rows))[::-1]
@@ -132,7 +131,7 @@ def draw_parts(rows: list[dict[str, Any]], facts: str) -> Figure:
 
 
 def draw_construction(rows: list[dict[str, Any]], facts: str) -> Figure:
-    """Building kernels beside convolving with them, a pair of bars a layer."""
+    """Draw the times to build kernels and to convolve with them, two bars per layer."""
     figure = new_figure(1, row_inches=0.8 + 0.2 * len(rows))
     panel = figure.subplots()
     places = np.arange(len(rows))[::-1]
@@ -151,7 +150,7 @@ def draw_construction(rows: list[dict[str, Any]], facts: str) -> Figure:
 
 
 def _parts(backbone: nn.Module) -> dict[str, nn.Module]:
-    """Blocks and what stands between them, and the rest of the model by its children."""
+    """Blocks, the modules between them, and the other children of the model, by name."""
     parts: dict[str, nn.Module] = {}
     for name, module in backbone.named_modules():
         is_child = name != "" and "." not in name and name != "stages"
@@ -163,7 +162,7 @@ def _parts(backbone: nn.Module) -> dict[str, nn.Module]:
 
 @torch.no_grad()
 def _inputs_of(backbone: nn.Module, parts: dict[str, Any], spectrograms: Tensor) -> dict[str, Tensor]:
-    """What each part is given, in the order of the calls; parts that are not called are left out."""
+    """The input of each part, in the order of the calls; parts that are not called are left out."""
     inputs: dict[str, Tensor] = {}
 
     def note(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
@@ -220,7 +219,7 @@ def _apply(layer: DclsConv, given: Tensor) -> Callable[[], object]:
 
 
 def _memory(part: nn.Module, given: Tensor) -> tuple[int, int]:
-    """Bytes kept for the backward pass besides parameters, and bytes of the output."""
+    """Bytes kept for the backward pass apart from parameters, and bytes of the output."""
     known = {p.untyped_storage().data_ptr() for p in (*part.parameters(), *part.buffers())}
     kept: dict[int, int] = {}
 

@@ -1,4 +1,4 @@
-"""How fast elements move during training, and whether they wander or go somewhere (thesis, figures 2.11 and 6.2).
+"""Speed of the elements during training, and a test whether they move at random (thesis, figures 2.11 and 6.2).
 
 Axis legend: R records, M axes, E elements, L lags.
 """
@@ -19,7 +19,7 @@ from audio_dcls.errors import ArgumentError
 from audio_dcls.inspection.print_style import COLOURS, head, legend, new_figure, tidy
 
 _MANY_DECADES = 100.0
-"""Over an axis longer than this only powers of ten have numbers."""
+"""On an axis with a larger ratio of its ends, only powers of ten have numbers."""
 
 
 @dataclass(frozen=True)
@@ -27,24 +27,24 @@ class BrownianTest:
     """Positions compared with a Brownian motion whose steps have the same variances."""
 
     ratio: float
-    """Mean squared way from start to end over the sum of mean squared steps: 1 for a Brownian motion, more where steps
-    keep their direction, less where they are drawn back."""
+    """Mean squared displacement from start to end, over the sum of mean squared steps: 1 for a Brownian motion, more if
+    steps keep their direction, less if they turn back."""
     statistic: float
-    """Its distance from 1 in standard errors; standard normal for a Brownian motion of many elements."""
+    """Distance of `ratio` from 1 in standard errors; standard normal for a Brownian motion of many elements."""
     p_value: float
     """Two-sided."""
     exponent: float
-    """a of "mean squared way grows with the lag to the power of a": 1 for a Brownian motion, 2 for straight ways."""
+    """Power of the lag by which the mean squared displacement grows: 1 for a Brownian motion, 2 for straight paths."""
     num_elements: int
     num_steps: int
 
 
 def speeds(positions: np.ndarray, epochs: np.ndarray) -> np.ndarray:
-    """Mean speed of the elements between records, in taps an epoch.
+    """Mean speed of the elements between records, in taps per epoch.
 
     Args:
         positions: (R, M, E).
-        epochs: (R,) at the records, ascending.
+        epochs: (R,) epochs of the records, ascending.
 
     Shape:
         (R - 1,)
@@ -56,12 +56,12 @@ def speeds(positions: np.ndarray, epochs: np.ndarray) -> np.ndarray:
     array([2.5, 0. ])
     """
     _check_records(positions, 2)
-    ways = np.linalg.norm(np.diff(positions, axis=0), axis=1).mean(axis=1)
-    return ways / np.diff(epochs)
+    distances = np.linalg.norm(np.diff(positions, axis=0), axis=1).mean(axis=1)
+    return distances / np.diff(epochs)
 
 
-def mean_squared_ways(positions: np.ndarray) -> np.ndarray:
-    """Mean squared way over every lag, from all starts, in square taps: (R, M, E) -> (R - 1,)."""
+def mean_squared_displacements(positions: np.ndarray) -> np.ndarray:
+    """Mean squared displacement at every lag, from all starts, in square taps: (R, M, E) -> (R - 1,)."""
     _check_records(positions, 2)
     lags = range(1, len(positions))
     return np.array([np.square(positions[lag:] - positions[:-lag]).sum(axis=1).mean() for lag in lags])
@@ -70,10 +70,10 @@ def mean_squared_ways(positions: np.ndarray) -> np.ndarray:
 def brownian_test(positions: np.ndarray) -> BrownianTest:
     """Compare positions with a Brownian motion of the same step variances.
 
-    Where the steps of an element are independent with mean zero, as a Brownian motion's are, the squared way from start
-    to end is on average the sum of the squared steps, whatever each step's variance. Elements are taken to be
-    independent of each other, with as many degrees of freedom as axes: the squared way of one, over its expectation, is
-    then a mean of M squared normal variables, of variance 2 / M.
+    If the steps of an element are independent with mean zero, as in a Brownian motion, the squared displacement from
+    start to end is on average the sum of the squared steps, whatever each step's variance. Elements are assumed to be
+    independent of each other, with one degree of freedom per axis: the squared displacement of an element, over its
+    expectation, is then a mean of M squared normal variables, with variance 2 / M.
 
     Args:
         positions: (R, M, E) with R at least 3.
@@ -91,12 +91,14 @@ def brownian_test(positions: np.ndarray) -> BrownianTest:
     squared_steps = np.square(np.diff(positions, axis=0)).mean(axis=2)  # (R - 1, M)
     expected = squared_steps.sum(axis=0)
     if not (expected > 0).all():
-        raise ArgumentError("the positions did not move along every axis, so there is no motion to test; train them")
-    way = np.square(positions[-1] - positions[0])  # (M, E)
-    ratio = float((way.mean(axis=1) / expected).mean())
+        raise ArgumentError(
+            "the model's positions did not move along every axis, so there is no motion to test; train the model"
+        )
+    squared_way = np.square(positions[-1] - positions[0])  # (M, E)
+    ratio = float((squared_way.mean(axis=1) / expected).mean())
     error = math.sqrt(2 / (num_axes * num_elements))
     statistic = (ratio - 1) / error
-    squared = mean_squared_ways(positions)
+    squared = mean_squared_displacements(positions)
     lags = np.arange(1, len(squared) + 1)
     half = max(2, len(lags) // 2)  # later lags have few starts
     exponent = float(np.polyfit(np.log(lags[:half]), np.log(squared[:half]), 1)[0])
@@ -117,14 +119,14 @@ def draw_speeds(
     facts: str,
     rates: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Figure:
-    """Mean speed of each set per epoch, beside the learning rate.
+    """Draw the mean speed of each set per epoch, and the learning rate.
 
     Args:
         histories: (R, M, E) by set name.
-        epochs: (R,) at the records.
-        titles: of the sets, by name.
-        facts: what model, seed and data it is of.
-        rates: epochs and learning rates at them.
+        epochs: (R,) epochs of the records.
+        titles: titles of the sets, by name.
+        facts: the line under the title: model, seed, data, score.
+        rates: epochs, and the learning rate at each.
 
     Raises:
         ArgumentError: there are fewer than two records.
@@ -143,22 +145,22 @@ def draw_speeds(
             linewidth=1.2,
             label=titles.get(name, name),
         )
-    tidy(panel, x="epoch", y="mean speed, taps an epoch")
+    tidy(panel, x="epoch", y="mean speed, taps per epoch")
     panel.set_ylim(bottom=0)
     if rates is not None:
-        beside = panel.twinx()
-        beside.plot(*rates, color="#888888", linewidth=0.9, linestyle="--", label="learning rate")
-        tidy(beside, y="learning rate")
-        beside.set_ylim(bottom=0)
-        beside.spines["right"].set_visible(True)
-        legend(beside, loc="upper right")
+        right = panel.twinx()
+        right.plot(*rates, color="#888888", linewidth=0.9, linestyle="--", label="learning rate")
+        tidy(right, y="learning rate")
+        right.set_ylim(bottom=0)
+        right.spines["right"].set_visible(True)
+        legend(right, loc="upper right")
     legend(panel, loc="upper left")
     head(figure, "Speed of the positions", facts)
     return figure
 
 
 def draw_brownian(histories: Mapping[str, np.ndarray], titles: Mapping[str, str], facts: str) -> Figure:
-    """Mean squared way over the lag of each set, beside that of a Brownian motion of the same step variances.
+    """Draw the mean squared displacement of each set by lag, and that of a Brownian motion of the same step variances.
 
     Raises:
         ArgumentError: there are fewer than three records, or nothing moved.
@@ -171,7 +173,7 @@ def draw_brownian(histories: Mapping[str, np.ndarray], titles: Mapping[str, str]
         panel.set_axis_off()
     for panel, (name, positions) in zip(panels, histories.items(), strict=False):
         found = brownian_test(positions)
-        squared = mean_squared_ways(positions)
+        squared = mean_squared_displacements(positions)
         lags = np.arange(1, len(squared) + 1)
         steps = np.square(np.diff(positions, axis=0)).sum(axis=1).mean(axis=1)
         panel.plot(lags, squared, "o-", color=COLOURS[0], markersize=2.5, linewidth=1.2, label="learned")
@@ -181,14 +183,14 @@ def draw_brownian(histories: Mapping[str, np.ndarray], titles: Mapping[str, str]
         _plain_ticks(panel.xaxis, len(lags))
         _plain_ticks(panel.yaxis, float(squared.max() / squared.min()))
         title = f"{titles.get(name, name)}: ratio {found.ratio:.2f}, z {found.statistic:+.1f}"
-        tidy(panel, x="records (epochs) apart", y="mean squared way, taps²", title=title)
+        tidy(panel, x="records (epochs) apart", y="mean squared displacement, taps²", title=title)
     legend(panels[0])
-    head(figure, "Do the positions wander, or go somewhere?", facts)
+    head(figure, "Do the positions move at random?", facts)
     return figure
 
 
 def _plain_ticks(axis: Axis, ratio: float) -> None:
-    """Numbers as people write them on a logarithmic axis, however short it is."""
+    """Label a logarithmic axis of any length with plain numbers."""
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if ratio < _MANY_DECADES else (1.0,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())

@@ -1,4 +1,4 @@
-"""The elements of a model's DCLS layers, a set for each group of layers that share positions.
+"""The elements of a model's DCLS layers, one set per group of layers that share positions.
 
 Axis legend: M learned axes, E elements (channels times elements of each).
 """
@@ -17,9 +17,9 @@ from audio_dcls.dcls.parameters import dcls_layers
 from audio_dcls.errors import NothingToShowError
 
 AXES = ("frequency", "time")
-"""Of a kernel over spectrograms, in the order of its axes."""
+"""Axes of a kernel over spectrograms, in their order."""
 _NEAR_TAPS = 0.5
-"""Elements this close to the border, or closer, count as near it."""
+"""Elements at most this far from the border count as near it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +27,16 @@ class ElementSet:
     """Elements that layers share."""
 
     name: str
-    """Of the first layer that holds them."""
+    """Name of the first layer that has them."""
     title: str
-    """For people: "stage 1" where the layer's name says so."""
+    """Name for people, such as "stage 1" if the layer's name says so."""
     layers: tuple[str, ...]
     kernel_size: tuple[int, ...]
     """Taps along each learned axis."""
     positions: np.ndarray
     """(M, E) in taps from the kernel's centre."""
     spreads: np.ndarray | None
-    """(M, E) effective spreads in taps, |spread| plus the form's floor; None for forms without."""
+    """(M, E) effective spreads in taps, |spread| plus the form's floor; None for forms without spreads."""
 
     @property
     def borders(self) -> np.ndarray:
@@ -70,8 +70,8 @@ def element_sets(model: nn.Module) -> list[ElementSet]:
     layers = {name: layer for name, layer in dcls_layers(model).items() if len(layer.learned_axes) == len(AXES)}
     if not layers:
         raise NothingToShowError(
-            "the model has no DCLS layer with two learned axes, so there are no positions to look at; inspect one that "
-            "was trained with DCLS"
+            "the model has no DCLS layer with two learned axes, so there are no positions to look at; inspect a "
+            "model that was trained with DCLS"
         )
     groups: dict[int, list[str]] = {}
     for name, layer in layers.items():
@@ -104,7 +104,7 @@ def history_sets(history: PositionHistory) -> dict[str, np.ndarray]:
 
 
 def set_title(name: str, index: int) -> str:
-    """What people call a set: its stage, by the name of its layer, or its place.
+    """The title of a set: its stage, read from the name of its layer, or its number.
 
     >>> set_title("backbone.stages.2.blocks.0.conv_dw", 5), set_title("a.conv", 0)
     ('stage 3', 'set 1')

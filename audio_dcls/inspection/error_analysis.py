@@ -1,4 +1,4 @@
-"""Where a tagger errs: rare classes, scores that promise too much, classes taken for others (thesis, chapter 6)."""
+"""Errors of a tagger: rare classes, scores that are too high, confused classes (thesis, chapter 6)."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from audio_dcls.inspection.measured_clips import MeasuredClips
 from audio_dcls.inspection.print_style import COLOURS, SEQUENTIAL, head, legend, new_figure, tidy
 
 _MATRIX_CLASSES = 20
-"""Most frequent classes whose co-occurrence is drawn."""
+"""Number of most frequent classes whose co-occurrence is drawn."""
 _NUM_PAIRS = 12
 _LOG_FROM = 3.0
-"""Counts that differ by more are drawn on a logarithmic axis."""
+"""If counts differ by a larger factor, their axis is logarithmic."""
 _NAME_HEIGHT = 0.035
-"""Of a class's name, in average precision."""
+"""Height of a class's name, in average precision."""
 _NAMED_CLASSES = 3
-"""Best and worst classes that are named in a scatter."""
+"""Number of best, and of worst, classes that are named in a scatter plot."""
 
 
 def class_rows(measured: MeasuredClips) -> list[dict[str, Any]]:
-    """Average precision and counts, a row a class, worst first; classes without a positive are left out."""
+    """A row per class with average precision and counts, worst first; classes without a positive clip are left out."""
     metrics = tagging_metrics(measured.targets, measured.scores)
     rows = [
         {
@@ -44,7 +44,7 @@ def class_rows(measured: MeasuredClips) -> list[dict[str, Any]]:
 
 
 def pair_rows(measured: MeasuredClips, most: int = _NUM_PAIRS) -> list[dict[str, Any]]:
-    """The most confused pairs: the mean score a class gets on clips of another that lack it, highest first."""
+    """The most confused pairs: the mean score of a class on clips of another class that lack it, highest first."""
     found = confusion(measured.targets, measured.scores)
     names = measured.labels.names
     places = np.argsort(-np.nan_to_num(found, nan=-1.0), axis=None, kind="stable")[:most]
@@ -58,7 +58,7 @@ def pair_rows(measured: MeasuredClips, most: int = _NUM_PAIRS) -> list[dict[str,
 
 
 def draw_precision_by_frequency(measured: MeasuredClips, facts: str) -> Figure:
-    """Average precision of each class against how many clips it was trained on, or is measured on."""
+    """Draw the average precision of each class by its number of training clips or, if unknown, of measured clips."""
     rows = class_rows(measured)
     trained = measured.train_counts is not None
     counts = np.array([row["train_clips"] if trained else row["eval_clips"] for row in rows], dtype=float)
@@ -84,7 +84,7 @@ def draw_precision_by_frequency(measured: MeasuredClips, facts: str) -> Figure:
 
 
 def draw_calibration(measured: MeasuredClips, facts: str) -> Figure:
-    """Reliability diagram, with the number of pairs of clip and class in each bin."""
+    """Draw a reliability diagram, with the number of pairs of clip and class in each bin."""
     found = calibration(measured.targets, measured.scores)
     figure = new_figure(1, row_inches=3.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -100,7 +100,7 @@ def draw_calibration(measured: MeasuredClips, facts: str) -> Figure:
     )
     legend(upper, loc="upper left")
     error = f"Expected calibration error {found.expected_error:.3f}"
-    tidy(upper, y="share labelled so", title=error)
+    tidy(upper, y="share labelled with the class", title=error)
     centres = (found.edges[1:] + found.edges[:-1]) / 2
     lower.bar(centres, found.counts, width=0.9 * np.diff(found.edges), color=COLOURS[5])
     lower.set_yscale("log")
@@ -110,7 +110,7 @@ def draw_calibration(measured: MeasuredClips, facts: str) -> Figure:
 
 
 def calibration_rows(measured: MeasuredClips) -> list[dict[str, Any]]:
-    """A row a bin."""
+    """A row per bin."""
     found = calibration(measured.targets, measured.scores)
     return [
         {
@@ -125,7 +125,7 @@ def calibration_rows(measured: MeasuredClips) -> list[dict[str, Any]]:
 
 
 def draw_confused_pairs(measured: MeasuredClips, facts: str) -> Figure:
-    """The most confused pairs as bars."""
+    """Draw the most confused pairs as bars."""
     rows = pair_rows(measured)[::-1]
     figure = new_figure(1, row_inches=0.4 + 0.22 * len(rows))
     panel = figure.subplots()
@@ -139,12 +139,12 @@ def draw_confused_pairs(measured: MeasuredClips, facts: str) -> Figure:
 
 
 def draw_co_occurrence(measured: MeasuredClips, facts: str) -> Figure:
-    """What comes with what, as labelled and as the scores say, over the most frequent classes."""
+    """Draw the co-occurrence of the most frequent classes, in the labels and in the scores."""
     chosen = np.argsort(-measured.targets.sum(axis=0), kind="stable")[:_MATRIX_CLASSES]
     chosen = np.array([c for c in chosen if measured.targets[:, c].any()])
     panels = (
-        ("as labelled", co_occurrence(measured.targets[:, chosen])),
-        ("as the scores say", co_occurrence(measured.scores[:, chosen])),
+        ("in the labels", co_occurrence(measured.targets[:, chosen])),
+        ("in the scores", co_occurrence(measured.scores[:, chosen])),
     )
     figure = new_figure(1, row_inches=3.9)
     axes = figure.subplots(1, 2, sharey=True)
@@ -158,16 +158,16 @@ def draw_co_occurrence(measured: MeasuredClips, facts: str) -> Figure:
     axes[0].set_yticks(range(len(names)), [_short(name) for name in names])
     bar = figure.colorbar(image, ax=axes, fraction=0.025, pad=0.02)
     bar.ax.tick_params(labelsize=6)
-    bar.set_label("of the row's class, share that has the column's", fontsize=7)
-    likeness = likeness_of_co_occurrence(measured)
-    facts = f"{facts}; {measured.source}; correlation of the two {likeness:.2f}"
+    bar.set_label("share of the row's class that has the column's class", fontsize=7)
+    correlation = correlation_of_co_occurrence(measured)
+    facts = f"{facts}; {measured.source}; correlation of the two {correlation:.2f}"
     head(figure, f"Co-occurrence of the {len(names)} most frequent classes", facts)
     return figure
 
 
-def likeness_of_co_occurrence(measured: MeasuredClips) -> float:
-    """Pearson's correlation over all pairs of classes of co-occurrence as labelled and as the scores say; NaN where one
-    of the two does not vary.
+def correlation_of_co_occurrence(measured: MeasuredClips) -> float:
+    """Pearson's correlation between the co-occurrences in the labels and in the scores, over all pairs of classes; NaN
+    if one of the two does not vary.
     """
     true, learned = co_occurrence(measured.targets), co_occurrence(measured.scores)
     known = ~(np.isnan(true) | np.isnan(learned))
@@ -177,7 +177,7 @@ def likeness_of_co_occurrence(measured: MeasuredClips) -> float:
 
 
 def co_occurrence_rows(measured: MeasuredClips) -> list[dict[str, Any]]:
-    """A row a pair of classes that are labelled together at least once, most often first."""
+    """A row per pair of classes that are labelled together, the most frequent first."""
     true, learned = co_occurrence(measured.targets), co_occurrence(measured.scores)
     names = measured.labels.names
     pairs = [(i, j) for i, j in zip(*np.nonzero(np.nan_to_num(true)), strict=True)]
@@ -189,7 +189,7 @@ def co_occurrence_rows(measured: MeasuredClips) -> list[dict[str, Any]]:
 
 
 def _name_points(panel: Axes, rows: list[dict[str, Any]], x: np.ndarray, y: np.ndarray) -> None:
-    """Name the best and the worst classes, those left out whose names would lie on another's."""
+    """Name the best and the worst classes, without names that would cover another."""
     places = dict.fromkeys([*range(len(rows))[:_NAMED_CLASSES], *range(len(rows))[: -_NAMED_CLASSES - 1 : -1]])
     named: list[int] = []
     for place in places:

@@ -1,4 +1,4 @@
-"""Real clips to look at a model with.
+"""Clips to look at a model with, from sounds that the user names.
 
 Axis legend: N clips, T samples.
 """
@@ -23,16 +23,16 @@ def first_clips(
     """The beginnings of the first sounds that can be read, at the model's rate and length.
 
     Args:
-        sounds: what to hear.
-        most: clips at most.
-        frontend: of the model.
-        on_problem: told why a sound is left out.
+        sounds: the sounds.
+        most: largest number of clips.
+        frontend: the model's frontend.
+        on_problem: called with the reason why a sound is left out.
 
     Returns:
-        (N, T) and the sounds' names.
+        The clips (N, T), and the names of their sounds.
 
     Raises:
-        NothingToShowError: none can be read.
+        NothingToShowError: no sound can be read.
     """
     found: list[np.ndarray] = []
     names: list[str] = []
@@ -47,8 +47,8 @@ def first_clips(
             continue
         names.append(Path(sound.name).name)
     if not found:
-        reason = problems[0] if problems else "none is named"
-        raise NothingToShowError(f"none of the sounds can be read, so there is nothing to look at: {reason}")
+        reason = problems[0] if problems else "the list is empty"
+        raise NothingToShowError(f"no sound can be read, so there is nothing to look at: {reason}")
     if on_problem is not None:
         for problem in problems:
             on_problem(problem)

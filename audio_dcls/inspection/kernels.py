@@ -1,4 +1,4 @@
-"""The kernels that elements build: what they look like, where their energy lies, what they pass (thesis, chapter 2).
+"""The kernels that elements build: their pictures, their energy, and their magnitude response (thesis, chapter 2).
 
 Axis legend: C channels, S0 and S1 taps along frequency and time, K elements.
 """
@@ -30,7 +30,7 @@ def dense_kernels(layer: DclsConv) -> np.ndarray:
     """
     if not layer.is_depthwise or len(layer.kernel_size) != 2:
         raise ArgumentError(
-            f"`layer` ({layer}) must be depthwise over two axes; others have no kernel a channel to draw"
+            f"`layer` ({layer}) must be depthwise over two axes; others have several kernels per channel"
         )
     with torch.no_grad():
         return layer.dense_kernel()[:, 0].double().cpu().numpy()
@@ -61,7 +61,7 @@ def mean_spectrum(kernels: np.ndarray, size: int = 64) -> np.ndarray:
 
     Args:
         kernels: (C, S0, S1).
-        size: of the transform along both axes, at least the kernel's.
+        size: points of the transform along both axes, at least the size of the kernel.
 
     Shape:
         (size, size)
@@ -70,23 +70,23 @@ def mean_spectrum(kernels: np.ndarray, size: int = 64) -> np.ndarray:
 
 
 def draw_kernels(layer: DclsConv, title: str, facts: str, channels: tuple[int, ...] | None = None) -> Figure:
-    """Kernels of some channels, with their elements' centres and one-spread ellipses.
+    """Draw kernels of some channels, with the centres of their elements and ellipses of one spread.
 
     Args:
         layer: depthwise over frequency and time.
         title: of the layer, for people.
-        facts: what model and seed it is of.
-        channels: which; the eighteen of largest norm by default.
+        facts: the line under the title: model, seed, data, score.
+        channels: channels to draw; by default the eighteen with the largest norms.
 
     Raises:
-        ArgumentError: the layer is of another kind, or has no such channel.
+        ArgumentError: the layer is not depthwise over two axes, or has no such channel.
     """
     kernels = dense_kernels(layer)
     if channels is None:
         channels = largest_channels(layer)
     unknown = [channel for channel in channels if not 0 <= channel < len(kernels)]
     if unknown or not channels:
-        raise ArgumentError(f"`channels` (={channels}) must be of 0 to {len(kernels) - 1}, at least one")
+        raise ArgumentError(f"`channels` (={channels}) must hold a channel or more, each from 0 to {len(kernels) - 1}")
     rows = -(-len(channels) // _GRID_COLUMNS)
     figure = new_figure(rows, row_inches=1.25)
     panels = figure.subplots(rows, _GRID_COLUMNS, squeeze=False).ravel()
@@ -107,7 +107,7 @@ def draw_kernels(layer: DclsConv, title: str, facts: str, channels: tuple[int, .
 
 
 def largest_channels(layer: DclsConv, most: int = 3 * _GRID_COLUMNS) -> tuple[int, ...]:
-    """Channels whose kernels have the largest norms, in the order of the channels.
+    """The channels whose kernels have the largest norms, in ascending order.
 
     Raises:
         ArgumentError: the layer is not depthwise over two axes.
@@ -117,7 +117,7 @@ def largest_channels(layer: DclsConv, most: int = 3 * _GRID_COLUMNS) -> tuple[in
 
 
 def element_rows(layer: DclsConv, channels: tuple[int, ...]) -> list[dict[str, Any]]:
-    """A row an element of some channels: its weight, its position and its effective spread along both axes, in taps."""
+    """A row per element of some channels: weight, position and effective spread along both axes, in taps."""
     positions = layer.positions.detach().cpu().double().numpy()[:, :, 0]
     spreads = layer.form.effective_spreads(layer.spreads)
     widths = None if spreads is None else spreads.detach().cpu().double().numpy()[:, :, 0]
@@ -138,7 +138,7 @@ def element_rows(layer: DclsConv, channels: tuple[int, ...]) -> list[dict[str, A
 
 
 def _shown_taps(kernels: np.ndarray) -> int:
-    """Taps from the centre within which nearly all energy of all kernels lies, at least 3."""
+    """Distance from the centre in taps that contains nearly all energy of all kernels, at least 3."""
     energy = np.square(kernels).sum(axis=0)
     rows, columns = (np.abs(np.arange(size) - size // 2) for size in energy.shape)
     distances = np.maximum(rows[:, None], columns[None, :])
@@ -170,11 +170,11 @@ def _draw_one(panel: Any, layer: DclsConv, kernel: np.ndarray, channel: int) -> 
 
 
 def draw_energy(layers: dict[str, DclsConv], facts: str) -> Figure:
-    """Where the energy of the kernels lies by distance, and the kernels' mean in frequency space.
+    """Draw the energy of the kernels by distance from the centre, and the mean of their spectra.
 
     Args:
-        layers: depthwise ones, by what they are called.
-        facts: what model and seed they are of.
+        layers: depthwise layers, by title.
+        facts: the line under the title: model, seed, data, score.
     """
     figure = new_figure(1, row_inches=2.6)
     by_distance, spectrum = figure.subplots(1, 2)
@@ -192,8 +192,8 @@ def draw_energy(layers: dict[str, DclsConv], facts: str) -> Figure:
     image = spectrum.imshow(np.mean(spectra, axis=0), origin="lower", cmap=SEQUENTIAL, extent=(-0.5, 0.5, -0.5, 0.5))
     tidy(
         spectrum,
-        x="modulation along time, cycles a tap",
-        y="along frequency, cycles a tap",
+        x="modulation along time, cycles per tap",
+        y="along frequency, cycles per tap",
         title="mean magnitude, all layers",
     )
     bar = figure.colorbar(image, ax=spectrum, fraction=0.046)

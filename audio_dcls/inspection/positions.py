@@ -1,4 +1,4 @@
-"""Where elements sit after training, how they came there, how wide they are (thesis, figures 2.10 and 6.3).
+"""Positions of the elements after and during training, and their spreads (thesis, figures 2.10 and 6.3).
 
 Axis legend: R records, M axes (frequency, time), E elements, S sets.
 """
@@ -20,16 +20,16 @@ from audio_dcls.inspection.print_style import COLOURS, SEQUENTIAL, head, legend,
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _SHOWN_QUANTILE = 0.995
 _WHOLE_FROM = 0.6
-"""Where elements reach over this part of the kernel, all of it is drawn."""
+"""If elements reach over this part of the kernel, the whole kernel is drawn."""
 _LEAST_REACH = 1.5
 _NUM_BINS, _DENSITY_BINS = 44, 33
 
 
 def position_table(sets: Sequence[ElementSet]) -> list[dict[str, Any]]:
-    """A row a set and axis: moments of the positions and spreads, shares at the border, symmetry of the axes.
+    """A row per set and axis: moments of the positions and spreads, shares at the border, symmetry of the axes.
 
     The symmetry is the two-sample Kolmogorov-Smirnov distance between the positions along frequency and along time,
-    each over half the kernel's size: 0 for the same distribution, 1 for none in common.
+    each over half the kernel's size: 0 for equal distributions, 1 for separate ones.
 
     >>> ring = ElementSet("a", "set 1", ("a",), (7, 7), np.array([[2.0, 0.0, -2.0, 0.0], [0.0, 2.0, 0.0, -2.0]]), None)
     >>> [(row["axis"], row["mean"], round(row["std"], 3), row["symmetry_distance"]) for row in position_table([ring])]
@@ -62,7 +62,7 @@ def position_table(sets: Sequence[ElementSet]) -> list[dict[str, Any]]:
 
 
 def spread_table(sets: Sequence[ElementSet]) -> list[dict[str, Any]]:
-    """A row a set and axis: quantiles of the effective spreads; sets of forms without are left out."""
+    """A row per set and axis: quantiles of the effective spreads; sets without spreads are left out."""
     return [
         {"set": found.title, "axis": name, "elements": found.spreads[axis].size}
         | {f"q{round(100 * q):02d}": float(np.quantile(found.spreads[axis], q)) for q in QUANTILES}
@@ -73,11 +73,11 @@ def spread_table(sets: Sequence[ElementSet]) -> list[dict[str, Any]]:
 
 
 def draw_positions(sets: Sequence[ElementSet], facts: str, starts: Mapping[str, np.ndarray] | None = None) -> Figure:
-    """A row a set: histograms along frequency and time, and the joint density.
+    """Draw a row per set: histograms along frequency and time, and the joint density.
 
     Args:
-        sets: of `element_sets`.
-        facts: what model, seed and data it is of.
+        sets: the sets, from `element_sets`.
+        facts: the line under the title: model, seed, data, score.
         starts: (M, E) positions at the start of training by set name, drawn as an outline.
     """
     figure = new_figure(len(sets), row_inches=1.9)
@@ -98,19 +98,19 @@ def draw_positions(sets: Sequence[ElementSet], facts: str, starts: Mapping[str, 
 def draw_position_history(
     histories: Mapping[str, np.ndarray], epochs: np.ndarray, titles: Mapping[str, str], facts: str
 ) -> Figure:
-    """Quantiles of the positions along both axes over training.
+    """Draw quantiles of the positions along both axes over training.
 
     Args:
         histories: (R, M, E) by set name.
-        epochs: (R,) at the records.
-        titles: of the sets, by name.
-        facts: what model, seed and data it is of.
+        epochs: (R,) epochs of the records.
+        titles: titles of the sets, by name.
+        facts: the line under the title: model, seed, data, score.
 
     Raises:
         ArgumentError: there are fewer than two records.
     """
     if len(epochs) < 2:
-        raise ArgumentError(f"a history (of {len(epochs)} records) must have at least 2 to be drawn; train further")
+        raise ArgumentError(f"a history of {len(epochs)} records cannot be drawn; train further, to at least 2")
     figure = new_figure(len(histories), row_inches=1.8)
     panels = figure.subplots(len(histories), len(AXES), squeeze=False, sharex=True)
     for row, (name, positions) in zip(panels, histories.items(), strict=True):
@@ -120,12 +120,12 @@ def draw_position_history(
             row[axis].fill_between(epochs, quantiles[1], quantiles[-2], color=COLOURS[axis], alpha=0.35, linewidth=0)
             row[axis].plot(epochs, quantiles[2], color=COLOURS[axis], linewidth=1.4)
             tidy(row[axis], x="epoch", y=f"{axis_name}, taps", title=titles.get(name, name))
-    head(figure, "Positions over training", f"{facts}; median, half and nine tenths of the elements")
+    head(figure, "Positions over training", f"{facts}; median, middle half and middle nine tenths of the elements")
     return figure
 
 
 def draw_spreads(sets: Sequence[ElementSet], facts: str) -> Figure:
-    """Histograms of the effective spreads along both axes, a panel a set.
+    """Draw histograms of the effective spreads along both axes, one panel per set.
 
     Raises:
         ArgumentError: the form has no spreads.
@@ -151,7 +151,7 @@ def draw_spreads(sets: Sequence[ElementSet], facts: str) -> Figure:
 
 
 def _reach(found: ElementSet) -> np.ndarray:
-    """(M,) taps to draw on both sides of the centre: what nearly all elements need, and no more than the kernel."""
+    """(M,) taps to draw on both sides of the centre: enough for nearly all elements, at most the kernel."""
     needed = 1.25 * np.quantile(np.abs(found.positions), _SHOWN_QUANTILE, axis=1)
     whole = np.abs(found.borders).max(axis=1) + 1.5
     return np.where(needed > _WHOLE_FROM * whole, whole, np.maximum(needed, _LEAST_REACH))

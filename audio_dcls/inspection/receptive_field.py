@@ -1,4 +1,4 @@
-"""How much of the spectrogram a unit sees: by the sizes of kernels, and by gradients on real clips (thesis, 2.12, 6.1).
+"""Receptive fields of units: in theory, by the sizes of kernels, and in effect, by gradients (thesis, 2.12 and 6.1).
 
 Axis legend: N spectrograms, H bands, W frames.
 """
@@ -30,22 +30,22 @@ _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 
 @dataclass(frozen=True)
 class Reach:
-    """What a unit of some map sees of the input."""
+    """The part of the input that can influence a unit of a map."""
 
     size: tuple[float, float]
-    """Cells along each axis, both ends included; infinity where it sees all."""
+    """Cells along each axis, both ends included; infinity for the whole input."""
     jump: tuple[float, float]
-    """Cells between neighbouring units."""
+    """Cells of the input between neighbouring units."""
 
     def through(self, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int]) -> Reach:
-        """Of a unit behind a convolution or pooling: (taps - 1) x dilation jumps more (Araujo et al., 2019)."""
+        """The reach after a convolution or pooling: (taps - 1) x dilation jumps more (Araujo et al., 2019)."""
         size = tuple(s + (k - 1) * d * j for s, j, k, d in zip(self.size, self.jump, kernel, dilation, strict=True))
         jump = tuple(j * s for j, s in zip(self.jump, stride, strict=True))
         return Reach(size, jump)  # type: ignore[arg-type]
 
     @staticmethod
     def joined(several: Sequence[Reach]) -> Reach:
-        """Of a unit that several maps come together in: the widest."""
+        """The reach of a unit that combines several maps: the widest."""
         return Reach(
             (max(r.size[0] for r in several), max(r.size[1] for r in several)),
             (max(r.jump[0] for r in several), max(r.jump[1] for r in several)),
@@ -53,7 +53,7 @@ class Reach:
 
 
 class _Tracer(fx.Tracer):
-    """Stops at modules that have no others in them, and at convolutions of every kind."""
+    """Does not trace into convolutions or into modules without children."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         del module_qualified_name
@@ -61,14 +61,14 @@ class _Tracer(fx.Tracer):
 
 
 def theoretical_reach(network: nn.Module, wanted: Callable[[str], bool]) -> dict[str, Reach]:
-    """What units see by the sizes of kernels and strides alone, whatever the weights.
+    """Receptive fields by the sizes and strides of the kernels alone, for any weights.
 
     Args:
         network: maps (N, 1, H, W) to anything; traced, not run.
-        wanted: chooses modules by name.
+        wanted: true for the names of the modules to return.
 
     Returns:
-        The reach of the outputs of chosen modules, in the order they are computed.
+        The reach of the outputs of these modules, in the order they are computed.
 
     Raises:
         ArgumentError: the network cannot be traced.
@@ -120,13 +120,13 @@ def _reach_of(node: fx.Node, modules: dict[str, nn.Module], reaches: dict[fx.Nod
 
 
 def _inside(node: fx.Node) -> list[str]:
-    """Names of the modules in which a node is computed."""
+    """Names of the modules that compute a node."""
     names = [str(path) for path, _ in (node.meta.get("nn_module_stack") or {}).values()]
     return names + ([str(node.target)] if node.op == "call_module" else [])
 
 
 def reach_table(reaches: dict[str, Reach], frontend: FrontendConfig) -> list[dict[str, Any]]:
-    """A row a module: what it sees in cells, seconds, as a share of the bands, and in Hz with its middle at 1 kHz."""
+    """A row per module: its reach in cells, in seconds, as a share of the bands, and in Hz with its middle at 1 kHz."""
     return [
         {
             "module": name,
@@ -143,7 +143,7 @@ def reach_table(reaches: dict[str, Reach], frontend: FrontendConfig) -> list[dic
 
 
 def _in_seconds(num_frames: float, frontend: FrontendConfig) -> float:
-    """How long frames last, the first and the last with their whole window.
+    """The duration of frames, with the whole windows of the first and the last.
 
     >>> _in_seconds(1, FrontendConfig()), _in_seconds(101, FrontendConfig())
     (0.032, 1.032)
@@ -153,19 +153,19 @@ def _in_seconds(num_frames: float, frontend: FrontendConfig) -> float:
 
 
 def effective_field(features: Callable[[Tensor], Tensor], spectrograms: Tensor) -> np.ndarray:
-    """How much each cell moves the middle unit of a map: the mean over clips of the gradient's absolute value.
+    """The influence of each cell on the middle unit of a map: the mean over clips of the gradient's absolute value.
 
     The gradient is that of the sum over channels of the map's middle (Luo et al., 2016; thesis, section 2.5).
 
     Args:
         features: maps (N, 1, H, W) to (N, C, h, w), in evaluation mode.
-        spectrograms: normalised, of real clips; one at a time goes through, so memory does not grow with their number.
+        spectrograms: normalised, of real clips; they pass one at a time, so memory does not grow with their number.
 
     Returns:
         (H, W), sums to 1.
 
     Raises:
-        NothingToShowError: nothing moves the middle.
+        NothingToShowError: no cell has an influence.
     """
     total = np.zeros(tuple(spectrograms.shape[-2:]))
     for spectrogram in spectrograms:
@@ -175,19 +175,21 @@ def effective_field(features: Callable[[Tensor], Tensor], spectrograms: Tensor) 
         (gradient,) = torch.autograd.grad(middle, cells)
         total += gradient[0, 0].abs().double().cpu().numpy()
     if not total.sum() > 0:
-        raise NothingToShowError("no cell moves the middle of the map; its weights are zero, train the model first")
+        raise NothingToShowError(
+            "no cell influences the middle of the map; its weights are zero, train the model first"
+        )
     return total / total.sum()
 
 
 def area_share(field: np.ndarray, share: float) -> float:
-    """Area of the smallest rectangle, of the field's proportions and around its middle, that holds a share of it.
+    """Area of the smallest rectangle around the field's middle, with its proportions, that contains a share of it.
 
     Args:
-        field: (H, W) of `effective_field`.
+        field: (H, W), from `effective_field`.
         share: above 0, at most 1.
 
     Returns:
-        As a part of the whole area, 0 to 1; small where the field is narrow (Ding et al., 2022, table 11).
+        The part of the whole area, 0 to 1; small for a narrow field (Ding et al., 2022, table 11).
 
     Raises:
         ArgumentError: the share is out of range.
@@ -209,12 +211,12 @@ def area_share(field: np.ndarray, share: float) -> float:
 
 
 def draw_effective_fields(fields: dict[str, np.ndarray], frontend: FrontendConfig, facts: str) -> Figure:
-    """Effective receptive fields side by side, over seconds and mel bands.
+    """Draw effective receptive fields next to each other, over seconds and mel bands.
 
     Args:
-        fields: (H, W) by what they are of, such as "DCLS" and "7x7".
-        frontend: of the model.
-        facts: what model, seed and clips they are of.
+        fields: (H, W) by title, such as "DCLS" and "7x7".
+        frontend: the model's frontend.
+        facts: the line under the title: model, seed, data, score, clips.
     """
     figure = new_figure(1, row_inches=2.8)
     panels = figure.subplots(1, len(fields), squeeze=False, sharey=True)[0]
@@ -237,13 +239,13 @@ def draw_effective_fields(fields: dict[str, np.ndarray], frontend: FrontendConfi
     bar = figure.colorbar(image, ax=panels, fraction=0.04, pad=0.02)
     bar.ax.tick_params(labelsize=6)
     bar.set_label("log10 of the share of the largest", fontsize=7)
-    facts = f"{facts}; below: area that holds 20 / 50 / 90 % of the field"
+    facts = f"{facts}; in the titles: area that contains 20 / 50 / 90 % of the field"
     head(figure, "Effective receptive field of the last map's middle", facts)
     return figure
 
 
 def hz_axis(panel: Any, frontend: FrontendConfig, ticks_hz: Sequence[float] = _TICKS_HZ) -> None:
-    """Ticks of a band axis in Hz, at the bands' centres on the HTK scale."""
+    """Set the ticks of a band axis in Hz, at the bands' centres on the HTK scale."""
     wanted = np.array(ticks_hz, dtype=float)
     wanted = wanted[(wanted > frontend.low_hz) & (wanted < frontend.high_hz)]
     panel.set_yticks(_band_of(wanted, frontend), [f"{hz:g}" if hz < 1000 else f"{hz / 1000:g}k" for hz in wanted])

@@ -1,4 +1,4 @@
-"""Which parts of a spectrogram speak for a tag, and whether they do (thesis, section 6.8).
+"""Saliency: the parts of a spectrogram that make a model give a tag, and a test of it (thesis, section 6.8).
 
 Axes: N spectrograms, H bands, W frames, C classes, P steps.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam
 from matplotlib.figure import Figure
 from scipy.integrate import trapezoid
 from torch import Tensor, nn
@@ -24,20 +25,20 @@ _Logits = Callable[[Tensor], Tensor]
 """(N, 1, H, W) normalised spectrograms to (N, C)."""
 _NUM_STEPS = 16
 _PATH_STEPS = 24
-"""Points of the integral from silence to the clip."""
+"""Number of points of the integral from silence to the clip."""
 _SHOWN_QUANTILE = 0.995
-"""Saliency above it is drawn as much as at it: one cell would hide the rest."""
+"""Larger saliency is drawn like this quantile; otherwise one cell would hide the rest."""
 _BATCH = 8
 _SPARSE_TICKS_HZ = (500, 2000, 8000)
-"""Of panels too low for more."""
+"""Ticks of panels that are too low for more."""
 
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Score of a tag while cells are put in, or taken out, most salient first (Petsiuk et al., RISE, 2018)."""
+    """Scores of a tag while cells are put in or taken out, most salient first (Petsiuk et al., RISE, 2018)."""
 
     fractions: np.ndarray
-    """(P + 1,) of the cells, 0 to 1."""
+    """(P + 1,) fractions of the cells, 0 to 1."""
     insertion: np.ndarray
     """(P + 1,) probabilities, from silence to the whole clip."""
     deletion: np.ndarray
@@ -45,23 +46,23 @@ class Curves:
 
     @property
     def insertion_area(self) -> float:
-        """0 to 1, high where the salient cells alone make the tag."""
+        """Area under the insertion curve, 0 to 1; high if the salient cells alone bring the tag."""
         return float(trapezoid(self.insertion, self.fractions))
 
     @property
     def deletion_area(self) -> float:
-        """0 to 1, low where the tag goes with the salient cells."""
+        """Area under the deletion curve, 0 to 1; low if the tag disappears with the salient cells."""
         return float(trapezoid(self.deletion, self.fractions))
 
 
 def grad_cam(logits: nn.Module, layer: nn.Module, spectrogram: Tensor, class_index: int) -> np.ndarray:
-    """Grad-CAM (Selvaraju et al., 2017) at a layer, by captum, spread over the spectrogram's cells.
+    """Grad-CAM (Selvaraju et al., 2017) at a layer, by captum, interpolated to the spectrogram's cells.
 
     Args:
         logits: a backbone, (N, 1, H, W) to (N, C), in evaluation mode.
-        layer: of it, with a map (N, D, h, w) as its output.
+        layer: a layer of it, whose output is a map (N, D, h, w).
         spectrogram: (1, 1, H, W), normalised.
-        class_index: the tag.
+        class_index: index of the tag.
 
     Returns:
         (H, W), 0 or more.
@@ -69,8 +70,6 @@ def grad_cam(logits: nn.Module, layer: nn.Module, spectrogram: Tensor, class_ind
     Raises:
         ArgumentError: there is no such class.
     """
-    from captum.attr import LayerAttribution, LayerGradCam
-
     _check(logits, spectrogram, class_index)
     found: Any = LayerGradCam(logits, layer).attribute(spectrogram.detach(), target=class_index, relu_attributions=True)
     size = (int(spectrogram.shape[2]), int(spectrogram.shape[3]))
@@ -86,18 +85,17 @@ def integrated_gradients(
     Args:
         logits: a backbone, (N, 1, H, W) to (N, C), in evaluation mode.
         spectrogram: (1, 1, H, W), normalised.
-        silence: (1, 1, H, W), the spectrogram of none.
-        class_index: the tag.
-        num_steps: points of the integral.
+        silence: (1, 1, H, W), the spectrogram of silence.
+        class_index: index of the tag.
+        num_steps: number of points of the integral.
 
     Returns:
-        (H, W), signed, in logits, and what the sum misses of the difference between clip and silence.
+        The gradients (H, W), signed, in logits; and the difference between their sum and the logit of the clip minus
+        that of silence.
 
     Raises:
         ArgumentError: there is no such class.
     """
-    from captum.attr import IntegratedGradients
-
     _check(logits, spectrogram, class_index)
     found, missing = IntegratedGradients(logits).attribute(
         spectrogram.detach(),
@@ -127,7 +125,9 @@ def insertion_and_deletion(
         ArgumentError: sizes differ.
     """
     if saliency.shape != tuple(spectrogram.shape[-2:]):
-        raise ArgumentError(f"`saliency` {saliency.shape} must be of the spectrogram's {tuple(spectrogram.shape[-2:])}")
+        raise ArgumentError(
+            f"`saliency` {saliency.shape} must have the shape of the spectrogram, {tuple(spectrogram.shape[-2:])}"
+        )
     order = np.argsort(-saliency, axis=None, kind="stable")
     rank = np.empty(order.size)
     rank[order] = np.arange(order.size)
@@ -158,15 +158,15 @@ def draw_saliency(
     title: str,
     facts: str,
 ) -> Figure:
-    """A clip's spectrogram, saliencies laid over it, and the curves of insertion and deletion.
+    """Draw a clip's spectrogram, each saliency on top of it, and the curves of insertion and deletion.
 
     Args:
         spectrogram_db: (H, W).
         saliencies: (H, W) by the method's name, 0 or more.
         curves: by the method's name.
-        frontend: of the model.
-        title: names clip and tag.
-        facts: what model it is of.
+        frontend: the model's frontend.
+        title: the title, with clip and tag.
+        facts: the line under the title: model, seed, score, data.
     """
     figure = new_figure(len(saliencies) + 2, row_inches=1.45)
     axes = figure.subplots(len(saliencies) + 2, 1)
@@ -201,14 +201,14 @@ def draw_saliency(
 
 
 def last_map_layer(backbone: Any) -> nn.Module:
-    """The module whose output is a backbone's last map: FastViT's final convolution, or else the last stage.
+    """The module whose output is a backbone's last map: FastViT's final convolution, or the last stage.
 
     Raises:
         ArgumentError: the backbone has no stages.
     """
     stages = getattr(backbone, "stages", None)
     if not stages:
-        raise ArgumentError(f"`backbone` (a {type(backbone).__name__}) has no stages, so no last map is known of it")
+        raise ArgumentError(f"`backbone` (a {type(backbone).__name__}) has no stages, so its last map is not known")
     final = getattr(backbone, "final_conv", None)
     return stages[-1] if final is None or isinstance(final, nn.Identity) else final
 

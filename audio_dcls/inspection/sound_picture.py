@@ -1,4 +1,4 @@
-"""A sound of any length, reduced while it passes to what fits into a picture.
+"""The envelope and the spectrogram of a sound of any length, reduced block by block to the size of a picture.
 
 Axis legend: T samples of a block, F frames, N frequency bins, M mels, P columns of the picture, V values of a column.
 """
@@ -14,7 +14,7 @@ from audio_dcls.errors import ArgumentError
 from audio_dcls.frontend.filter_bank import mel_filter_bank
 
 MAX_COLUMNS = 4096
-"""A sound has half as many at least, once it is long enough; a screen has no more."""
+"""Largest number of columns, about the width of a screen. A long sound has at least half as many."""
 _ENVELOPE_S = 1e-3
 _HOP_S = 0.01
 _FFT_S = 0.06
@@ -22,14 +22,14 @@ NUM_MELS = 80
 LOW_HZ = 50.0
 _FRAMES_AT_ONCE = 256
 DYNAMIC_RANGE_DB = 80.0
-"""What is quieter than the loudest place by more than this is drawn as silence."""
+"""Sound that is quieter than the loudest place by more than this is drawn as silence."""
 
 
 class SoundPicture:
     """The envelope and the mel spectrogram of a sound, in memory that does not grow with its length.
 
     Args:
-        sample_rate_hz: of the blocks, at least 1000.
+        sample_rate_hz: rate of the blocks, at least 1000.
 
     Raises:
         ArgumentError: the rate is too low.
@@ -60,11 +60,11 @@ class SoundPicture:
 
     @property
     def duration_s(self) -> float:
-        """Of all that was added."""
+        """Duration of everything that was added."""
         return self.num_samples / self.sample_rate_hz
 
     def add(self, block: np.ndarray) -> None:
-        """Take the next samples.
+        """Add the next samples.
 
         Args:
             block: (T,) mono, of any length.
@@ -79,7 +79,7 @@ class SoundPicture:
         self._frame()
 
     def envelope(self) -> np.ndarray:
-        """Lowest and highest sample of each column.
+        """The lowest and the highest sample of each column.
 
         Shape: (P, 2).
         """
@@ -88,7 +88,7 @@ class SoundPicture:
         return columns * np.array([-1.0, 1.0])
 
     def spectrogram_db(self) -> np.ndarray:
-        """Mel power of each column in dB beneath the loudest place, which is 0.
+        """Mel power of each column in dB, relative to the loudest place, which is 0.
 
         Shape: (M, P).
         """
@@ -101,14 +101,14 @@ class SoundPicture:
         return 10 * np.log10(np.maximum(power / loudest, 10 ** (-DYNAMIC_RANGE_DB / 10)))
 
     def _frame(self) -> None:
-        """Frames that are complete; the rest waits."""
+        """Add the frames that are complete; keep the remaining samples."""
         while len(self._unframed) >= self.fft_size:
             num_frames = min((len(self._unframed) - self.fft_size) // self.hop_samples + 1, _FRAMES_AT_ONCE)
             self._power.add(self._mel_power(self._unframed, num_frames))
             self._unframed = self._unframed[num_frames * self.hop_samples :]
 
     def _mel_power(self, samples: np.ndarray, num_frames: int) -> np.ndarray:
-        """(F, M) of the first frames."""
+        """Mel power (F, M) of the first frames."""
         if num_frames <= 0:
             return np.zeros((0, NUM_MELS), dtype=np.float32)
         frames = np.lib.stride_tricks.sliding_window_view(samples, self.fft_size)[:: self.hop_samples][:num_frames]
@@ -116,7 +116,7 @@ class SoundPicture:
 
 
 class _Columns:
-    """Rows reduced to columns that stand for ever more of them, so that there are never more than `MAX_COLUMNS`."""
+    """Rows reduced to at most `MAX_COLUMNS` columns, each of which represents more and more rows."""
 
     def __init__(self, num_values: int, reduce: Callable[..., np.ndarray]) -> None:
         self.reduce = reduce
@@ -127,7 +127,7 @@ class _Columns:
         self.waiting = np.zeros((0, num_values), dtype=np.float32)
 
     def add(self, rows: np.ndarray) -> None:
-        """Take rows (n, V)."""
+        """Add rows (n, V)."""
         self.num_rows += len(rows)
         rows = np.concatenate([self.waiting, rows.astype(np.float32)])
         while len(rows) >= self.rows_per_column:
@@ -145,7 +145,7 @@ class _Columns:
         self.waiting = rows
 
     def read(self, more: np.ndarray) -> np.ndarray:
-        """(P, V), with the rows that wait and some more (n, V) as the last columns; nothing is changed."""
+        """Columns (P, V); the waiting rows and some more (n, V) are the last columns. Changes nothing."""
         rows = np.concatenate([self.waiting, more.astype(np.float32)])
         starts = range(0, len(rows), self.rows_per_column)
         tail = [self.reduce(rows[start : start + self.rows_per_column], axis=0) for start in starts]
@@ -153,5 +153,5 @@ class _Columns:
 
 
 def _extremes(groups: np.ndarray) -> np.ndarray:
-    """(n, 2) of (n, samples): minus the lowest, and the highest, so that the maximum reduces both."""
+    """Minus the lowest and the highest of each group, (n, samples) -> (n, 2); the maximum then reduces both."""
     return np.stack([-groups.min(axis=1, initial=np.inf), groups.max(axis=1, initial=-np.inf)], axis=1)

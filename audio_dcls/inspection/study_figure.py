@@ -1,35 +1,32 @@
-"""A study's table as a figure: every seed a point, each case beside its baseline."""
+"""A study's table as a figure: a point per seed, and each case next to its baseline."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from audio_dcls.evaluation.study_table import CaseRow, StudyTable
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 _BASELINE_COLOUR, _CASE_COLOUR, _ALONE_COLOUR = "#6f7580", "#0072b2", "#444444"
-"""Told apart by colour-blind readers and in grey."""
+"""Colour-blind readers can distinguish them, also in grey."""
 _PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
-"""Behind text, so that the grid does not run through it."""
+"""Background of text, which hides the grid behind it."""
 _MARKERS = "osD^vP*X"
 _INCHES_PER_CASE = 1.05
 _MEAN_HALF_WIDTH = 0.27
 _SEED_SPREAD = 0.16
 _MAX_SEEDS_NAMED = 6
 _GROUP_GAP = 0.55
-"""Room between groups, in places."""
+"""Distance between groups, in widths of a case."""
 
 
 def draw_study(table: StudyTable) -> Figure:
-    """One panel: mAP of each seed, the mean as a bar, and lines that join a seed of a case to that of its baseline.
+    """Draw the mAP of each seed, the mean as a bar, and lines from each seed of a case to that seed of its baseline.
 
     Args:
-        table: of `build_table`.
+        table: the table, from `build_table`.
     """
     groups = group_rows(table)
     places = _places(groups)
@@ -47,7 +44,7 @@ def draw_study(table: StudyTable) -> Figure:
 
 
 def group_rows(table: StudyTable) -> list[list[CaseRow]]:
-    """Each case that is its own or others' baseline, with those compared with it behind it."""
+    """Groups of rows: a case without a baseline, and after it the cases that are compared with it."""
     roots: dict[str, list[CaseRow]] = {}
     for row in table.rows:
         roots.setdefault(_root(table, row), []).append(row)
@@ -73,7 +70,7 @@ def _places(groups: list[list[CaseRow]]) -> dict[str, float]:
 
 
 def _seed_offsets(seeds: tuple[int, ...]) -> dict[int, float]:
-    """Places of the seeds beside each other."""
+    """Horizontal offsets of the seeds within a case."""
     if len(seeds) == 1:
         return {seeds[0]: 0.0}
     return {seed: _SEED_SPREAD * (2 * index / (len(seeds) - 1) - 1) for index, seed in enumerate(seeds)}
@@ -128,7 +125,7 @@ def _colour(table: StudyTable, row: CaseRow) -> str:
 
 
 def _label_differences(axes: Axes, table: StudyTable, places: dict[str, float]) -> None:
-    """The mean difference above each case that is compared."""
+    """Write the mean difference above each case that is compared."""
     for row in table.rows:
         if row.difference is None:
             continue
@@ -166,7 +163,7 @@ def _frame(axes: Axes, table: StudyTable, places: dict[str, float]) -> None:
 
 
 def _range(table: StudyTable) -> tuple[float, float]:
-    """Lowest and highest mAP in % that is drawn."""
+    """The lowest and the highest mAP that is drawn, in %."""
     values = [100 * score for row in table.rows for score in row.facts.scores.values()]
     for summary in (row.summary for row in table.rows):
         if summary is not None and not math.isnan(summary.std):
@@ -175,6 +172,6 @@ def _range(table: StudyTable) -> tuple[float, float]:
 
 
 def _label(name: str) -> str:
-    """A case's name on two lines, where it has a dash to break it at."""
+    """A case's name; a long name is broken at its last dash."""
     head, dash, tail = name.rpartition("-")
     return f"{head}\n{tail}" if dash and len(name) > 10 else name

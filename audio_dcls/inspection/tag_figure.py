@@ -6,25 +6,21 @@ Axis legend: W windows, C classes, M mels, P columns.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from audio_dcls.errors import ArgumentError
 from audio_dcls.inference.events import window_edges_s
+from audio_dcls.inference.results import TagResult, WindowScores
 from audio_dcls.inspection.sound_picture import DYNAMIC_RANGE_DB, LOW_HZ, SoundPicture
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-    from audio_dcls.inference.results import TagResult, WindowScores
-    from audio_dcls.labels import LabelSet
+from audio_dcls.labels import LabelSet
 
 CURVE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Okabe and Ito's, told apart by colour-blind readers."""
+"""The palette of Okabe and Ito, which colour-blind readers can distinguish."""
 _OTHER_COLOUR, _WAVE_COLOUR, _INK, _RULE = "#8a929b", "#4b5a68", "#20303f", "#d9dee3"
 _WIDTH_INCHES = 11.0
 _MAX_EVENT_ROWS = 10
@@ -41,25 +37,24 @@ def draw_tags(
     num_curves: int = 6,
     threshold: float | None = None,
 ) -> Figure:
-    """Waveform, mel spectrogram and score curves above each other, on one axis of time.
+    """Draw waveform, mel spectrogram and score curves above each other, on one axis of time.
 
-    A curve is as wide as the stretch of time its window stands for (`window_edges_s`), so that it changes where events
-    do. Where the result has events, a row of bars for each of their classes stands beneath, in the colours of the
-    curves.
+    Each step of a curve covers the time that its window represents (`window_edges_s`), so that curves change where
+    events do. If the result has events, each of their classes has a row of bars below, in the colours of the curves.
 
     Args:
-        result: of `Tagger.tag`.
+        result: the result of `Tagger.tag`.
         labels: the tagger's classes, in the order of the scores.
         picture: the sound, as it was tagged.
-        num_curves: tags to draw at most, 1 to 6.
-        threshold: drawn as a line, 0 to 1; None for none.
+        num_curves: largest number of tags to draw, 1 to 6.
+        threshold: drawn as a line, 0 to 1; None: no line.
 
     Raises:
         ArgumentError: a number is out of range.
     """
     windows = result.windows
     if not 1 <= num_curves <= len(CURVE_COLOURS):
-        raise ArgumentError(f"`num_curves` (={num_curves}) must be 1 to {len(CURVE_COLOURS)}, as there are colours")
+        raise ArgumentError(f"`num_curves` (={num_curves}) must be 1 to {len(CURVE_COLOURS)}, the number of colours")
     drawn = _drawn_classes(result, windows, labels, num_curves)
     colour_of = {labels.ids[c]: colour for c, colour in zip(drawn, CURVE_COLOURS, strict=False)}
     rows = _event_rows(result, list(colour_of))
@@ -79,10 +74,10 @@ def draw_tags(
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure as the kind of file its name ends in: .png, .svg, .pdf and others that matplotlib writes.
+    """Write a figure in the format of its name's ending: .png, .svg, .pdf and others that matplotlib writes.
 
     Raises:
-        ArgumentError: matplotlib knows no such kind, or the file cannot be written.
+        ArgumentError: matplotlib does not write this format, or the file cannot be written.
     """
     check_figure_path(path)
     target = Path(path)
@@ -94,10 +89,10 @@ def save_figure(figure: Figure, path: str | Path) -> None:
 
 
 def check_figure_path(path: str | Path) -> None:
-    """Refuse the name of a file that matplotlib does not write.
+    """Refuse the name of a file whose format matplotlib does not write.
 
     Raises:
-        ArgumentError: matplotlib knows no such kind.
+        ArgumentError: matplotlib does not write this format.
     """
     known = FigureCanvasBase.get_supported_filetypes()
     if Path(path).suffix.lower().removeprefix(".") not in known:
@@ -105,7 +100,7 @@ def check_figure_path(path: str | Path) -> None:
 
 
 def _drawn_classes(result: TagResult, windows: WindowScores, labels: LabelSet, num_curves: int) -> list[int]:
-    """Classes with events, then the result's tags; where there are neither, those that any window scores highest."""
+    """Classes with events, then the result's tags; without either, the classes with the highest scores of a window."""
     with_events = [mid for mid, _ in _event_rows(result, [])]
     if result.tags or with_events:
         tags = [tag.id for tag in result.tags]
@@ -116,7 +111,7 @@ def _drawn_classes(result: TagResult, windows: WindowScores, labels: LabelSet, n
 
 
 def _event_rows(result: TagResult, curve_ids: list[str]) -> list[tuple[str, str]]:
-    """Id and name of the classes with events: those with a curve in its order, then others by their highest score."""
+    """Id and name of the classes with events: first those with a curve, then the others by their highest score."""
     best: dict[str, float] = {}
     names: dict[str, str] = {}
     for event in result.events or ():
@@ -204,7 +199,7 @@ def _draw_clock(axes: Axes, duration_s: float) -> None:
 
 
 def clock(time_s: float) -> str:
-    """A time as on a clock.
+    """A time as a clock shows it.
 
     >>> clock(75.0), clock(3661.0)
     ('1:15', '1:01:01')
@@ -215,7 +210,7 @@ def clock(time_s: float) -> str:
 
 
 def _edges_s(picture: SoundPicture, num_columns: int) -> np.ndarray:
-    """(P + 1,) borders of columns."""
+    """(P + 1,) times of the borders of columns."""
     return np.linspace(0.0, picture.duration_s, num_columns + 1)
 
 

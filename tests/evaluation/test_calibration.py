@@ -40,7 +40,7 @@ def test_scores_of_one_and_zero_have_bins() -> None:
     ("targets", "scores", "num_bins", "said"),
     [
         (np.ones((2, 3)), np.ones((3, 2)), 5, "one shape"),
-        (np.ones((0, 3)), np.ones((0, 3)), 5, "a clip at least"),
+        (np.ones((0, 3)), np.ones((0, 3)), 5, "at least one clip"),
         (np.ones((1, 1)), np.full((1, 1), 1.5), 5, "probabilities"),
         (np.ones((1, 1)), np.full((1, 1), np.nan), 5, "probabilities"),
         (np.ones((1, 1)), np.ones((1, 1)), 0, "num_bins"),

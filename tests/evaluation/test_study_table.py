@@ -105,7 +105,7 @@ def test_rows_name_what_is_missing() -> None:
 
 def test_notes_say_how_little_few_pairs_show() -> None:
     notes = " ".join(paired_table().notes)
-    assert "±2.48 (of 3 pairs)" in notes
+    assert "±2.48 (for 3 pairs)" in notes
     assert "does not mean that there is no difference" in notes
     assert notes.endswith("Said last.")
     alone = build_table("s", (0, 1), [CaseFacts("a", None, {0: 0.4, 1: 0.5})])

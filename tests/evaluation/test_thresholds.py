@@ -71,7 +71,7 @@ def test_a_score_of_zero_for_everything_still_gives_a_threshold_above_zero() -> 
         (np.ones((2, 3)), np.ones((2, 2)), "one shape"),
         (np.ones((2, 2)), np.full((2, 2), np.nan), "probabilities"),
         (np.ones((2, 2)), np.full((2, 2), 1.5), "probabilities"),
-        (np.zeros((2, 2)), np.zeros((2, 2)), "none of the 2 clips has a label"),
+        (np.zeros((2, 2)), np.zeros((2, 2)), "the 2 clips have no labels"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(targets: np.ndarray, scores: np.ndarray, named: str) -> None:

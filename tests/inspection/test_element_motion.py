@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from audio_dcls.errors import ArgumentError
-from audio_dcls.inspection.element_motion import brownian_test, draw_brownian, draw_speeds, mean_squared_ways, speeds
+from audio_dcls.inspection.element_motion import (
+    brownian_test,
+    draw_brownian,
+    draw_speeds,
+    mean_squared_displacements,
+    speeds,
+)
 
 RECORDS, ELEMENTS = 25, 3000
 
@@ -46,7 +52,7 @@ def test_learned_positions_go_somewhere_or_are_held() -> None:
 def test_speeds_and_ways_by_hand() -> None:
     line = np.arange(4.0)[:, None, None] * np.array([[[3.0], [4.0]]])
     np.testing.assert_allclose(speeds(line, np.array([0.0, 1.0, 2.0, 4.0])), [5, 5, 2.5])
-    np.testing.assert_allclose(mean_squared_ways(line), [25, 100, 225])
+    np.testing.assert_allclose(mean_squared_displacements(line), [25, 100, 225])
     assert brownian_test(line + 1e-9 * np.random.default_rng(0).standard_normal(line.shape)).exponent == pytest.approx(
         2, abs=0.01
     )

@@ -54,7 +54,7 @@ def test_the_planted_confusion_comes_first(measured: MeasuredClips) -> None:
 
 def test_co_occurrence_of_clips_of_one_label_has_no_rows_and_no_likeness(measured: MeasuredClips) -> None:
     assert error_analysis.co_occurrence_rows(measured) == []
-    assert np.isnan(error_analysis.likeness_of_co_occurrence(measured))
+    assert np.isnan(error_analysis.correlation_of_co_occurrence(measured))
 
 
 @pytest.mark.parametrize(

@@ -159,5 +159,5 @@ def test_mistakes_are_named() -> None:
         theoretical_reach(Branching(), lambda _: True)
     with pytest.raises(ArgumentError, match=r"`share` \(=0\)"):
         area_share(np.ones((3, 3)), 0)
-    with pytest.raises(ArgumentError, match="no cell moves"):
+    with pytest.raises(ArgumentError, match="no cell influences"):
         effective_field(lambda x: 0 * x, torch.ones(1, 1, 5, 5))

@@ -1,1 +1,1 @@
-"""The page of an audit and its figures."""
+"""The page of an audit, and its figures."""

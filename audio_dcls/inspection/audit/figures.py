@@ -1,26 +1,22 @@
-"""Figures of an audit: what of each split can be used, how many clips classes have, which go together.
+"""Figures of an audit: usable clips of each split, clips of each class, classes that occur together.
 
 C classes.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from audio_dcls.data.audit.summary import AuditSummary
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 INK, RULE = "#102030", "#102031"
-"""Colours no other part has: a page replaces them by its own, light or dark."""
+"""Colours that nothing else has: a page replaces them by its own colours, light or dark."""
 _USABLE_COLOUR, _LISTED_COLOUR = "#2f86c1", "#9aa3ad"
 _FAULT_COLOURS = ("#c8553d", "#e39b3b", "#8d6bb8", "#4fa37c", "#b5547f", "#a58a4b", "#6d7fd0", "#7c8a94")
-"""Of kinds of faults, from the most frequent; beyond the eighth they begin again."""
+"""Colours of the kinds of faults, from the most frequent; after the eighth they start again."""
 _WIDTH_INCHES = 9.0
 _MAX_CLASSES = 20
 _DECADE = 10
@@ -28,7 +24,7 @@ _TINY = 8.5
 
 
 def draw_coverage(summary: AuditSummary) -> Figure:
-    """A bar a split: the share that can be used, and what is wrong with the rest."""
+    """Draw a bar per split: the usable share, and the faults of the rest."""
     figure, axes = _framed(1.3 + 0.42 * len(summary.splits))
     places = np.arange(len(summary.splits))[::-1]
     left = np.zeros(len(summary.splits))
@@ -50,9 +46,9 @@ def draw_coverage(summary: AuditSummary) -> Figure:
 
 
 def draw_class_counts(summary: AuditSummary) -> Figure:
-    """Clips of each class that has any, from the most frequent: listed, and usable.
+    """Draw the listed and the usable clips of each class, from the most frequent; classes without clips are left out.
 
-    The axis is logarithmic where the largest class has ten times as many clips as the smallest, or more.
+    The axis is logarithmic if the largest class has at least ten times as many clips as the smallest.
     """
     figure, axes = _framed(3.2)
     listed, usable = summary.class_listed(), summary.class_usable()
@@ -74,7 +70,7 @@ def draw_class_counts(summary: AuditSummary) -> Figure:
 
 
 def draw_worst_classes(summary: AuditSummary) -> Figure:
-    """The classes of which the smallest share can be used."""
+    """Draw the classes with the smallest usable share."""
     listed, usable = summary.class_listed(), summary.class_usable()
     share = 100 * usable / np.maximum(listed, 1)
     order = [c for c in np.argsort(share, kind="stable") if listed[c] > 0][:_MAX_CLASSES]
@@ -92,7 +88,7 @@ def draw_worst_classes(summary: AuditSummary) -> Figure:
 
 
 def draw_co_occurrence(summary: AuditSummary) -> Figure:
-    """Among the most frequent classes: of the clips of the class of a row, the share that has that of the column."""
+    """Draw, for the most frequent classes, the share of the clips of a row's class that has the column's class."""
     totals = np.diag(summary.co_occurrence)
     chosen = [c for c in np.argsort(-totals, kind="stable") if totals[c] > 0][:_MAX_CLASSES]
     figure, axes = _framed(1.9 + 0.27 * max(len(chosen), 1), grid=False)
@@ -116,7 +112,7 @@ def draw_co_occurrence(summary: AuditSummary) -> Figure:
 
 
 def draw_durations(durations_s: np.ndarray) -> Figure:
-    """How long the usable clips are, on a logarithmic axis of counts.
+    """Draw a histogram of the lengths of the usable clips, on a logarithmic axis of counts.
 
     Args:
         durations_s: (n,) lengths in seconds.

@@ -28,11 +28,11 @@ _Row = tuple[str, ...]
 
 
 def audit_page(report: ClipReport, summary: AuditSummary) -> str:
-    """The page.
+    """The page of an audit.
 
     Args:
         report: the audit.
-        summary: its numbers, by `summarise_audit`.
+        summary: its numbers, from `summarise_audit`.
     """
     usable_s = report.outcomes.duration_s[report.outcomes.is_usable & (report.outcomes.duration_s > 0)]
     figures = {
@@ -134,12 +134,12 @@ def _problems(problems: Sequence[ClipProblem]) -> dict[str, Any]:
 
 
 def _is_number(text: str) -> bool:
-    """Whether a cell belongs to a column of numbers."""
+    """True if a cell belongs to a column of numbers."""
     return text[:1].isdigit() and text.rstrip("%").replace(",", "").replace(".", "").isdigit()
 
 
 def _percent(part: int, whole: int) -> str:
-    """One decimal, never rounded up to 100; a dash for a share of nothing."""
+    """A percentage with one decimal, never rounded up to 100; a dash if the whole is 0."""
     if not whole:
         return "–"
     return f"{min(part / whole, 0.999) if part < whole else 1:.1%}"

@@ -1,4 +1,4 @@
-"""A figure as SVG inside a page: in the page's own ink, without any address."""
+"""A figure as SVG inside a page: in the colours of the page, without any address."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def inline_svg(figure: Figure, name: str, title: str) -> Markup:
     """The figure as an `<svg>` element.
 
     Args:
-        figure: drawn in `INK` and `RULE` where it shall follow the page's colours.
-        name: told apart from other figures of the page, whose parts must not share identifiers.
-        title: read aloud in place of the figure.
+        figure: parts drawn in `INK` and `RULE` take the colours of the page.
+        name: name of the figure, different from the names of the page's other figures: it makes identifiers unique.
+        title: text that screen readers read instead of the figure.
     """
     stream = io.StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):

@@ -11,9 +11,9 @@ from audio_dcls.inspection.report.subject import Subject
 
 
 def compare(subject: Subject) -> Iterator[ReportItem]:
-    """Class by class beside another run or study."""
+    """Average precision of each class compared with another run or study."""
     if subject.comparison is None:
         raise NothingToShowError("there is no other run to compare with; name one by --against")
     figure = draw_differences(subject.comparison, subject.facts.split(", seed ")[0])
-    caption = "Difference of the average precision, with its standard deviation over seeds; the table has every class."
+    caption = "Difference of the average precision, with its standard deviation over seeds; the CSV has all classes."
     yield ReportItem("compare", caption, figure, difference_rows(subject.comparison))

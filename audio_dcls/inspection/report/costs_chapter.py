@@ -14,26 +14,26 @@ _MOST_CLIPS = 4
 
 
 def time(subject: Subject) -> Iterator[ReportItem]:
-    """What each part costs here."""
+    """Time and memory of each part on this machine."""
     spectrograms = subject.spectrograms()
     if spectrograms is None:
         silence = torch.zeros(_MOST_CLIPS, subject.frontend.clip_samples)
         spectrograms = subject.model.spectrogram(silence).detach()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    given = spectrograms[:_MOST_CLIPS].clone().to(device)
+    batch = spectrograms[:_MOST_CLIPS].clone().to(device)
     name = f"{torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name()
-    facts = f"{subject.facts}; batch of {len(given)}, {name}, least of several rounds"
+    facts = f"{subject.facts}; batch of {len(batch)}, {name}, shortest of several rounds"
     backbone = subject.model.backbone.to(device)
     try:
-        parts = measure_parts(backbone, given)
-        layers = measure_construction(backbone, given)
+        parts = measure_parts(backbone, batch)
+        layers = measure_construction(backbone, batch)
     finally:
         backbone.to("cpu")
-    yield ReportItem("time", "Each part alone, on what it is given inside the model.", draw_parts(parts, facts), parts)
+    yield ReportItem("time", "Each part runs alone, on its input inside the model.", draw_parts(parts, facts), parts)
     if layers:
         caption = (
-            "Building each layer's kernel, forward and backward, beside the convolution with it. Inside a training "
-            "step layers that share positions share part of the building, and what it costs does not grow with the "
-            "batch: this is the most it is. Other work on the machine makes short calls look longer than they are."
+            "Time to build each layer's kernel, next to the convolution with it, forward and backward. These times are "
+            "upper limits: in a training step, layers that share positions share a part of this work, and it does not "
+            "grow with the batch. Other work on the machine makes short calls look longer."
         )
         yield ReportItem("construction", caption, draw_construction(layers, facts), layers)

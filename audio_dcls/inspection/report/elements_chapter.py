@@ -1,4 +1,4 @@
-"""The chapters on what DCLS layers learned: where elements are, how they moved, what kernels they build."""
+"""The chapters on what DCLS layers learned: positions of the elements, their movement, and the kernels they build."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _LEAST_RECORDS = 3
 
 
 def positions(subject: Subject) -> Iterator[ReportItem]:
-    """Where the elements are, how they came there, how wide they are."""
+    """Positions of the elements, their history, and their spreads."""
     sets, past = subject.sets, history_sets(subject.history)
     starts = {name: records[0] for name, records in past.items()} if past else None
     yield ReportItem(
         "positions",
-        "Learned positions along frequency and time, and their joint density. Axes end where nearly all elements are; "
-        "dotted, where they come near it: the kernel's border.",
+        "Learned positions along frequency and time, and their joint density. The axes show nearly all elements. "
+        "Dotted lines are the kernel's border, where the axes reach it.",
         draw_positions(sets, subject.facts, starts),
         position_table(sets),
     )
@@ -53,7 +53,7 @@ def positions(subject: Subject) -> Iterator[ReportItem]:
             for axis, axis_name in enumerate(("frequency", "time"))
         ]
         figure = draw_position_history(past, subject.epochs, subject.titles, subject.facts)
-        yield ReportItem("position_history", "Quantiles of the positions after every epoch.", figure, rows)
+        yield ReportItem("position_history", "Quantiles of the positions after each epoch.", figure, rows)
     if all(found.spreads is not None for found in sets):
         yield ReportItem(
             "spreads", "Effective spreads along both axes.", draw_spreads(sets, subject.facts), spread_table(sets)
@@ -61,7 +61,7 @@ def positions(subject: Subject) -> Iterator[ReportItem]:
 
 
 def speed(subject: Subject) -> Iterator[ReportItem]:
-    """How fast the positions move, and whether they wander."""
+    """Speed of the positions, and a test whether their movement is random."""
     titles = subject.titles
     past = history_sets(subject.history)
     if len(subject.history.steps) < _LEAST_RECORDS:
@@ -76,18 +76,19 @@ def speed(subject: Subject) -> Iterator[ReportItem]:
         for epoch, value in zip(middles, speeds(records, subject.epochs), strict=True)
     ]
     figure = draw_speeds(past, subject.epochs, titles, subject.facts, subject.rates)
-    yield ReportItem("speed", "Mean speed of the positions, beside the learning rate.", figure, rows)
+    yield ReportItem("speed", "Mean speed of the positions, and the learning rate.", figure, rows)
     tests = {name: brownian_test(records) for name, records in past.items()}
     table = [{"set": titles.get(name, name), **found.__dict__} for name, found in tests.items()]
     caption = (
-        "Mean squared way by lag, beside a Brownian motion of the same steps. Ratio: squared way from start to end "
-        "over what a Brownian motion of these steps would go; z: its distance from 1 in standard errors."
+        "Mean squared displacement by lag, and that of a Brownian motion with the same steps. Ratio: squared "
+        "displacement from start to end, over that of the Brownian motion; z: distance of the ratio from 1 in standard "
+        "errors."
     )
     yield ReportItem("brownian", caption, draw_brownian(past, titles, subject.facts), table)
 
 
 def kernels(subject: Subject) -> Iterator[ReportItem]:
-    """What the elements build."""
+    """The kernels that the elements build."""
     layers = {n: la for n, la in dcls_layers(subject.model).items() if la.is_depthwise and len(la.kernel_size) == 2}
     if not layers:
         raise NothingToShowError("the model has no depthwise DCLS layer, so there are no learned kernels to draw")
@@ -96,8 +97,8 @@ def kernels(subject: Subject) -> Iterator[ReportItem]:
         firsts.setdefault(set_title(name, index), layer)
     for title, layer in firsts.items():
         caption = (
-            f"Kernels of the first layer of {title}, the largest by norm, each in its own scale: orange above zero, "
-            "purple below. Dots: centres of the elements; ellipses: one spread around them."
+            f"Kernels of the first layer of {title}, those with the largest norms, each in its own scale: orange is "
+            "positive, purple negative. Dots are the centres of the elements, ellipses one spread around them."
         )
         figure = draw_kernels(layer, f"the first layer of {title}", subject.facts)
         name = f"kernels_{title.replace(' ', '_').replace(',', '')}"
@@ -106,5 +107,5 @@ def kernels(subject: Subject) -> Iterator[ReportItem]:
     for title, layer in firsts.items():
         distances, shares = radial_energy(dense_kernels(layer))
         rows += [{"set": title, "distance": int(d), "share": float(s)} for d, s in zip(distances, shares, strict=True)]
-    caption = "Energy of the kernels by distance from the centre, and what they pass on average."
+    caption = "Energy of the kernels by distance from the centre, and their mean magnitude response."
     yield ReportItem("kernel_energy", caption, draw_energy(firsts, subject.facts), rows)

@@ -19,33 +19,33 @@ _NUM_WORST = 8
 
 
 def errors(subject: Subject) -> Iterator[ReportItem]:
-    """Where the model errs on the clips it was measured on."""
+    """The errors of the model on the clips it was measured on."""
     measured = subject.measured
     if measured is None:
         raise NothingToShowError(subject.why_unmeasured)
     facts = subject.facts
     yield ReportItem(
         "precision_by_frequency",
-        "Average precision of every class that has a clip to be measured on, and how often the class occurs.",
+        "Average precision of every class that occurs in the measured clips, by the number of its clips.",
         error_analysis.draw_precision_by_frequency(measured, facts),
         error_analysis.class_rows(measured),
     )
     yield ReportItem(
         "calibration",
-        "Scores in bins: how many of the pairs of clip and class are labelled so. Below the diagonal scores promise "
-        "too much, above it too little.",
+        "For the scores in each bin: the share of the pairs of clip and class that are labelled with the class. Below "
+        "the diagonal the scores are too high, above it too low.",
         error_analysis.draw_calibration(measured, facts),
         error_analysis.calibration_rows(measured),
     )
     yield ReportItem(
         "confused_pairs",
-        "Mean score of a class on clips that are labelled with another and not with it.",
+        "Mean score of a class on clips that are labelled with another class and not with it.",
         error_analysis.draw_confused_pairs(measured, facts),
         error_analysis.pair_rows(measured),
     )
     yield ReportItem(
         "co_occurrence",
-        "Which classes come together, as clips are labelled and as the scores say.",
+        "Classes that occur together: in the labels, and in the scores.",
         error_analysis.draw_co_occurrence(measured, facts),
         error_analysis.co_occurrence_rows(measured),
     )
@@ -54,7 +54,7 @@ def errors(subject: Subject) -> Iterator[ReportItem]:
 
 def _worst(measured: MeasuredClips) -> ReportItem:
     names = measured.labels.names
-    rows, players = [], []
+    rows, recordings = [], []
     for clip, tag in worst_missed(measured.targets, measured.scores, _NUM_WORST):
         top = int(measured.scores[clip].argmax())
         row = {
@@ -65,10 +65,12 @@ def _worst(measured: MeasuredClips) -> ReportItem:
             "that_score": float(measured.scores[clip, top]),
         }
         rows.append(row)
-        missed, heard = f"{row['missed']} missed ({row['its_score']:.2f})", f"{row['heard']} heard"
-        text = f"{row['clip']}: {missed}, {heard} ({row['that_score']:.2f})"
-        players.append(Recording(text, _mp3(measured.waveform(clip), measured.sample_rate_hz)))
-    return ReportItem("worst_missed", "Labelled classes of the lowest scores, one a clip.", None, rows, tuple(players))
+        missed, highest = f"{row['missed']} missed ({row['its_score']:.2f})", f"{row['heard']} scored highest"
+        text = f"{row['clip']}: {missed}, {highest} ({row['that_score']:.2f})"
+        recordings.append(Recording(text, _mp3(measured.waveform(clip), measured.sample_rate_hz)))
+    return ReportItem(
+        "worst_missed", "Labelled classes with the lowest scores, one per clip.", None, rows, tuple(recordings)
+    )
 
 
 def _mp3(waveform: np.ndarray, sample_rate_hz: int) -> bytes:

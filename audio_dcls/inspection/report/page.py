@@ -1,4 +1,4 @@
-"""A report as one HTML page that needs no other file, and each figure as PNG, PDF and CSV beside it."""
+"""A report as one HTML page that needs no other file, and each figure as PNG, PDF and CSV next to it."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def write_report(
 
     Args:
         subject: what is inspected.
-        folder: made if it is not there.
-        names: of chapters; all by default.
-        on_chapter: told the name of each as it begins.
-        dpi: dots an inch of the PNG files.
+        folder: created if it does not exist.
+        names: chapters to draw; None: all.
+        on_chapter: called with the name of each chapter before it is drawn.
+        dpi: dots per inch of the PNG files.
 
     Returns:
         The files, the page last.
 
     Raises:
-        NothingToShowError: a chapter that was named has nothing to show; without names it says so on the page.
+        NothingToShowError: a chapter that was named has nothing to show; without names the page says so.
     """
     chosen = tuple(CHAPTERS) if names is None else tuple(names)
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,13 +70,13 @@ def write_report(
 
 
 def _write_item(item: ReportItem, folder: Path, dpi: int = _DPI) -> list[Path]:
-    """NAME.png, NAME.pdf and NAME.csv, as far as there are."""
+    """Write NAME.png and NAME.pdf of a figure, and NAME.csv of data."""
     files = []
     if item.figure is not None:
         for suffix in ("png", "pdf"):
             path = folder / f"{item.name}.{suffix}"
             write_atomically(path, _encoded(item.figure, suffix, dpi))
-            item.figure.set_layout_engine("none")  # found once, the layout is kept
+            item.figure.set_layout_engine("none")  # the second file keeps the layout of the first
             files.append(path)
     if item.rows:
         path = folder / f"{item.name}.csv"
@@ -105,7 +105,7 @@ def _title(name: str) -> str:
 
 
 def _shown(item: ReportItem, folder: Path) -> dict[str, Any]:
-    """An exhibit as its template shows it; long tables are in the CSV file alone."""
+    """An item as its template shows it; long tables are only in the CSV file."""
     png = None if item.figure is None else (folder / f"{item.name}.png").read_bytes()
     rows = item.rows if png is None or len(item.rows) <= _MAX_ROWS_SHOWN else []
     return {"caption": item.caption, "png": png, "rows": rows, "recordings": item.recordings}

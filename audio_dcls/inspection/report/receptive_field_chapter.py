@@ -24,20 +24,19 @@ _SHARES = (0.2, 0.3, 0.5, 0.9, 0.99)
 
 
 def receptive_field(subject: Subject) -> Iterator[ReportItem]:
-    """What a unit can see, and what it does see."""
+    """Theoretical and effective receptive fields."""
     backbone = subject.model.backbone
     yield ReportItem(
         "receptive_field",
-        "What a unit behind each block can see, by the sizes of kernels and strides alone (thesis, table 6.1).",
+        "Theoretical receptive field after each block, from the sizes and strides of the kernels (thesis, table 6.1).",
         None,
         _reach_rows(subject),
     )
     spectrograms = subject.spectrograms()
     if spectrograms is None:
         return
-    timms: Any = backbone
     fields = {
-        "learned" if dcls_layers(backbone) else "this model": effective_field(timms.forward_features, spectrograms)
+        "learned" if dcls_layers(backbone) else "this model": effective_field(subject.forward_features, spectrograms)
     }
     at_zero = _with_positions_at_zero(subject, spectrograms)
     if at_zero is not None:
@@ -53,21 +52,21 @@ def receptive_field(subject: Subject) -> Iterator[ReportItem]:
         for share in _SHARES
     ]
     caption = (
-        "Effective receptive field of the middle of the last map on real clips, and the part of the spectrogram that "
-        "holds a share of it."
+        "Effective receptive field of the middle of the last map on real clips, and the parts of the spectrogram that "
+        "contain given shares of it."
     )
     figure = draw_effective_fields(fields, subject.frontend, f"{subject.facts}; {len(spectrograms)} clips")
     yield ReportItem("effective_field", caption, figure, rows)
 
 
 def _reach_rows(subject: Subject) -> list[dict[str, Any]]:
-    """A row a block; for a model with DCLS also what its twin with plain kernels can see."""
+    """A row per block; for a model with DCLS also the field of its twin with plain kernels."""
     rows = reach_table(theoretical_reach(subject.model.backbone, _is_block), subject.frontend)
     if subject.twin is None:
         return rows
     plain = reach_table(theoretical_reach(subject.twin, _is_block), subject.frontend)
-    beside = ("bands", "frames", "seconds")
-    return [row | {f"7x7_{name}": other[name] for name in beside} for row, other in zip(rows, plain, strict=True)]
+    compared = ("bands", "frames", "seconds")
+    return [row | {f"7x7_{name}": other[name] for name in compared} for row, other in zip(rows, plain, strict=True)]
 
 
 def _is_block(name: str) -> bool:
@@ -76,18 +75,17 @@ def _is_block(name: str) -> bool:
 
 
 def _with_positions_at_zero(subject: Subject, spectrograms: Tensor) -> np.ndarray | None:
-    """The effective field with all elements in their kernels' centres."""
+    """The effective field with all elements in the centres of their kernels."""
     layers = list(dcls_layers(subject.model).values())
     if not layers:
         return None
-    kept = [layer.positions.detach().clone() for layer in layers]
-    timms: Any = subject.model.backbone
+    learned = [layer.positions.detach().clone() for layer in layers]
     try:
         with torch.no_grad():
             for layer in layers:
                 layer.positions.zero_()
-        return effective_field(timms.forward_features, spectrograms)
+        return effective_field(subject.forward_features, spectrograms)
     finally:
         with torch.no_grad():
-            for layer, before in zip(layers, kept, strict=True):
-                layer.positions.copy_(before)
+            for layer, positions in zip(layers, learned, strict=True):
+                layer.positions.copy_(positions)

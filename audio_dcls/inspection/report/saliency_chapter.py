@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from audio_dcls.errors import NothingToShowError
@@ -21,12 +22,12 @@ from audio_dcls.inspection.saliency import (
 
 _SALIENCY_CLIPS = 2
 _SMOOTHING_BANDS, _SMOOTHING_FRAMES = 2.0, 6.0
-"""Standard deviations by which integrated gradients are smoothed before they are drawn and ranked: single cells of
-theirs are noise."""
+"""Standard deviations of the smoothing of integrated gradients before they are drawn and ranked; without it, single
+cells are noise."""
 
 
 def saliency(subject: Subject) -> Iterator[ReportItem]:
-    """Which cells speak for a clip's highest tag, by two methods."""
+    """The cells that make the model give a clip its highest tag, by two methods."""
     spectrograms = subject.spectrograms()
     if spectrograms is None or subject.waveforms is None:
         raise NothingToShowError("there are no clips to look at; name some by --clips")
@@ -36,7 +37,7 @@ def saliency(subject: Subject) -> Iterator[ReportItem]:
 
 @torch.no_grad()
 def _clearest(subject: Subject, spectrograms: Tensor) -> list[int]:
-    """Clips with the highest scores of different tags."""
+    """The clips with the highest scores, each for a different tag."""
     logits = torch.cat([subject.model.backbone(one[None]) for one in spectrograms])
     scores, tags = subject.probabilities(logits).max(dim=1)
     found: dict[int, int] = {}
@@ -68,7 +69,7 @@ def _saliency_of(subject: Subject, number: int, place: int, spectrogram: Tensor)
     }
     config = subject.frontend
     shown_db = spectrogram[0, 0].double().numpy() * config.std_db + config.mean_db
-    title = f"What speaks for “{name}” (score {score:.2f}) in {subject.clip_names[place]}"
+    title = f"Saliency of “{name}” (score {score:.2f}) in {subject.clip_names[place]}"
     figure = draw_saliency(shown_db, saliencies, curves, config, title, subject.facts)
     rows = [
         {
@@ -76,24 +77,22 @@ def _saliency_of(subject: Subject, number: int, place: int, spectrogram: Tensor)
             "tag": name,
             "score": score,
             "method": method,
-            "insertion_area": one.insertion_area,
-            "deletion_area": one.deletion_area,
+            "insertion_area": curve.insertion_area,
+            "deletion_area": curve.deletion_area,
             "share_of_cells": float(fraction),
             "put_in": float(put_in),
             "taken_out": float(taken_out),
         }
-        for method, one in curves.items()
-        for fraction, put_in, taken_out in zip(one.fractions, one.insertion, one.deletion, strict=True)
+        for method, curve in curves.items()
+        for fraction, put_in, taken_out in zip(curve.fractions, curve.insertion, curve.deletion, strict=True)
     ]
     caption = (
-        "Grad-CAM at the last map, and integrated gradients from silence, brighter for more, each up to its largest "
-        "half per cent (the second smoothed; they miss "
-        f"{missing:.2g} of the logit's difference). Areas under the curves of putting cells in and taking them out."
+        "Grad-CAM at the last map, and integrated gradients from silence (smoothed; their sum misses the difference of "
+        f"the logits by {missing:.2g}). Brighter cells count more; the largest half per cent is drawn alike. Below: "
+        "the score while cells are put in and taken out, with the areas under the curves."
     )
     return ReportItem(f"saliency_{number}", caption, figure, rows)
 
 
 def _smoothed(values: np.ndarray) -> np.ndarray:
-    from scipy.ndimage import gaussian_filter
-
     return gaussian_filter(values, (_SMOOTHING_BANDS, _SMOOTHING_FRAMES))

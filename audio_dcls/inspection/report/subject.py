@@ -1,7 +1,8 @@
-"""What is inspected: a trained tagger, what is known of its training, and clips to look at it with."""
+"""The subject of a report: a trained tagger, its training, and clips to look at it with."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,26 +28,26 @@ from audio_dcls.settings import build
 
 @dataclass(eq=False)
 class Subject:
-    """A tagger to look into."""
+    """A tagger to inspect."""
 
     model: AudioTagger
     """In evaluation mode, its DCLS layers not frozen."""
     frontend: FrontendConfig
     facts: str
-    """What is written under every title: model, seed, score, data."""
+    """The line under every title: model, seed, data, score."""
     labels: LabelSet
     activation: Activation = "sigmoid"
     history: PositionHistory = field(default_factory=PositionHistory)
     epochs: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    """(R,) of the history's records."""
+    """(R,) epochs of the history's records."""
     rates: tuple[list[float], list[float]] | None = None
-    """Epochs, and learning rates at them."""
+    """Epochs, and the learning rate at each."""
     waveforms: Tensor | None = None
     """(N, T) real clips at the model's rate."""
     clip_names: tuple[str, ...] = ()
-    """(N,) of the clips, for people."""
+    """(N,) names of the clips, for people."""
     twin: nn.Module | None = None
-    """The backbone as it would be without DCLS; its weights say nothing."""
+    """The same backbone without DCLS, on the meta device: it has no weights."""
     measured: MeasuredClips | None = None
     """The clips that its run is measured on, with its scores."""
     why_unmeasured: str = "the model belongs to no run here, so there are no clips to measure it on"
@@ -55,21 +56,27 @@ class Subject:
 
     @property
     def sets(self) -> list[ElementSet]:
-        """Its elements."""
+        """The sets of elements of its DCLS layers."""
         return element_sets(self.model)
 
     @property
     def titles(self) -> dict[str, str]:
-        """Of the sets, by name."""
+        """Titles of the sets, by name."""
         return {found.name: found.title for found in self.sets}
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Of (N, C) logits."""
+        """Probabilities (N, C) from logits (N, C)."""
         return activate(logits, self.activation)
+
+    @property
+    def forward_features(self) -> Callable[[Tensor], Tensor]:
+        """The backbone up to its last map."""
+        backbone: Any = self.model.backbone
+        return backbone.forward_features
 
     @torch.no_grad()
     def spectrograms(self) -> Tensor | None:
-        """(N, 1, bands, frames) normalised, of the clips."""
+        """Normalised spectrograms of the clips, (N, 1, bands, frames); None without clips."""
         return None if self.waveforms is None else self.model.spectrogram(self.waveforms)
 
 
@@ -105,7 +112,7 @@ def build_subject(loaded: LoadedCheckpoint, run: RunDir | None = None) -> Subjec
 
 
 def describe(info: dict[str, Any]) -> str:
-    """Model, seed, data, score and n of a checkpoint, in a line.
+    """One line about a checkpoint: model, seed, data, score and number of clips.
 
     >>> describe({"model": {"name": "convnext_tiny", "dcls": {}}, "seed": 0, "metrics": {"mAP": 0.4512}})
     'convnext_tiny with DCLS, seed 0, mAP 0.451'
@@ -125,7 +132,7 @@ def describe(info: dict[str, Any]) -> str:
 
 
 def _twin(loaded: LoadedCheckpoint) -> nn.Module | None:
-    """The same backbone without DCLS, on the meta device; None for a model that has none."""
+    """The same backbone without DCLS, on the meta device; None if the model has no DCLS."""
     config = build(ModelConfig, loaded.info["model"], str(loaded.path))
     if config.dcls is None:
         return None
