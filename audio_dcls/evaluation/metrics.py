@@ -23,7 +23,7 @@ from audio_dcls.errors import EvaluationError
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    """What metrics are computed from."""
+    """The targets and scores that metrics are computed from."""
 
     targets: np.ndarray
     """(N, C), 0 or 1."""
@@ -72,7 +72,7 @@ class Metric:
     card_title: str | None = None
     """Its name in model cards, if that is not `title`."""
     shown_in_training: bool = False
-    """Whether training prints it after each evaluation."""
+    """True if training prints it after each evaluation."""
     digits: int = 4
     """Decimal places in tables and model cards."""
 

@@ -89,7 +89,7 @@ class StudyTable:
     rows: tuple[CaseRow, ...]
     missing: tuple[MissingRun, ...]
     machine: Mapping[str, Any] | None = None
-    """Where and how speed was measured; None if it was not measured."""
+    """The machine and the method of the speed measurement; None if speed was not measured."""
     notes: tuple[str, ...] = field(default=())
     """Sentences that a reader of the table needs."""
 
@@ -124,7 +124,7 @@ def build_table(
         seeds: the seeds of the study.
         cases: in the order of the rows.
         missing: runs whose training is not done.
-        machine: where speed was measured.
+        machine: the machine and the method of the speed measurement.
         notes: more sentences under the table, after its own.
 
     Raises:

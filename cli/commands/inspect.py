@@ -9,13 +9,13 @@ import typer
 
 from audio_dcls_cli.options import Json
 
-HELP = "Look into a model: what its kernels learned, what it sees, where it errs, what it costs."
+HELP = "Inspect a model: its kernels, its receptive field, its errors, its costs."
 NUM_CLIPS = 16
 
 
 def inspect(
     checkpoint: Annotated[
-        str | None, typer.Argument(help="Study, seed-N or checkpoint folder, or file; the latest run by default.")
+        str | None, typer.Argument(help="Study, seed-N or checkpoint folder, or file; by default the latest run.")
     ] = None,
     names: Annotated[
         list[str] | None,
@@ -29,17 +29,18 @@ def inspect(
         "inspection"
     ),
     against: Annotated[
-        str | None, typer.Option(metavar="RUN_OR_STUDY", help="Compare with it, such as the twin without DCLS.")
+        str | None,
+        typer.Option(metavar="RUN_OR_STUDY", help="Compare with this, such as the twin without DCLS."),
     ] = None,
     clips: Annotated[
         list[str] | None,
         typer.Option(
             metavar="SOUND",
-            help="Sounds to look at it with: files, folders, a manifest. By default those its run is measured on.",
+            help="Sounds to look at the model with: files, folders, a manifest. By default, its run's own clips.",
         ),
     ] = None,
-    num_clips: Annotated[int, typer.Option(min=1, help="Clips to look at it with.")] = NUM_CLIPS,
-    dpi: Annotated[int, typer.Option(min=50, max=600, help="Dots an inch of the PNG files.")] = 200,
+    num_clips: Annotated[int, typer.Option(min=1, help="Number of clips to look at the model with.")] = NUM_CLIPS,
+    dpi: Annotated[int, typer.Option(min=50, max=600, help="Dots per inch of the PNG files.")] = 200,
     json_: Json = False,
 ) -> None:
     """Write a report on a model: one page, and each figure as PNG and PDF with its data as CSV."""

@@ -77,4 +77,4 @@ def plan_table(plan: RunPlan, config: TrainConfig) -> None:
         table.add_row(name, text)
     out.print(table)
     if plan.num_first_read < plan.num_first_clips:
-        say("[yellow]Sound files are missing: training would begin by leaving such clips out.[/]")
+        say("[yellow]Sound files are missing: training would leave these clips out.[/]")

@@ -1,4 +1,7 @@
-"""The chapters of a report, by name, in its order."""
+"""The chapters of a report, by name, in its order.
+
+A new chapter is a new entry; a new figure in a chapter is one more item that the chapter's function yields.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ Advance = Callable[[int], object]
 
 @dataclass(frozen=True)
 class InspectionOptions:
-    """What to show, and with which clips."""
+    """The chapters of a report, and the clips and runs they use."""
 
     chapters: Sequence[str] = ()
     """Names of `CHAPTERS`; empty: all."""
@@ -36,7 +36,7 @@ class InspectionOptions:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What an inspection has written."""
+    """The result of an inspection."""
 
     facts: str
     """Model, seed, data and score, in one line."""

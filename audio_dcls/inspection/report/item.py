@@ -1,4 +1,4 @@
-"""What a report consists of: chapters, and the figures, tables and recordings in them."""
+"""The parts of a report: chapters, and the figures, tables and recordings in them."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ class Chapter:
     items: Callable[[Subject], Iterator[ReportItem]]
     """Yields the items; raises `NothingToShowError` if the subject has nothing of what the chapter shows."""
     needs_clips: bool = False
-    """Whether it looks at clips: the user's own or, without them, clips that the run is measured on."""
+    """True if it looks at clips: the user's own or, without them, clips that the run is measured on."""
     needs_scores: bool = False
-    """Whether it looks at the scores of the clips that the run is measured on."""
+    """True if it looks at the scores of the clips that the run is measured on."""
