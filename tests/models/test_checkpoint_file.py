@@ -288,9 +288,9 @@ def test_a_kill_while_thresholds_are_stored_leaves_a_whole_checkpoint(
     monkeypatch.setattr(module, "write_atomically", dying)
     with pytest.raises(KeyboardInterrupt):
         store_thresholds(model, [0.1, 0.2, 0.3], split="val", clip_id_hash="abc")
-    assert RunDir(tmp_path / "seed-0").whole_checkpoint() == (folder, [])
+    assert RunDir(tmp_path / "seed-0").intact_checkpoint() == (folder, [])
     assert (load_checkpoint(model).thresholds is None) == (writes == 1)
     left[0] = 1  # and killed again
     with pytest.raises(KeyboardInterrupt):
         store_thresholds(model, [0.3, 0.2, 0.1], split="val", clip_id_hash="abc")
-    assert RunDir(tmp_path / "seed-0").whole_checkpoint() == (folder, [])
+    assert RunDir(tmp_path / "seed-0").intact_checkpoint() == (folder, [])

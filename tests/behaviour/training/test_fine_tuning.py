@@ -138,5 +138,5 @@ def test_what_cannot_be_frozen_or_found_is_refused(values: dict[str, Any], sourc
     safetensors.torch.save_model(timm.create_model("convnext_atto"), str(file))
     model = {"name": "convnext_atto", "overrides": {}, "pretrained": True, "pretrained_file": str(file)}
     config, _, clips = begin({**values, "model": model}, tmp_path / "s", **frozen)
-    with pytest.raises(ModelError, match=r"at their random start, such as 'stem\.0\.weight'"):
+    with pytest.raises(ModelError, match=r"at random initial values, such as 'stem\.0\.weight'"):
         build_initial_model(config, 0, clips, is_begun=False)

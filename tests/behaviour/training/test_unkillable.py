@@ -204,16 +204,16 @@ def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_used(
     assert_same_bits(folder, weights(tmp_path / "whole"))
 
 
-def test_with_no_whole_checkpoint_training_does_not_start_anew(values: dict[str, Any], tmp_path: Path) -> None:
+def test_without_an_intact_checkpoint_training_does_not_restart(values: dict[str, Any], tmp_path: Path) -> None:
     folder = tmp_path / "damaged"
     stopped_after(values, folder, 3)
     for checkpoint in StudyDir(folder).run(0).checkpoints():
         (checkpoint / MODEL_FILE).write_bytes(b"")
-    with pytest.raises(CheckpointError, match=r"no checkpoint .* is whole.*step-00000003"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint .* is intact.*step-00000003"):
         list(begin(values, folder))
 
 
-def test_a_full_disk_leaves_the_last_checkpoint_whole(
+def test_a_full_disk_leaves_the_last_checkpoint_intact(
     values: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, save = tmp_path / "full", checkpointing.save_training_state
@@ -229,7 +229,7 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(
     with pytest.raises(RunError, match=r"step 4 cannot be written.*No space left.*step-00000003.*--resume"):
         list(begin(values, folder))
     run = StudyDir(folder).run(0)
-    assert run.whole_checkpoint() == (run.checkpoint_path(3), [])
+    assert run.intact_checkpoint() == (run.checkpoint_path(3), [])
     assert run.status()["state"] == "stopped"
     monkeypatch.undo()
     assert isinstance(list(begin(values, folder))[-1], RunFinished)
