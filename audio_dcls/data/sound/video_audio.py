@@ -141,7 +141,7 @@ class _Track:
 
     @property
     def duration_s(self) -> float | None:
-        """Length by the container's header; None if it has none."""
+        """Length by the container's header; None if unknown."""
         if self.container.format.name == _RAW_AAC:
             return None
         if self.stream.duration:

@@ -1,7 +1,6 @@
 """Checking clips: each fault by its reason, the same report however it is made, and nothing decoded twice."""
 
 import hashlib
-import itertools
 import os
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from audio_dcls.data.audit.check import check_clips
 from audio_dcls.data.audit.report import Coverage
 from audio_dcls.data.audit.report_file import REPORT_COLUMNS, read_report, write_report
 from audio_dcls.data.manifest import Manifest
-from audio_dcls.data.parallel import map_in_batches
 from audio_dcls.data.table.clip_table import Clip, ClipTable
 from audio_dcls.errors import ArgumentError, ManifestError
 from audio_dcls.labels import LabelSet
@@ -160,26 +158,3 @@ def test_what_is_no_report_is_named(tmp_path, content):
 def test_negative_workers():
     with pytest.raises(ArgumentError, match="num_workers"):
         check_clips([], num_workers=-1)
-
-
-@pytest.mark.parametrize("num_threads", [0, 1, 5])
-def test_map_keeps_order_and_raises(num_threads):
-    items = range(1000)
-    batches = map_in_batches(lambda item: item + 1, items, num_threads)
-    assert list(itertools.chain.from_iterable(batches)) == list(range(1, 1001))
-
-    def fail(item: int) -> int:
-        if item == 500:
-            raise ManifestError("row 500")
-        return item
-
-    with pytest.raises(ManifestError, match="row 500"):
-        list(map_in_batches(fail, items, num_threads))
-
-
-def test_map_takes_items_as_it_goes():
-    taken: list[int] = []
-    results = map_in_batches(lambda item: item, (taken.append(i) or i for i in range(10_000)), 2)
-    next(results)
-    assert len(taken) < 1000
-    results.close()

@@ -143,7 +143,7 @@ def test_classes_are_dealt_evenly_and_hands_are_distinct() -> None:
 
 
 def test_every_event_is_heard_in_the_trained_ten_seconds() -> None:
-    # A lone event in a long clip: what stands out of the background must begin before the cut.
+    # A single event in a long clip: the part above the background must begin before the cut.
     for seed in range(40):
         rng = np.random.default_rng(seed)
         recording = draw_recording(rng)

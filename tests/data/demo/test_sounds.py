@@ -132,8 +132,8 @@ def test_beeps_are_short_and_reversing_beeps_long_and_even(seed: int) -> None:
 def test_noise_has_the_slope_of_its_colour(synthesise, db_per_octave: float) -> None:
     sound = synthesise(np.random.default_rng(0), NUM_SAMPLES)
     frequency, density = scipy.signal.welch(sound, WORLD_RATE_HZ, nperseg=4096)
-    heard = (frequency > 100) & (frequency < 12_000)
-    slope = np.polyfit(np.log2(frequency[heard]), 10 * np.log10(density[heard]), 1)[0]
+    audible = (frequency > 100) & (frequency < 12_000)
+    slope = np.polyfit(np.log2(frequency[audible]), 10 * np.log10(density[audible]), 1)[0]
     assert slope == pytest.approx(db_per_octave, abs=0.15)
 
 

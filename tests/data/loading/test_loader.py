@@ -127,7 +127,7 @@ def test_evaluation_with_workers_keeps_the_order(clips):
 
 
 class ProbeDataset(ClipDataset):
-    """Tells in its waveforms what the loading process is like."""
+    """Describes the loading process in its waveforms."""
 
     def __getitem__(self, item: tuple[int, int]) -> Any:
         """Threads, whether interrupts are ignored, and the process."""
@@ -139,14 +139,14 @@ class ProbeDataset(ClipDataset):
         }
 
 
-def test_workers_use_one_thread_ignore_interrupts_and_live_on_between_steps(clips):
+def test_workers_use_one_thread_ignore_interrupts_and_live_between_steps(clips):
     torch.set_num_threads(2)
     here = signal.getsignal(signal.SIGINT)  # a suite started in the background may already ignore it
     good = [clip for clip in clips if clip.path.exists()]
     loader = train_loader(dataset(good, kind=ProbeDataset), StepBatchSampler(len(good), 2, 2, 0, 0, 6), 2)
-    told = [torch.cat([batch.waveforms for batch in loader]) for _ in range(2)]
-    assert (torch.cat(told)[:, :2] == torch.tensor([1.0, 1.0])).all()
-    workers = [set(one[:, 2].tolist()) for one in told]
+    measured = [torch.cat([batch.waveforms for batch in loader]) for _ in range(2)]
+    assert (torch.cat(measured)[:, :2] == torch.tensor([1.0, 1.0])).all()
+    workers = [set(one[:, 2].tolist()) for one in measured]
     assert len(workers[0]) == 2 and workers[0] == workers[1] and os.getpid() not in workers[0]
     assert torch.get_num_threads() == 2 and signal.getsignal(signal.SIGINT) == here
 
@@ -179,8 +179,8 @@ def test_an_error_in_a_worker_arrives_with_its_message_and_the_clip(clips, num_w
                 num_workers,
             )
         )
-    told = f"{caught.value} {getattr(caught.value, '__notes__', '')}"
-    assert f"while loading clip '{clips[index].id}'" in told
+    text = f"{caught.value} {getattr(caught.value, '__notes__', '')}"
+    assert f"while loading clip '{clips[index].id}'" in text
 
 
 def test_a_killed_worker_is_an_error_and_not_a_hang(clips):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import librosa
 import numpy as np
@@ -14,13 +12,9 @@ import pytest
 import soundfile
 import soxr
 
-from audio_dcls.data import load_manifest, read_clip
-from audio_dcls.data.sound.microphone import MicrophoneSound
+from audio_dcls.data import read_clip
 from audio_dcls.data.sound.sound_stream import ArraySound, FileSound, RawSound, resampled_blocks
-from audio_dcls.data.sound.standard_input import PipedFile, standard_input
-from audio_dcls.data.stores.clip_sound import ClipSound
 from audio_dcls.errors import ArgumentError, AudioFileError
-from audio_dcls.labels import LabelSet
 
 TOLERANCE = 2e-6
 """The same filter over other blocks: float32 rounding."""
@@ -144,79 +138,3 @@ def test_raw_samples_are_the_files(form: Any, dtype: str) -> None:
     sound = RawSound(stream, 16_000, 2, form)
     expected = samples.mean(axis=1)
     np.testing.assert_allclose(whole(sound, 16_000), expected, atol=1.1 / 32_768 if form == "s16le" else TOLERANCE)
-
-
-def test_standard_input_of_any_form() -> None:
-    sound: Any = standard_input(io.BytesIO(), "48000,2,f32le")
-    assert (sound.sample_rate_hz, sound.num_channels, sound.form) == (48_000, 2, "f32le")
-    assert isinstance(standard_input(io.BytesIO(), None), PipedFile)
-    for raw in ("", "fast", "48000,two", "48000,2,u8", "48000,2,s16le,x"):
-        with pytest.raises(ArgumentError, match=r"RATE\[,CHANNELS\[,FORMAT\]\]"):
-            standard_input(io.BytesIO(), raw)
-    with pytest.raises(AudioFileError, match="before the first sample"):
-        whole(standard_input(io.BytesIO(), "16000"))
-    with pytest.raises(ArgumentError, match="num_channels"):
-        whole(standard_input(io.BytesIO(), "16000,0"))
-
-
-def test_a_file_in_a_real_pipe(tmp_path: Path) -> None:
-    path = tmp_path / "a.flac"
-    soundfile.write(path, stereo(2.0, 44_100), 44_100)
-    with subprocess.Popen(["cat", str(path)], stdout=subprocess.PIPE) as writer:
-        assert writer.stdout is not None
-        found = whole(PipedFile(cast(BinaryIO, writer.stdout)))
-    np.testing.assert_array_equal(found, whole(FileSound(path)))
-    with pytest.raises(AudioFileError, match="standard input: '-' cannot be decoded"):
-        whole(PipedFile(io.BytesIO(b"no sound at all")))
-
-
-def test_a_clip_of_a_manifest_is_its_stretch(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", stereo(5.0, 32_000), 32_000)
-    (tmp_path / "m.csv").write_text("id,path,start_s,end_s,labels,split\none,a.wav,1.5,3.25,a,eval\n")
-    (clip,) = load_manifest(tmp_path / "m.csv", LabelSet(("a",), ("A",))).clips
-    assert ClipSound(clip).name == "one"
-    np.testing.assert_array_equal(whole(ClipSound(clip)), read_clip(tmp_path / "a.wav", start_s=1.5, end_s=3.25))
-
-
-class FakePortAudio:
-    """As much of `sounddevice` as is used: a device of 48 kHz with two channels."""
-
-    PortAudioError = RuntimeError
-
-    def __init__(self, num_blocks: int) -> None:
-        self.num_blocks = num_blocks
-
-    def query_devices(self, device: object, kind: str) -> dict[str, float]:
-        if device == "none":
-            raise ValueError("no input device matching 'none'")
-        assert kind == "input"
-        return {"default_samplerate": 48_000.0}
-
-    def InputStream(self, *, callback: Any, blocksize: int, **_: Any) -> Any:  # noqa: N802
-        def enter(_self: object) -> None:
-            for block in range(self.num_blocks):
-                frames = np.full((blocksize, 2), block, dtype=np.float32)
-                frames[:, 1] += 1
-                callback(frames, blocksize, None, None)
-
-        return type("Stream", (), {"__enter__": enter, "__exit__": lambda *_: None})()
-
-
-def test_a_microphone_is_heard_for_as_long_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sounddevice", FakePortAudio(5))
-    heard = np.concatenate([block for block, rate_hz in MicrophoneSound(0.6).blocks() if rate_hz == 48_000])
-    assert len(heard) == round(0.6 * 48_000)
-    assert heard[0] == 0.5 and heard[-1] == 2.5
-    monkeypatch.setattr("audio_dcls.data.sound.microphone.WAIT_S", 0.01)
-    with pytest.raises(AudioFileError, match="gave no sound for"):
-        list(MicrophoneSound(60.0).blocks())
-    with pytest.raises(ArgumentError, match=r"microphone 'none' cannot be used .*lists the devices"):
-        list(MicrophoneSound(1.0, "none").blocks())
-    with pytest.raises(ArgumentError, match=r"`duration_s` \(=0\)"):
-        list(MicrophoneSound(0).blocks())
-
-
-def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sounddevice", None)
-    with pytest.raises(ArgumentError, match=r"audio-dcls\[mic\]"):
-        list(MicrophoneSound(1.0).blocks())
