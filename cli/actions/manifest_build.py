@@ -21,7 +21,6 @@ from audio_dcls.data.table.clip_index import write_index
 from audio_dcls.errors import ArgumentError
 from audio_dcls.files import write_atomically
 from audio_dcls.frontend import FrontendConfig
-from audio_dcls.labels import LabelSet
 from audio_dcls.settings import build, load_yaml
 from audio_dcls_cli.actions.inputs import label_set
 from audio_dcls_cli.screen.progress import clip_progress, say
@@ -73,11 +72,6 @@ def audioset(
     if result.num_unlisted:
         say(f"{result.num_unlisted} audio files belong to no segment")
     say(f"Wrote {out}; next: audio-dcls manifest check {out}")
-
-
-def _label_set(path: Path | None) -> LabelSet:
-
-    return LabelSet.audioset() if path is None else LabelSet.from_csv(path)
 
 
 def hdf5(*, source: list[Path], out: Path, split: list[str] | None, labels: Path | None, json_: bool) -> None:

@@ -18,7 +18,6 @@ from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.table.label_matrix import co_occurrence
 from audio_dcls.files import write_atomically
 from audio_dcls.inspection import audit_page
-from audio_dcls.labels import LabelSet
 from audio_dcls_cli.actions.inputs import label_set
 from audio_dcls_cli.screen.manifest_tables import class_table, coverage_table, pair_table, problem_table, warning_table
 from audio_dcls_cli.screen.progress import clip_progress, say
@@ -102,8 +101,3 @@ def _values(problem: ClipProblem) -> dict[str, str]:
         "reason": problem.reason,
         "message": problem.message,
     }
-
-
-def _label_set(path: Path | None) -> LabelSet:
-
-    return LabelSet.audioset() if path is None else LabelSet.from_csv(path)

@@ -133,8 +133,3 @@ def _show_info(info: PackInfo) -> None:
     out.print(table)
     is_source = info.plan.codec == "source"
     say("the source files, as they were" if is_source else f"{info.plan.codec}, mono, {info.plan.sample_rate_hz} Hz")
-
-
-def _label_set(path: Path | None) -> LabelSet:
-
-    return LabelSet.audioset() if path is None else LabelSet.from_csv(path)
