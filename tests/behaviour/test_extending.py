@@ -14,7 +14,7 @@ import torch
 from fastapi.testclient import TestClient
 
 from audio_dcls.counted_random import counted_rng
-from audio_dcls.data.augment import Augmentation, SpectrogramSize
+from audio_dcls.data.augment.augmentation import Augmentation, SpectrogramSize
 from audio_dcls.errors import ModelError
 from audio_dcls.evaluation import metrics
 from audio_dcls.frontend import FrontendConfig
