@@ -1,8 +1,8 @@
-"""Claim: a trained tagger says the same in bfloat16: its top tags and its mAP do not change beyond noise.
+"""Claim: a trained tagger gives the same tags in bfloat16: top tags and mAP change by no more than noise.
 
-For each seed of a trained study, scores the evaluation split with the model prepared for inference, in float32 and in
-bfloat16 (whole backbone, frontend in float32). Reports mAP of both, their difference with its bootstrap interval over
-clips, how many of the top five tags agree, and how far scores move, in one JSON object:
+For each seed of a trained study, it scores the evaluation split with the model prepared for inference, in float32 and
+in bfloat16 (whole backbone; the frontend stays in float32). It reports the mAP of both, their difference with a
+bootstrap interval over clips, how many of the top five tags agree, and how much scores change, in one JSON object:
 
     audio-dcls train && python benchmarks/bf16_accuracy.py > benchmarks/results/bf16_accuracy.json
 """
@@ -56,12 +56,12 @@ def predict_run(run: RunDir, study: StudyDir) -> dict[str, Predictions]:
 
 
 def mean_ap(predictions: Predictions, rows: np.ndarray) -> float:
-    """mAP on some of the clips."""
+    """The mAP on some of the clips."""
     return tagging_metrics(predictions.targets[rows], predictions.scores[rows]).mean_average_precision
 
 
 def compare(predictions: dict[str, Predictions], num_resamples: int) -> dict[str, Any]:
-    """What bfloat16 changes."""
+    """The differences between bfloat16 and float32."""
     full, half = predictions["fp32"], predictions["bf16"]
     num_clips = len(full.indices)
     every = np.arange(num_clips)

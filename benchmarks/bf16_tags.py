@@ -1,9 +1,9 @@
-"""Claim: computing in bfloat16 moves a tag only where its probability all but ties with the threshold or its neighbour.
+"""Claim: bfloat16 changes a tag only if its probability is very close to the threshold or to that of the next tag.
 
-Tags the evaluation clips of a manifest in float32 and in bfloat16 with each trained model, as `audio-dcls tag` does,
-and compares what a user sees: the first tag, and the tags from a threshold on; and how far from the threshold, in
-float32, was any tag that came or went. What it does to mAP is `bf16_accuracy.py`'s. Writes bf16_tags.json; takes a
-minute a model, after
+It tags the evaluation clips of a manifest in float32 and in bfloat16 with each trained model, as `audio-dcls tag` does,
+and compares the results: the first tag, the tags above a threshold, and the distance from the threshold, in float32, of
+the tags that appear or disappear. `bf16_accuracy.py` measures the effect on mAP. It writes bf16_tags.json and takes a
+minute per model, after
 
     audio-dcls train && python benchmarks/bf16_tags.py runs/*/seed-*
 """
@@ -35,10 +35,10 @@ def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("models", nargs="+", help="checkpoint files, seed-N or study folders")
     parser.add_argument("--manifest", type=Path, default=Path("demo_corpus/manifest.csv"), help="what to tag")
-    parser.add_argument("--split", default="eval", help="of the manifest")
-    parser.add_argument("--limit", type=int, help="clips at most")
+    parser.add_argument("--split", default="eval", help="split of the manifest")
+    parser.add_argument("--limit", type=int, help="largest number of clips")
     parser.add_argument("--threshold", type=float, default=0.5, help="probability from which a tag is shown")
-    parser.add_argument("--backend", default="torch", choices=["torch", "openvino"], help="what computes")
+    parser.add_argument("--backend", default="torch", choices=["torch", "openvino"], help="inference backend")
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the file")
     args = parser.parse_args()
@@ -70,14 +70,14 @@ def score_clips(model: str, precision: Precision, args: argparse.Namespace) -> n
     scores = np.zeros((len(sounds), len(classes)))
     for row, outcome in enumerate(tagger.tag_many(sounds, top_k=None)):
         if not isinstance(outcome, TagResult):
-            raise SystemExit(f"{outcome.message}; the demo corpus has no broken clip, make it anew")
+            raise SystemExit(f"{outcome.message}; the demo corpus has no broken clip; make it again")
         for tag in outcome.tags:
             scores[row, classes[tag.id]] = tag.score
     return scores
 
 
 def compare(full: np.ndarray, half: np.ndarray, threshold: float) -> dict[str, Any]:
-    """What bfloat16 changes: (N, C) probabilities of both.
+    """The differences between two sets of (N, C) probabilities.
 
     >>> found = compare(np.array([[0.9, 0.501], [0.2, 0.7]]), np.array([[0.9, 0.499], [0.2, 0.7]]), 0.5)
     >>> found["same_tags"], found["tags_that_came_or_went"], round(found["farthest_of_them_from_threshold"], 3)

@@ -1,11 +1,11 @@
 """Claim: a manifest of AudioSet's size opens in seconds, costs less than a gigabyte, and is shared by every worker.
 
-Makes a manifest of 2 084 320 rows and 527 classes, and measures, each in a process of its own: reading it from CSV,
-opening its packed index, the first batch plan, the shuffle of an epoch, the share of one of 32 processes, and the
-memory of its own (`Private_*` of /proc/PID/smaps_rollup) that each of eight loader workers has more than one with a
-table of a few hundred clips, forked and spawned. Seconds are of processor time, the file in the page cache. Linux only.
+It makes a manifest of 2 084 320 rows and 527 classes, and measures in separate processes: reading it from CSV, opening
+its packed index, the first batch plan, the shuffle of an epoch, the batches of one of 32 processes, and the private
+memory (`Private_*` of /proc/PID/smaps_rollup) of each of eight loader workers in excess of a worker with a few hundred
+clips, forked and spawned. Seconds are processor time, with the file in the page cache. Linux only.
 
-Writes index.json and index.md:
+It writes index.json and index.md:
 
     python benchmarks/index.py
 """
@@ -41,7 +41,7 @@ LIMITS = {
 
 
 def measure_all(folder: Path, num_rows: int, num_workers: int) -> dict[str, float]:
-    """Every figure, by name."""
+    """All measurements by name."""
     csv, index, small = folder / "big.csv", folder / "big.clips", folder / "small.clips"
     labels, table = LabelSet.audioset(), scale.make_table(num_rows)
     Manifest(table, labels, "made").save(csv)
@@ -52,10 +52,10 @@ def measure_all(folder: Path, num_rows: int, num_workers: int) -> dict[str, floa
     num_train = table.split_sizes()["train"]
     del table
     for name, path in (("index", index), ("CSV", csv)):
-        found |= {f"{name}: {key}": value for key, value in scale.apart(scale.measure_opening, path).items()}
-    found |= scale.apart(scale.measure_order, num_train)
+        found |= {f"{name}: {key}": value for key, value in scale.in_new_process(scale.measure_opening, path).items()}
+    found |= scale.in_new_process(scale.measure_order, num_train)
     for method in ("fork", "spawn"):
-        many, few = (scale.apart(scale.measure_workers, path, method, num_workers) for path in (index, small))
+        many, few = (scale.in_new_process(scale.measure_workers, path, method, num_workers) for path in (index, small))
         found |= {f"{method}ed: MiB a worker": many - few, f"{method}ed: MiB a worker, {NUM_SMALL} clips": few}
     return found
 

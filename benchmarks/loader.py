@@ -1,15 +1,16 @@
-"""Claim: a loader worker hands over clips several times as fast as published loaders do per item.
+"""Claim: a loader worker delivers clips several times as fast as published loaders do per item.
 
-Made sounds of 10 s, 44.1 kHz, stereo are written in each codec as loose files, as an HDF5 file in the layout of PANNs,
-and packed. Each source is read as a worker of `ClipDataset` reads it (decoded, mixed down, resampled, checked, fitted),
-on one core, with and without the spectrogram. Beside them, in the same rounds, what published loaders do per item:
-`librosa.load` of the original at 32 kHz, then the mel on the CPU (torchaudio's, the faster of the two that are usual).
-Times are of the processor, so that what else runs does not count; files are in the page cache, and a disk
-or a network comes on top, for everyone.
+Synthetic sounds of 10 s, 44.1 kHz, stereo are written in each codec as single files, as an HDF5 file in the layout of
+PANNs, and packed. Each source is read as in a worker of `ClipDataset` (decoded, mixed down, resampled, checked,
+fitted), on one core, with and without the spectrogram. In the same rounds the steps of published loaders per item are
+measured: `librosa.load` of the original at 32 kHz, then the mel on the CPU (torchaudio's, the faster of the two usual
+ones). Times are processor time, so that other processes do not count. Files are in the page cache; disk or network time
+would be added for all of them.
 
 AAC in an MP4 file, through PyAV, has no peer: librosa does not read it.
 
-Writes loader.json and loader.md, with the number of cores that GPUs of some rates need; needs the `test` extra:
+It writes loader.json and loader.md, with the number of cores that GPUs with certain rates need; it needs the `test`
+extra:
 
     python benchmarks/loader.py
 """
@@ -53,7 +54,7 @@ from bench_tools.results import RESULTS, argument_parser, results_heading, verdi
 
 CLIP_S = 10.0
 ORIGINAL_RATE_HZ = 44_100
-OPUS_RATE_HZ = 48_000  # the codec knows no 44.1 kHz
+OPUS_RATE_HZ = 48_000  # the codec does not support 44.1 kHz
 FRONTEND = FrontendConfig()
 ORIGINALS = {
     "wav": ("wav", "WAV", "PCM_16"),
@@ -87,7 +88,7 @@ def make_sounds(num_clips: int) -> list[np.ndarray]:
 
 
 def write_originals(folder: Path, sounds: Sequence[np.ndarray], codec: str) -> list[Path]:
-    """One file a sound, a second at a time: libsndfile's encoders bear no long writes."""
+    """One file per sound, written second by second: libsndfile's encoders fail on long writes."""
     suffix, container, subtype = ORIGINALS[codec]
     paths = []
     for index, sound in enumerate(sounds):
@@ -103,7 +104,7 @@ def write_originals(folder: Path, sounds: Sequence[np.ndarray], codec: str) -> l
 
 
 def write_videos(folder: Path, sounds: Sequence[np.ndarray]) -> list[Path]:
-    """One MP4 file a sound, AAC at 44.1 kHz, as most copies of AudioSet are held."""
+    """One MP4 file per sound, AAC at 44.1 kHz, as in most copies of AudioSet."""
     paths = []
     for index, sound in enumerate(sounds):
         path = folder / f"aac{index}.m4a"
@@ -122,7 +123,7 @@ def write_videos(folder: Path, sounds: Sequence[np.ndarray]) -> list[Path]:
 
 
 def write_hdf5(path: Path, originals: Sequence[Path]) -> Path:
-    """The layout of PANNs: int16 rows at 32 kHz, names, and a row of targets a clip."""
+    """The layout of PANNs: int16 rows at 32 kHz, names, and a row of targets per clip."""
     waveforms = [read_clip(original, sample_rate_hz=FRONTEND.sample_rate_hz) for original in originals]
     rows = np.stack([np.resize(waveform, FRONTEND.clip_samples) for waveform in waveforms])
     target = np.zeros((len(rows), len(demo_labels())), dtype=bool)
@@ -150,7 +151,7 @@ def dataset_of(manifest: Manifest) -> ClipDataset:
 
 
 def our_calls(name: str, manifest: Manifest) -> dict[str, Callable[[], object]]:
-    """All clips of a source, as a worker reads them, without and with the spectrogram."""
+    """Calls that read all clips of a source as a worker does, without and with the spectrogram."""
     dataset, frontend = dataset_of(manifest), build_frontend(FRONTEND)
 
     def read() -> list[torch.Tensor]:
@@ -169,7 +170,7 @@ def our_calls(name: str, manifest: Manifest) -> dict[str, Callable[[], object]]:
 
 
 def published_calls(codec: str, paths: Sequence[Path]) -> dict[str, Callable[[], object]]:
-    """What published loaders do per item."""
+    """Calls that do the work of published loaders."""
     mel = torchaudio.transforms.MelSpectrogram(
         sample_rate=FRONTEND.sample_rate_hz,
         n_fft=FRONTEND.fft_size,
@@ -192,7 +193,7 @@ def published_calls(codec: str, paths: Sequence[Path]) -> dict[str, Callable[[],
 
 
 def build_calls(folder: Path, num_clips: int) -> dict[str, Callable[[], object]]:
-    """Every source and codec, ours and the published way."""
+    """Calls for every source and codec, ours and the published ones."""
     sounds = make_sounds(num_clips)
     originals = {codec: write_originals(folder, sounds, codec) for codec in ORIGINALS}
     calls: dict[str, Callable[[], object]] = {}
@@ -245,7 +246,7 @@ def tables(contenders: dict[str, Contender], gpu_rates: Sequence[int]) -> str:
         ratio = Ratio.of(contenders[published], contenders[name])
         claim, shown = f"{published} ÷ {name} ≥ {target:g}", verdict(ratio.median, "≥", target)
         lines.append(f"| {claim} | {ratio.median:.3g} | {ratio.low:.3g} – {ratio.high:.3g} | {shown} |")
-    lines += ["", "Cores that keep a GPU fed which takes so many clips a second, at the medians:", ""]
+    lines += ["", "Cores needed to supply a GPU at these rates, by the medians:", ""]
     lines.append("| source | " + " | ".join(f"{rate} clips/s" for rate in gpu_rates) + " |")
     lines.append("|---" * (len(gpu_rates) + 1) + "|")
     for name in ours:
@@ -258,7 +259,7 @@ def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=9, help="timed rounds")
     parser.add_argument("--clips", type=int, default=8, help="different sounds of each source")
-    parser.add_argument("--gpu-rates", type=int, nargs="+", default=GPU_RATES, help="clips/s of GPUs to be fed")
+    parser.add_argument("--gpu-rates", type=int, nargs="+", default=GPU_RATES, help="rates of GPUs, in clips/s")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder to write to")
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,9 +1,9 @@
-"""Claim: DCLS costs next to nothing over the 7x7 baseline, and a small part of what the authors' code costs.
+"""Claim: DCLS costs next to nothing over the 7x7 baseline, and a small fraction of the cost of the authors' code.
 
-Measures every ratio the claim rests on with `audio_dcls.speed`, in one run, and holds each against its target.
-Writes nearly_free.json, nearly_free.png and nearly_free.md; takes about half an hour, on a machine with nothing else to
-do, and needs the `bench` extra. `--suites` measures some anew and keeps the other cases of the last run; `--suites`
-alone writes table and plot again:
+It measures every ratio of the claim with `audio_dcls.speed`, in one run, and compares each with its target. It writes
+nearly_free.json, nearly_free.png and nearly_free.md, takes about half an hour on an otherwise idle machine, and needs
+the `bench` extra. `--suites NAME...` measures these suites again and keeps the other cases of the last run; `--suites`
+alone only writes table and plot again:
 
     python benchmarks/nearly_free.py
 """
@@ -27,7 +27,7 @@ MAPS = ("96 channels of 64x62", "192 channels of 32x31", "384 channels of 16x15"
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A ratio and what it must reach."""
+    """A ratio and its target."""
 
     text: str
     suite: str
@@ -74,7 +74,7 @@ RUNS = (
 
 
 def find_case(report: BenchReport, suite: str, subject: str, batch: int) -> Case | None:
-    """The case of that suite, subject and batch."""
+    """The case with this suite, subject and batch, if it was measured."""
     for case in report.cases:
         if (case.suite, case.subject, case.batch) == (suite, subject, batch):
             return case
@@ -82,16 +82,16 @@ def find_case(report: BenchReport, suite: str, subject: str, batch: int) -> Case
 
 
 def _needed_share(case: Case) -> float:
-    """Products that do not meet padding, of all, as the case's note says."""
+    """The share of products that do not meet padding, read from the case's note."""
     for note in case.notes:
-        found = re.search(r"dcls: ([0-9.]+) GFLOP a clip, of which ([0-9.]+) do not", note)
+        found = re.search(r"dcls: ([0-9.]+) GFLOP (?:a|per) clip, of which ([0-9.]+) do not", note)
         if found:
             return float(found.group(2)) / float(found.group(1))
-    raise ValueError(f"no note of case {case.suite} {case.subject} says what padding takes")
+    raise ValueError(f"no note of case {case.suite} {case.subject} gives the share of padding")
 
 
 def _other_ratios(report: BenchReport) -> list[str]:
-    """Every ratio of whole models that no target is set for, as a Markdown table."""
+    """Every ratio of whole models without a target, as a Markdown table."""
     claimed = {(c.suite, c.subject, c.batch, c.numerator, c.denominator) for c in _claims()}
     lines = ["| | ratio | median | quartiles of rounds |", "|---|---|---|---|"]
     for case in report.cases:
@@ -136,7 +136,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the three files")
-    parser.add_argument("--suites", nargs="*", default=list(SUITE_NAMES), help="suites to measure; none draws anew")
+    parser.add_argument(
+        "--suites",
+        nargs="*",
+        default=list(SUITE_NAMES),
+        help="suites to measure; without names, only table and plot are written",
+    )
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / ("nearly_free.json" if args.device == "cpu" else f"nearly_free_{args.device}.json")
@@ -150,7 +155,7 @@ def main() -> None:
 
 
 def measure(args: argparse.Namespace, path: Path) -> None:
-    """Measure the suites asked for, and write them with the other cases of the last run."""
+    """Measure the given suites, and write them together with the other cases of the last run."""
     torch.set_num_threads(args.threads)
     reports = []
     for settings in RUNS:

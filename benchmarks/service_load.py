@@ -1,12 +1,12 @@
-"""Claim: many clients at once get through the service nearly what the Tagger computes when it is called directly.
+"""Claim: with many clients at once, the service is nearly as fast as direct calls of the Tagger.
 
-Starts `audio-dcls serve` with a full-size tagger of random weights, and sends sounds of 1 to 20 s (wav, flac and ogg,
-mono and stereo, three rates) from 32 clients at a time, 2 000 requests in blocks. Between the blocks the same sounds go
-through `Tagger.tag_many` in this process, while the service is idle; the ratio of the two rates is of the same run,
-interleaved. The clients compute on the same cores. Memory is that of the service's processes together, after each
-block, without what is shared. In the end some requests are sent while a training runs beside them (`--training`).
+It starts `audio-dcls serve` with a full-size tagger of random weights, and sends sounds of 1 to 20 s (wav, flac and
+ogg, mono and stereo, three rates) from 32 clients at once, 2 000 requests in blocks. Between the blocks the same sounds
+go through `Tagger.tag_many` in this process, while the service is idle, so both rates of the ratio come from the same
+run. The clients use the same cores. Memory is the private memory of all processes of the service, after each block.
+With `--training`, some requests are sent at the end while a training runs in the service.
 
-Writes service_load.json and service_load.md; takes some fifteen minutes on two cores; needs the `serve` extra:
+It writes service_load.json and service_load.md, takes about fifteen minutes on two cores, and needs the `serve` extra:
 
     python benchmarks/service_load.py --training
 """
@@ -51,12 +51,12 @@ START_S = 120.0
 def main() -> None:
     parser = argument_parser(__doc__)
     parser.add_argument("--model", default="convnext_tiny", help="backbone, with DCLS")
-    parser.add_argument("--requests", type=int, default=2000, help="through the service")
-    parser.add_argument("--blocks", type=int, default=4, help="of requests, with direct calls between them")
-    parser.add_argument("--clients", type=int, default=32, help="at a time")
-    parser.add_argument("--sounds", type=int, default=250, help="different ones")
-    parser.add_argument("--training", action="store_true", help="also beside a training run")
-    parser.add_argument("--training-requests", type=int, default=200, help="sent beside it")
+    parser.add_argument("--requests", type=int, default=2000, help="requests to the service")
+    parser.add_argument("--blocks", type=int, default=4, help="blocks of requests, with direct calls between them")
+    parser.add_argument("--clients", type=int, default=32, help="clients at once")
+    parser.add_argument("--sounds", type=int, default=250, help="different sounds")
+    parser.add_argument("--training", action="store_true", help="also measure during a training run")
+    parser.add_argument("--training-requests", type=int, default=200, help="requests during the training run")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the files")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """Everything, in one run."""
+    """Measure everything in one run."""
     sounds = write_sounds(folder / "sounds", args.sounds)
     model = write_model(folder / "model.safetensors", args.model)
     tagger = Tagger.load(model)
@@ -80,14 +80,14 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
             block: dict[str, Any] = {}
             for side in ("service", "direct") if number % 2 == 0 else ("direct", "service"):
                 if side == "service":
-                    block |= of_service(send_all(address, chosen, args.clients))
+                    block |= summarise_answers(send_all(address, chosen, args.clients))
                     block["memory_mib"] = memory_mib(process)
                 else:
-                    block["direct_clips_per_s"] = per_block / direct_s(tagger, chosen)
+                    block["direct_clips_per_s"] = per_block / seconds_of_direct_calls(tagger, chosen)
             block["throughput"] = block["clips_per_s"] / block["direct_clips_per_s"]
             report_progress(f"block {number + 1}/{args.blocks}: {json.dumps(block)}")
             blocks.append(block)
-        beside = beside_training(address, sounds, args) if args.training else None
+        beside = measure_during_training(address, sounds, args) if args.training else None
     latencies = np.concatenate([block.pop("latencies_s") for block in blocks])
     memory = [block["memory_mib"] for block in blocks]
     return {
@@ -106,7 +106,7 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def write_sounds(folder: Path, count: int) -> list[Path]:
-    """Noise that swells, in all forms, 1 to 20 s long."""
+    """Swelling noise in all formats, 1 to 20 s long."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     paths = []
@@ -123,7 +123,7 @@ def write_sounds(folder: Path, count: int) -> list[Path]:
 
 
 def write_model(path: Path, name: str) -> Path:
-    """A tagger of AudioSet's classes; random weights take as long as trained ones."""
+    """Write a tagger with AudioSet's classes; random weights take as long as trained ones."""
     config, frontend, labels = ModelConfig(name=name, dcls=DclsConfig()), FrontendConfig(), LabelSet.audioset()
     torch.manual_seed(0)
     model = build_tagger(config, frontend, len(labels))
@@ -133,7 +133,7 @@ def write_model(path: Path, name: str) -> Path:
 
 @contextlib.contextmanager
 def serving(folder: Path, model: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """A service of its own, its address and its process."""
+    """Start a service; yield its address and its process."""
     log = (folder / "service.log").open("wb")
     command = [sys.executable, "-m", "audio_dcls_cli", "serve", "--port", "0", "--state", str(folder / "state")]
     process = subprocess.Popen([*command, "--model", f"model={model}"], stderr=log, stdout=log, cwd=folder)
@@ -150,7 +150,7 @@ def serving(folder: Path, model: Path) -> Iterator[tuple[str, psutil.Process]]:
 
 
 def _address_in(log: Path, process: subprocess.Popen[bytes]) -> str:
-    """What the service says it listens at."""
+    """The address in the service's log."""
     end = time.monotonic() + START_S
     while time.monotonic() < end and process.poll() is None:
         words = log.read_text(encoding="utf-8").split()
@@ -161,12 +161,12 @@ def _address_in(log: Path, process: subprocess.Popen[bytes]) -> str:
 
 
 def send_all(address: str, sounds: Sequence[Path], clients: int) -> dict[str, Any]:
-    """Send each sound once, from so many clients at a time."""
+    """Send each sound once, from several clients at once."""
     contents = {path: path.read_bytes() for path in set(sounds)}
     local = threading.local()
 
     def send(path: Path) -> tuple[int, float]:
-        if not hasattr(local, "connection"):  # httpx would take a tenth of the cores that the service computes on
+        if not hasattr(local, "connection"):  # httpx would use a tenth of the cores that the service needs
             local.connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=600.0)
         began = time.perf_counter()
         local.connection.request("POST", f"/v1/tag?name={path.name}", body=contents[path])
@@ -180,8 +180,8 @@ def send_all(address: str, sounds: Sequence[Path], clients: int) -> dict[str, An
     return {"seconds": time.perf_counter() - began, "answers": answers}
 
 
-def of_service(sent: dict[str, Any]) -> dict[str, Any]:
-    """Rate, errors and latencies of what was sent."""
+def summarise_answers(sent: dict[str, Any]) -> dict[str, Any]:
+    """Rate, errors and latencies of the requests."""
     answers = sent["answers"]
     return {
         "clips_per_s": len(answers) / sent["seconds"],
@@ -190,28 +190,28 @@ def of_service(sent: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def direct_s(tagger: Tagger, sounds: Sequence[Path]) -> float:
-    """Seconds that the Tagger takes for the same sounds."""
+def seconds_of_direct_calls(tagger: Tagger, sounds: Sequence[Path]) -> float:
+    """The seconds that direct calls of the Tagger take for the same sounds."""
     began = time.perf_counter()
     if not all(isinstance(outcome, TagResult) for outcome in tagger.tag_many(sounds)):
-        raise SystemExit("a made sound could not be tagged")
+        raise SystemExit("a synthetic sound could not be tagged")
     return time.perf_counter() - began
 
 
 def memory_mib(process: psutil.Process) -> float:
-    """Memory of a process and its children, each without what it shares."""
+    """The private memory of a process and its children."""
     return sum(p.memory_full_info().uss for p in (process, *process.children(recursive=True))) / 2**20
 
 
-def beside_training(address: str, sounds: Sequence[Path], args: argparse.Namespace) -> dict[str, Any]:
-    """Requests while the service trains the demo."""
+def measure_during_training(address: str, sounds: Sequence[Path], args: argparse.Namespace) -> dict[str, Any]:
+    """Send requests while the service trains the demo."""
     run = httpx.post(f"{address}/v1/runs", json={"config": "demo.yaml", "seeds": [0]}, timeout=60.0).json()
     end = time.monotonic() + 600
     while (state := httpx.get(f"{address}/v1/runs/{run['id']}").json())["progress"] == 0 and time.monotonic() < end:
         if state["state"] not in ("queued", "running"):
             raise SystemExit(f"the run ended early: {state}")
         time.sleep(1.0)
-    found = of_service(
+    found = summarise_answers(
         send_all(address, [sounds[i % len(sounds)] for i in range(args.training_requests)], args.clients)
     )
     after = httpx.get(f"{address}/v1/runs/{run['id']}").json()
@@ -228,7 +228,7 @@ def beside_training(address: str, sounds: Sequence[Path], args: argparse.Namespa
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """The table of the docs."""
+    """The report as Markdown."""
     latency, settings = report["latency_s"], report["settings"]
     lines = [
         results_heading(__doc__ or "", report["machine"]),
@@ -246,7 +246,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     if (beside := report["beside_training"]) is not None:
         p = beside["latency_s"]
         lines.append(
-            f"| beside a training run: errors of {beside['requests']}, latency, rate | {beside['errors']}, "
+            f"| during a training run: errors of {beside['requests']}, latency, rate | {beside['errors']}, "
             f"{p['p50']:.2f} / {p['p95']:.2f} / {p['p99']:.2f} s, {beside['clips_per_s']:.2f} clips/s |"
         )
     return "\n".join(lines) + "\n"

@@ -1,10 +1,11 @@
-"""Claim: tagging costs a small part of what others take, starts about as fast as its libraries, and takes any length.
+"""Claim: tagging is many times faster than its peers, starts about as fast as its libraries, and handles any length.
 
-Measures, in one run, from a file on disk to its tags: our DCLS model in its backends and precisions, its 7x7 twin, the
-authors' layers in timm's model, and PANNs' Cnn14, all with random weights and with our decoder; then the command's cold
-start against importing torch and timm, and its memory and time for an hour of 44.1 kHz stereo against ten seconds.
-Writes tagging.json and tagging.md; takes about twenty minutes, on a machine with nothing else to do, and needs the
-`bench`, `onnx` and `openvino` extras. `--parts` measures some anew and keeps the rest of the last run:
+It measures, in one run, the time from a file on disk to its tags: our DCLS model in its backends and precisions, the
+same model with 7x7 kernels, the authors' layers in timm's model, and PANNs' Cnn14, all with random weights and our
+decoder; then the command's cold start against importing torch and timm, and its memory and time for an hour of 44.1 kHz
+stereo against ten seconds. It writes tagging.json and tagging.md, takes about twenty minutes on an otherwise idle
+machine, and needs the `bench`, `onnx` and `openvino` extras. `--parts NAME...` measures these parts again and keeps the
+rest of the last run:
 
     python benchmarks/tagging.py
 """
@@ -60,9 +61,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="interleaved rounds of each case")
     parser.add_argument("--threads", type=int, default=2, help="torch threads")
     parser.add_argument("--model", default="convnext_tiny", help="timm's name of the backbone")
-    parser.add_argument("--backends", nargs="*", default=list(BACKENDS), choices=BACKENDS, help="of our model")
+    parser.add_argument("--backends", nargs="*", default=list(BACKENDS), choices=BACKENDS, help="backends of our model")
     parser.add_argument("--long-s", type=float, default=3600.0, help="length of the long file")
-    parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=PARTS, help="what to measure")
+    parser.add_argument("--parts", nargs="*", default=list(PARTS), choices=PARTS, help="parts to measure")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the two files")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -84,7 +85,7 @@ def main() -> None:
 
 
 def measure(args: argparse.Namespace, folder: Path) -> list[Case]:
-    """The parts asked for."""
+    """Measure the given parts."""
     files = {name: folder / f"{name}.safetensors" for name in ("dcls", "7x7")}
     for name, file in files.items():
         save_random(file, args.model, with_dcls=name == "dcls")
@@ -113,7 +114,7 @@ def save_random(path: Path, model_name: str, *, with_dcls: bool) -> None:
 
 
 def write_sound(path: Path, duration_s: float) -> Path:
-    """Noise that swells every few seconds, stereo, 16 bit."""
+    """Write noise that swells every few seconds, stereo, 16 bit."""
     rng = np.random.default_rng(0)
     with soundfile.SoundFile(path, "w", RATE_HZ, CHANNELS, subtype="PCM_16") as file:
         left = round(duration_s * RATE_HZ)
@@ -128,7 +129,7 @@ def write_sound(path: Path, duration_s: float) -> Path:
 def make_taggers(
     files: Mapping[str, Path], model_name: str, backends: Sequence[str]
 ) -> tuple[dict[str, Tagger], tuple[str, ...]]:
-    """What is compared, by name, and what could not be had."""
+    """The contenders by name, and notes about them and about missing ones."""
     frontend, labels = FrontendConfig(), LabelSet.audioset()
     taggers: dict[str, Tagger] = {}
     notes = [f"{name}: {text}" for name, text in TAGGING_PEERS.items()]
@@ -141,13 +142,13 @@ def make_taggers(
             try:
                 taggers[title] = Tagger.load(file, backend=backend, precision=precision)
             except ArgumentError as error:
-                notes.append(f"{title} could not be had: {error}")
+                notes.append(f"{title} is not available: {error}")
     for peer, precision in PEERS:
         report_progress(f"load: {peer} {precision}")
         try:
             backend = PeerBackend(peer, model_name, precision)
         except ArgumentError as error:
-            notes.append(f"{peer} could not be had: {error}")
+            notes.append(f"{peer} is not available: {error}")
             continue
         taggers[f"{peer} {precision}"] = Tagger(
             backend, labels, sample_rate_hz=frontend.sample_rate_hz, clip_samples=frontend.clip_samples
@@ -158,7 +159,7 @@ def make_taggers(
 def measure_clips(
     taggers: Mapping[str, Tagger], sound: Path, num_clips: int, args: argparse.Namespace, notes: tuple[str, ...]
 ) -> Case:
-    """From file to tags: a sound of so many clips, which go through the model at once."""
+    """Measure from file to tags: a sound of `num_clips` clips, which go through the model in one batch."""
     calls = {name: (lambda tagger=tagger: tagger.tag(sound)) for name, tagger in taggers.items()}
     times_ms = time_interleaved(calls, args.rounds, torch.device("cpu"))
     contenders = tuple(Contender(name, tuple(values)) for name, values in times_ms.items())
@@ -169,7 +170,7 @@ def measure_clips(
 
 
 def measure_start(checkpoint: Path, sound: Path, args: argparse.Namespace) -> Case:
-    """The command from its start to its end, for one clip, against importing what it cannot do without."""
+    """Measure the whole command for one clip against importing the libraries that it needs."""
     commands = {IMPORT: [sys.executable, "-c", IMPORT], TAG: tag_command(checkpoint, sound)}
     values: dict[str, list[float]] = {name: [] for name in commands}
     for round_index in range(-1, args.rounds):
@@ -183,7 +184,7 @@ def measure_start(checkpoint: Path, sound: Path, args: argparse.Namespace) -> Ca
 
 
 def measure_hour(checkpoint: Path, folder: Path, args: argparse.Namespace) -> list[Case]:
-    """Memory and time of the command, for ten seconds and for an hour."""
+    """Measure memory and time of the command, for ten seconds and for an hour."""
     costs = {}
     for duration_s in (CLIP_S, args.long_s):
         name = f"{duration_s:g} s"
@@ -214,7 +215,7 @@ def make_table(report: BenchReport) -> str:
                 f"| {_title(case)} | {ratio.numerator} ÷ {ratio.denominator} | {ratio.median:.3g} | {ratio.low:.3g} – "
                 f"{ratio.high:.3g} | {wanted} |"
             )
-    lines += [*_hour_lines(report), "", "| from file to tags | ms | clips a second |", "|---|---|---|"]
+    lines += [*_hour_lines(report), "", "| from file to tags | ms | clips per second |", "|---|---|---|"]
     for case in report.cases:
         if case.suite == "clip":
             for one in sorted(case.contenders, key=lambda contender: contender.median):
@@ -228,7 +229,7 @@ def _title(case: Case) -> str:
 
 
 def _hour_lines(report: BenchReport) -> list[str]:
-    """What the long file takes, against its own length and the short one."""
+    """The cost of the long file, compared with its length and with the short file."""
     cases = [case for case in report.cases if case.suite == "hour"]
     if not cases:
         return []
@@ -240,9 +241,9 @@ def _hour_lines(report: BenchReport) -> list[str]:
         "",
         f"| {cases[0].subject.partition(',')[0]}, {long_s:g} s of 44.1 kHz stereo | measured | target | |",
         "|---|---|---|---|",
-        f"| MiB at most, over the {short_mib:.0f} for {short_s:g} s | {growth_mib:.0f} | ≤ {MAX_GROWTH_MIB:.0f} | "
+        f"| peak MiB, minus the {short_mib:.0f} for {short_s:g} s | {growth_mib:.0f} | ≤ {MAX_GROWTH_MIB:.0f} | "
         f"{verdict(growth_mib, '≤', MAX_GROWTH_MIB)} |",
-        f"| real-time factor: seconds of computing a second of sound, start-up left out | {factor:.4f} | | |",
+        f"| real-time factor: seconds of computing per second of sound, without start-up | {factor:.4f} | | |",
         f"| seconds in all | {long_ms / 1000:.1f} | | |",
     ]
 

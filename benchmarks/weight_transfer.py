@@ -1,9 +1,9 @@
-"""Claim: a trained 7x7 model that becomes DCLS by fitting its kernels starts near where it was, and stays ahead.
+"""Claim: a trained 7x7 model keeps its mAP when it becomes DCLS with fitted kernels, and stays ahead of random kernels.
 
-For each seed the demo's 7x7 twin is trained, and then carried on from its checkpoint three ways: as it is ("plain"),
-with DCLS kernels drawn at random ("random", as the authors do with ImageNet weights), and with DCLS kernels fitted to
-the trained ones ("fit"). All three see the same batches. Reports mAP right after the swap and after each further epoch,
-in one JSON object; what is finished in the work folder is not trained again:
+For each seed the 7x7 model of the demo is trained, and then continued from its checkpoint in three ways: unchanged
+("plain"), with DCLS kernels drawn at random ("random", as the authors do with ImageNet weights), and with DCLS kernels
+fitted to the trained ones ("fit"). All three see the same batches. It reports the mAP right after the swap and after
+each further epoch, in one JSON object; runs that are finished in the work folder are not trained again:
 
     python benchmarks/weight_transfer.py > benchmarks/results/weight_transfer.json
 """
@@ -36,7 +36,7 @@ ARMS: dict[str, dict[str, Any] | None] = {"plain": None, "random": {"transfer": 
 
 
 def make_trainer(values: dict[str, Any], folder: Path, seed: int) -> Trainer:
-    """A run of one seed, in a study folder of its own."""
+    """The trainer of one seed, in its own study folder."""
     config = build(TrainConfig, merge(values, {"seeds": [seed]}), "weight_transfer")
     study = StudyDir(folder)
     if not (folder / "config.yaml").exists():
@@ -47,13 +47,13 @@ def make_trainer(values: dict[str, Any], folder: Path, seed: int) -> Trainer:
 
 
 def find_clips(config: TrainConfig, folder: Path) -> TrainingClips:
-    """Usable clips; the demo corpus is synthesised if it is not there."""
+    """The usable clips; the demo corpus is synthesised if it does not exist."""
     manifest = load_manifests(config.data)
     return prepare_clips(config.data, manifest, folder / "clip_report.csv")
 
 
 def train_twin(values: dict[str, Any], folder: Path, seed: int) -> tuple[float, Path]:
-    """Train the 7x7 twin, if it is not trained yet: its mAP and its newest checkpoint."""
+    """Train the 7x7 model unless it is trained already; return its mAP and its newest checkpoint."""
     trainer = make_trainer(values, folder, seed)
     score = math.nan
     for event in trainer.run():
@@ -63,14 +63,14 @@ def train_twin(values: dict[str, Any], folder: Path, seed: int) -> tuple[float, 
     return score, trainer.run_dir.newest_checkpoint()
 
 
-def carry_on(values: dict[str, Any], folder: Path, seed: int, arm: str) -> dict[str, Any]:
-    """Continue from a twin: mAP before the first step and after each epoch, and how well kernels were fitted."""
+def continue_training(values: dict[str, Any], folder: Path, seed: int, arm: str) -> dict[str, Any]:
+    """Continue from the 7x7 model: mAP before the first step and after each epoch, and errors of fitted kernels."""
     saved = folder / "scores.json"
     if saved.is_file():
         return json.loads(saved.read_text(encoding="utf-8"))
     trainer = make_trainer(values, folder, seed)
     if trainer.first_step:
-        raise SystemExit(f"'{folder}' was left half trained; remove it, and start again")
+        raise SystemExit(f"'{folder}' is only half trained; remove it and start again")
     scores, losses = [trainer.evaluate(trainer.eval_set).mean_average_precision], []
     report_progress(f"{arm}, seed {seed}, after the swap: mAP {scores[0]:.4f}")
     for event in trainer.run():
@@ -88,8 +88,8 @@ def carry_on(values: dict[str, Any], folder: Path, seed: int, arm: str) -> dict[
     return row
 
 
-def experiment(args: argparse.Namespace) -> dict[str, Any]:
-    """Every arm of every seed."""
+def run_experiment(args: argparse.Namespace) -> dict[str, Any]:
+    """Run every arm with every seed."""
     overrides = parse_overrides(args.set)
     base = merge(load_yaml(Path(args.config)), {"loop": {"checkpoint_every_epochs": 10**6, "keep_checkpoints": 1}})
     base = merge(base, overrides)
@@ -105,12 +105,12 @@ def experiment(args: argparse.Namespace) -> dict[str, Any]:
                 "optimizer": {"peak_rate": args.rate, "warmup_epochs": args.warmup_epochs},
                 "loop": {"epochs": args.further_epochs, "evaluate_every_epochs": 1},
             }
-            rows.append(carry_on(merge(base, changes), Path(args.work) / arm / f"seed{seed}", seed, arm))
+            rows.append(continue_training(merge(base, changes), Path(args.work) / arm / f"seed{seed}", seed, arm))
     return {"twin_mAP": twins, "rows": rows, "table": tabulate(rows, args.arms)}
 
 
 def tabulate(rows: list[dict[str, Any]], arms: list[str]) -> dict[str, list[dict[str, float | None]]]:
-    """Arm -> mean and standard deviation of mAP over seeds, right after the swap and after each epoch."""
+    """Mean and standard deviation of mAP over seeds per arm, right after the swap and after each epoch."""
     table = {}
     for arm in arms:
         columns = zip(*(row["mAP"] for row in rows if row["arm"] == arm), strict=True)
@@ -122,11 +122,11 @@ def tabulate(rows: list[dict[str, Any]], arms: list[str]) -> dict[str, list[dict
 
 def main() -> None:
     parser = argument_parser(__doc__)
-    parser.add_argument("--config", default="configs/demo_7x7.yaml", help="config of the 7x7 twin")
+    parser.add_argument("--config", default="configs/demo_7x7.yaml", help="config of the 7x7 model")
     parser.add_argument(
-        "--work", default="runs/weight_transfer", help="folder of the runs; its name must be new or ours"
+        "--work", default="runs/weight_transfer", help="folder of the runs: new, or from an earlier run of this script"
     )
-    parser.add_argument("--epochs", type=int, default=8, help="epochs of the twin")
+    parser.add_argument("--epochs", type=int, default=8, help="epochs of the 7x7 model")
     parser.add_argument("--further-epochs", type=int, default=4, help="epochs after the swap")
     parser.add_argument("--rate", type=float, default=1e-3, help="highest learning rate after the swap")
     parser.add_argument("--warmup-epochs", type=float, default=0.5, help="epochs of warm-up after the swap")
@@ -142,7 +142,7 @@ def main() -> None:
         "arguments": {name: value for name, value in vars(args).items() if name != "work"},
         "machine": {"processor": platform.machine(), "instructions": torch.backends.cpu.get_cpu_capability()},
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "timm": timm.__version__},
-        **experiment(args),
+        **run_experiment(args),
     }
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
 

@@ -10,13 +10,13 @@ import torch
 from audio_dcls.errors import ArgumentError
 
 Size = int | Sequence[int]
-"""A number for all axes, or one for each."""
+"""One number for all axes, or one number per axis."""
 
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
 def is_integer(value: object) -> bool:
-    """Whether a value counts something: an integer of Python, NumPy or torch, and not a truth value.
+    """True for an integer of Python, NumPy or torch; False for a boolean and everything else.
 
     >>> is_integer(3), is_integer(3.0), is_integer("3"), is_integer(True)
     (True, False, False, False)
@@ -29,16 +29,16 @@ def is_integer(value: object) -> bool:
 
 
 def per_axis(name: str, value: Size, num_axes: int, least: int) -> tuple[int, ...]:
-    """A number for each axis.
+    """Spread an argument over the axes: one number per axis.
 
     Args:
-        name: what the argument is called.
+        name: the argument's name, for the error message.
         value: the argument.
-        num_axes: how many axes there are.
+        num_axes: number of axes.
         least: smallest number allowed.
 
     Raises:
-        ArgumentError: `value` is no integer and no sequence of them, of another length, or below `least`.
+        ArgumentError: `value` is not an integer or a sequence of `num_axes` integers, or a number is below `least`.
 
     >>> per_axis("stride", 2, 3, 1)
     (2, 2, 2)
@@ -54,10 +54,10 @@ def per_axis(name: str, value: Size, num_axes: int, least: int) -> tuple[int, ..
 
 
 def check_counts(in_channels: int, out_channels: int, kernel_count: int, groups: int) -> tuple[int, int, int, int]:
-    """The same counts.
+    """Check the counts of a convolution, and return them unchanged.
 
     Raises:
-        ArgumentError: one is no integer or below 1, or the groups do not divide the channels.
+        ArgumentError: a count is not an integer of at least 1, or the groups do not divide the channels.
     """
     counts = {"in_channels": in_channels, "out_channels": out_channels, "kernel_count": kernel_count, "groups": groups}
     for name, count in counts.items():
@@ -70,10 +70,10 @@ def check_counts(in_channels: int, out_channels: int, kernel_count: int, groups:
 
 
 def check_padding(padding: tuple[int, ...] | str, padding_mode: str, stride: tuple[int, ...]) -> None:
-    """Check that a padding is one that torch knows.
+    """Check a padding and its mode by torch's rules.
 
     Raises:
-        ArgumentError: the mode or the word is unknown, or "same" meets a stride.
+        ArgumentError: the mode or the word is unknown, or "same" is combined with a stride.
     """
     if padding_mode not in _PADDING_MODES:
         raise ArgumentError(f"`padding_mode` (={padding_mode!r}) must be one of {', '.join(_PADDING_MODES)}")
@@ -84,17 +84,17 @@ def check_padding(padding: tuple[int, ...] | str, padding_mode: str, stride: tup
 
 
 def check_random(dtype: torch.dtype | None, generator: torch.Generator | None) -> None:
-    """Check what initial values are drawn in and from.
+    """Check the type and the source of initial values.
 
     Raises:
-        ArgumentError: `dtype` is not one of floating point, or `generator` not a generator.
+        ArgumentError: `dtype` is not a floating-point type, or `generator` is not a generator.
     """
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise ArgumentError(f"`dtype` (={dtype}) must be of floating point, such as torch.float32")
+        raise ArgumentError(f"`dtype` (={dtype}) must be a floating-point type, such as torch.float32")
     if generator is not None and not isinstance(generator, torch.Generator):
         raise ArgumentError(f"`generator` (={generator!r}) must be a torch.Generator, or None")
 
 
 def is_transformed() -> bool:
-    """Whether a `torch.func` transform is running: it cannot see through operators with a backward of their own."""
+    """True while a `torch.func` transform runs: it cannot see through operators with their own backward pass."""
     return torch._C._are_functorch_transforms_active()

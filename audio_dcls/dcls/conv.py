@@ -1,9 +1,9 @@
-"""Convolutions whose elements sit at learned positions: DclsConv1d, DclsConv2d, DclsConv3d.
+"""Convolutions whose elements have learned positions: DclsConv1d, DclsConv2d, DclsConv3d.
 
 Axis legend: B batch, O output channels, I input channels of a group, K elements, M learned axes, S_a taps of axis a,
 T_a input length along axis a, D.. dense axes.
 
-A DCLS convolution has few weights and a large kernel: K elements with a weight, a position and a spread each make a
+A DCLS convolution has few weights and a large kernel: K elements, each with a weight, a position and a spread, make a
 dense kernel (`kernel.py`), which an ordinary convolution applies (Khalfaoui-Hassani, Pellegrini, Masquelier, "Dilated
 Convolution with Learnable Spacings", ICLR 2023).
 """
@@ -40,25 +40,25 @@ class DclsConv(nn.Module):
     Args:
         in_channels: input channels.
         out_channels: output channels.
-        kernel_count: elements of each kernel; with dense axes, of each of their taps.
+        kernel_count: elements per kernel; with dense axes, elements per tap of the dense axes.
         dilated_kernel_size: taps of the dense kernel along every axis.
         stride: taps between outputs.
-        padding: taps added on both sides, or "same" for an output as long as the input (stride 1; of an even kernel's
-            odd tap, torch pads the far side).
-        groups: blocks of channels that do not mix; equal to both channel counts it is depthwise.
-        bias: whether a constant is learned for each output channel.
+        padding: taps added on both sides, or "same" for an output as long as the input (stride 1 only; with an even
+            kernel torch adds the extra tap on the far side).
+        groups: blocks of channels that do not mix; equal to both channel counts it makes a depthwise convolution.
+        bias: True learns a constant per output channel.
         interpolation: "gauss", "triangle", "bilinear" or "bilinear_floor".
         padding_mode: "zeros", "reflect", "replicate" or "circular".
         dense_axes: axes along which every tap has its own elements instead of learned positions. A dense axis of
             one tap makes the kernel flat.
-        learn_spreads: False keeps the spreads in a buffer, for a schedule to set.
+        learn_spreads: False keeps the spreads in a buffer, which a schedule sets.
         generator: source of the initial values.
-        device: where the parameters live.
-        dtype: their floating type.
+        device: device of the parameters.
+        dtype: floating-point type of the parameters.
 
     Attributes:
         weight: (O, I, D.., K).
-        positions: (M, O, I, D.., K), `positions[m]` along the m-th learned axis in taps from the centre `size // 2`.
+        positions: (M, O, I, D.., K); `positions[m]` is along learned axis m, in taps from the centre `size // 2`.
         spreads: (M, O, I, D.., K) in taps, or None for the bilinear forms.
         bias: (O,) or None.
 
@@ -128,7 +128,7 @@ class DclsConv(nn.Module):
 
     @property
     def form(self) -> Interpolation:
-        """The interpolation itself."""
+        """The interpolation as an object."""
         return find_interpolation(self.interpolation)
 
     @property
@@ -143,12 +143,12 @@ class DclsConv(nn.Module):
 
     @property
     def kernel_size(self) -> tuple[int, ...]:
-        """Taps of the dense kernel, under the name plain convolutions use."""
+        """Taps of the dense kernel, under the name that torch's convolutions use."""
         return self.dilated_kernel_size
 
     @property
     def is_depthwise(self) -> bool:
-        """Whether every channel is convolved by itself."""
+        """True if every channel has its own kernel and channels do not mix."""
         return self.groups == self.in_channels == self.out_channels
 
     def _kernel_channels(self) -> tuple[int, int]:
@@ -167,7 +167,7 @@ class DclsConv(nn.Module):
                 self.bias.zero_()
 
     def dense_kernel(self) -> Tensor:
-        """The kernel a plain convolution would have, differentiable; built in at least float32, also under autocast.
+        """The dense kernel, differentiable; it is built in at least float32, also under autocast.
 
         Shape:
             (O, I, S_0, .., S_{N-1})
@@ -178,7 +178,7 @@ class DclsConv(nn.Module):
         def build(weight: Tensor, positions: Tensor, spreads: Tensor | None = None) -> Tensor:
             return build_kernel(weight, build_factors(positions, spreads, sizes, form))
 
-        if not self._computes_itself():
+        if not self._uses_written_gradients():
             kernel = combine_factors(self.weight, axis_factors(self.positions, self.spreads, sizes, form))
         elif self.factor_cache is None:
             kernel = rebuild_in_backward(build, self.weight, *tensors)
@@ -187,17 +187,17 @@ class DclsConv(nn.Module):
             kernel = build_kernel(self.weight, factors)
         return order_axes(kernel, self.num_axes, self.dense_axes)
 
-    def _computes_itself(self) -> bool:
-        """Whether the parameters are the layer's own and nothing traces or transforms what is done with them.
+    def _uses_written_gradients(self) -> bool:
+        """True if the written-out derivatives of `gradients.py` may be used.
 
-        Compilers, `torch.func` and parametrisations get the plain operations, which they can see through.
+        Compilers, `torch.func` and parametrisations get the plain operations instead, which they can trace.
         """
         if torch.compiler.is_compiling() or is_transformed():
             return False
         return type(self.positions) is nn.Parameter and type(self.weight) is nn.Parameter
 
     def to_discrete(self) -> Tensor:
-        """The sparse kernel with every element on the tap nearest to it, whatever its spread; see `discrete_kernel`.
+        """The sparse kernel with every element on its nearest tap, whatever its spread; see `discrete_kernel`.
 
         Shape:
             (O, I, S_0, .., S_{N-1})
@@ -205,7 +205,7 @@ class DclsConv(nn.Module):
         return discrete_kernel(self.weight, self.positions, self.dilated_kernel_size, self.dense_axes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve; see the class for shapes."""
+        """Apply the convolution; the class documents the shapes."""
         return convolve(x, self.dense_kernel(), self.bias, self.stride, self.padding, self.groups, self.padding_mode)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> DclsConv:
@@ -220,7 +220,7 @@ class DclsConv(nn.Module):
         self._keep_shared(*shared)
 
     def _keep_shared(self, positions: Tensor, spreads: Tensor | None) -> None:
-        """Replacing a parameter (`to_empty`, `load_state_dict(assign=True)`) must not part the layers of a group."""
+        """Keep positions shared when torch replaces a parameter (`to_empty`, `load_state_dict(assign=True)`)."""
         if self.factor_cache is None:
             return
         if self.positions is not positions:
@@ -229,7 +229,7 @@ class DclsConv(nn.Module):
             self.spreads = self.factor_cache.converted(spreads, self.spreads)
 
     def extra_repr(self) -> str:
-        """One line of what differs from the defaults."""
+        """One line with the arguments that differ from the defaults."""
         parts = [
             f"{self.in_channels}, {self.out_channels}, kernel_count={self.kernel_count}",
             f"dilated_kernel_size={self.dilated_kernel_size}, stride={self.stride}, padding={self.padding!r}",
@@ -269,13 +269,14 @@ def share_positions(layers: Sequence[DclsConv]) -> FactorCache:
     """Make layers share the positions and spreads of the first one, and build their 1-D factors once per forward pass.
 
     Args:
-        layers: layers with the same shape of positions, kernel size and interpolation; weights and biases stay own.
+        layers: layers with the same shape of positions, kernel size and interpolation; each keeps its own weight and
+            bias.
 
     Returns:
         The cache of the group, which each layer also holds as `factor_cache`.
 
     Raises:
-        ArgumentError: there is no layer, or one does not fit the first.
+        ArgumentError: the sequence is empty, or a layer does not fit the first.
 
     >>> layers = [DclsConv2d(4, 4, 3, 7, groups=4) for _ in range(3)]
     >>> cache = share_positions(layers)

@@ -20,11 +20,11 @@ from audio_dcls.errors import ArgumentError
 class DclsConvTranspose(DclsConv):
     """`torch.nn.ConvTranspose1d`, `2d` or `3d` with a DCLS kernel; use one of the three subclasses.
 
-    An element at position p adds to the output p taps after the place of its input.
+    An element at position p adds to the output p taps after its input.
 
     Args:
-        *args: as in `DclsConv`; the padding in taps, its mode "zeros".
-        output_padding: taps added to the far side of the output, below the stride.
+        *args: as in `DclsConv`; the padding must be in taps and its mode "zeros".
+        output_padding: taps added to the far side of the output; below the stride.
         **keywords: as in `DclsConv`.
 
     Attributes:
@@ -59,7 +59,7 @@ class DclsConvTranspose(DclsConv):
         return self.in_channels, self.out_channels // self.groups
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve; see the class for shapes."""
+        """Apply the convolution; the class documents the shapes."""
         convolve: Callable[..., Tensor] = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[
             self.num_axes - 1
         ]

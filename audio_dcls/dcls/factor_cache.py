@@ -2,15 +2,15 @@
 
 Axis legend: M learned axes, K elements, S_m taps of axis m.
 
-A build is handed out while all of this holds, and replaced otherwise:
+A build is used again while all of these conditions hold, and replaced otherwise:
 
-- it was made of the very same tensors, and their version counters have not moved since;
-- gradients were recorded if they are wanted now, and it was made in the same inference mode;
-- the layer that asks has not had it yet: a layer that asks twice is in its next forward pass;
-- no gradient has gone back through it.
+- it was made from the very same tensors, and their version counters have not changed since;
+- it recorded gradients exactly if they are recorded now, and it was made in the same inference mode;
+- the calling layer has not used it yet: a layer that calls twice is in its next forward pass;
+- no backward pass has gone through it.
 
-The last two matter because fused optimisers, and writes through `.data`, leave version counters where they were. An
-optimiser steps after a backward pass, an exponential average is swapped in between two forward passes.
+The last two conditions are needed because fused optimisers, and writes through `.data`, do not change version counters.
+An optimiser steps after a backward pass, and averaged weights are swapped in between two forward passes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from audio_dcls.dcls.interpolation import Interpolation
 
 @dataclass
 class _Build:
-    """One set of factors and the circumstances it was made in."""
+    """One set of factors and the state in which it was made."""
 
     key: tuple[Any, ...]
     positions: Tensor
@@ -46,7 +46,7 @@ class _Build:
 class FactorCache:
     """Factors shared by the layers of one group; `share_positions` gives a group its cache.
 
-    A copy (deepcopy, pickle) starts empty. Safe to ask from several threads: at worst two build the same thing.
+    A copy (deepcopy, pickle) starts empty. Several threads may use a cache: at worst two build the same factors.
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class FactorCache:
         """The factors of `positions` and `spreads`, built at most once for all layers of a forward pass.
 
         Args:
-            layer: the layer that asks.
+            layer: the calling layer.
             positions: as in `axis_factors`.
             spreads: as in `axis_factors`.
             sizes: taps along each learned axis.
@@ -85,21 +85,20 @@ class FactorCache:
         build = self._build
         if build is None or not build.fits(layer, positions, spreads, key):
             build = _Build(key, positions, spreads)
-            build.factors = build_factors(positions, spreads, sizes, interpolation, _spender(build))
+            build.factors = build_factors(positions, spreads, sizes, interpolation, _spent_marker(build))
             self._build = build
             self.num_builds += 1
         build.served.add(id(layer))
         return build.factors
 
     def clear(self) -> None:
-        """Forget the factors; the next layer to ask builds them."""
+        """Drop the factors; the next call builds them again."""
         self._build = None
 
     def converted(self, old: Tensor, new: Tensor) -> Tensor:
-        """What a shared tensor became when its layers moved to another device or type.
+        """The one replacement of a shared tensor, when its layers move to another device or type.
 
-        `Module.to_empty` gives every layer that holds a shared parameter one of its own; the first one converted serves
-        the rest of the group.
+        `Module.to_empty` gives every layer its own replacement of a shared parameter; the whole group uses the first.
         """
         self._conversions = [pair for pair in self._conversions if pair[0]() is not None and pair[1]() is not None]
         for known, replacement in self._conversions:
@@ -113,8 +112,8 @@ class FactorCache:
         return {"_build": None, "_conversions": [], "num_builds": 0}
 
 
-def _spender(build: _Build) -> Callable[[], None]:
-    """What marks a build as spent, without keeping it alive."""
+def _spent_marker(build: _Build) -> Callable[[], None]:
+    """A function that marks a build as spent, without keeping the build alive."""
     reference = weakref.ref(build)
 
     def spend() -> None:
@@ -126,6 +125,6 @@ def _spender(build: _Build) -> Callable[[], None]:
 
 
 def _state(tensor: Tensor) -> tuple[Any, ...]:
-    """What changes when a tensor's values do: inference tensors have no version, and cannot be told apart."""
+    """A key that changes with a tensor's values, except for inference tensors, which have no version counter."""
     version = None if tensor.is_inference() else tensor._version
     return version, tensor.data_ptr(), tensor.dtype, tensor.device, tensor.requires_grad

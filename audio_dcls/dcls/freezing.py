@@ -1,7 +1,7 @@
 """Frozen inference: DCLS layers become plain convolutions, whose kernels are built once.
 
-A frozen layer remembers the layer it was, outside its parameters: state dicts, exporters and code that fuses layers see
-`torch.nn.Conv1d`, `Conv2d` or `Conv3d`, and `unfreeze` puts the original back.
+A frozen layer keeps its original outside its parameters: state dicts, exporters and code that fuses layers see
+`torch.nn.Conv1d`, `Conv2d` or `Conv3d`, and `unfreeze` restores the original.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TRANSPOSED_CLASSES = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvT
 
 
 def freeze(model: nn.Module, *, discrete: bool = False) -> nn.Module:
-    """Turn every DCLS layer of a model into a plain convolution with its present kernel; the outputs stay the same.
+    """Turn every DCLS layer of a model into a plain convolution with its current kernel; the outputs stay the same.
 
     Args:
         model: any model, changed in place; a DCLS layer itself is returned as a convolution.
@@ -34,7 +34,7 @@ def freeze(model: nn.Module, *, discrete: bool = False) -> nn.Module:
         The model. Frozen parameters do not require gradients.
 
     Raises:
-        ArgumentError: `model` is no module.
+        ArgumentError: `model` is not a module.
 
     >>> from audio_dcls.dcls.conv import DclsConv2d
     >>> model = freeze(nn.Sequential(DclsConv2d(4, 8, 3, 5)))
@@ -53,10 +53,10 @@ def freeze(model: nn.Module, *, discrete: bool = False) -> nn.Module:
 
 
 def unfreeze(model: nn.Module) -> nn.Module:
-    """Put back the DCLS layers that `freeze` replaced, on the device and in the type of the convolutions.
+    """Restore the DCLS layers that `freeze` replaced, on the device and in the type of the convolutions.
 
     Args:
-        model: a frozen model, changed in place; what was changed in its frozen kernels is lost.
+        model: a frozen model, changed in place; changes made to its frozen kernels are lost.
 
     Raises:
         ModelError: a frozen layer was fused with others; the model stays as it is.
@@ -64,8 +64,8 @@ def unfreeze(model: nn.Module) -> nn.Module:
     fused = [name for name, module in model.named_modules() if getattr(module, _FUSED, False)]
     if fused:
         raise ModelError(
-            f"{len(fused)} layers (the first is '{fused[0]}') hold DCLS kernels fused with what was around them, which "
-            "cannot be taken apart; build or load the model again, or unfreeze a copy made before fusing"
+            f"{len(fused)} layers (the first is '{fused[0]}') hold DCLS kernels fused with neighbouring layers, which "
+            "cannot be separated; build or load the model again, or unfreeze a copy made before fusing"
         )
 
     def restore(module: nn.Module) -> nn.Module:
@@ -79,16 +79,16 @@ def unfreeze(model: nn.Module) -> nn.Module:
 
 
 def holds_frozen(module: nn.Module) -> bool:
-    """Whether a module is, or has in it, a frozen layer or what one was fused into."""
+    """True if a module is, or contains, a frozen layer or a convolution that one was fused into."""
     return any(hasattr(part, _ORIGINAL) or hasattr(part, _FUSED) for part in module.modules())
 
 
 def mark_fused(conv: nn.Module, was_frozen: bool = True) -> None:
-    """Say that a convolution holds what was fused, so that `unfreeze` refuses; it forgets its DCLS layer, if any.
+    """Mark a convolution as fused, so that `unfreeze` refuses it, and drop its original layer.
 
     Args:
         conv: the fused convolution.
-        was_frozen: whether a frozen layer is part of it; if not, there is nothing to say.
+        was_frozen: True if a frozen layer is part of it; otherwise it needs no mark.
     """
     conv.__dict__.pop(_ORIGINAL, None)
     if was_frozen:
@@ -97,10 +97,10 @@ def mark_fused(conv: nn.Module, was_frozen: bool = True) -> None:
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[nn.Module]:
-    """A model that is frozen inside a `with` block, for example while it is evaluated between two epochs.
+    """Freeze a model inside a `with` block, for example while it is evaluated between two epochs.
 
     Args:
-        model: a model that contains DCLS layers, not itself one.
+        model: a model that contains DCLS layers; it must not be a DCLS layer itself.
     """
     try:
         yield freeze(model)
@@ -132,7 +132,7 @@ def _frozen(layer: DclsConv, discrete: bool) -> nn.Module:
     conv.weight = _constant(kernel)
     if layer.bias is not None:
         conv.bias = _constant(layer.bias)
-    # Set past Module.__setattr__, which would register the original as a part of the frozen layer.
+    # This bypasses Module.__setattr__, which would register the original as a part of the frozen layer.
     object.__setattr__(conv, _ORIGINAL, layer)
     return conv.train(layer.training)
 
@@ -142,7 +142,7 @@ def _constant(tensor: Tensor) -> nn.Parameter:
 
 
 def _replace(model: nn.Module, substitute: Callable[[nn.Module], nn.Module]) -> nn.Module:
-    """Replace modules wherever they stand; one that stands in several places is replaced by one module."""
+    """Replace modules everywhere; a module used in several places gets one replacement."""
     replaced = {id(module): substitute(module) for module in model.modules()}
     for parent in list(model.modules()):
         for name, child in parent._modules.items():

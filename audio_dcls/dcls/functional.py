@@ -40,7 +40,7 @@ def dcls_conv(
         positions: as in `construct_kernel`, in taps from the centre.
         spreads: as in `construct_kernel`, in taps, or None.
         dilated_kernel_size: taps along every axis, one to three of them.
-        bias: constant of each output channel, (O,), or None.
+        bias: one constant per output channel, (O,), or None.
         stride: taps between outputs.
         padding: taps added on both sides, or "same".
         groups: blocks of channels that do not mix.
@@ -72,7 +72,7 @@ def convolve(
     groups: int,
     padding_mode: str,
 ) -> Tensor:
-    """Convolve with a dense kernel by the fastest means there is.
+    """Convolve with a dense kernel by the fastest available method.
 
     Shape:
         x (B, C, T_0, ..), kernel (O, I, S_0, ..) -> (B, O, T_0', ..)
@@ -93,7 +93,7 @@ def convolve(
 
 
 def _check_room(x: Tensor, kernel: Tensor, padding: int | Sequence[int] | str) -> None:
-    """A map with its padding must hold the kernel."""
+    """Check that a map with its padding is at least as large as the kernel."""
     num_axes = kernel.ndim - 2
     if isinstance(padding, str) or x.ndim < num_axes or torch.compiler.is_compiling():
         return
@@ -102,12 +102,12 @@ def _check_room(x: Tensor, kernel: Tensor, padding: int | Sequence[int] | str) -
     if any(size + 2 * pad < taps for size, pad, taps in zip(sizes, pads, kernel.shape[2:], strict=True)):
         raise ArgumentError(
             f"`x` (with maps of {sizes} and padding {pads}) must be at least as large as the kernel "
-            f"{tuple(kernel.shape[2:])}; pad it more, or take a smaller kernel"
+            f"{tuple(kernel.shape[2:])}; pad it more, or use a smaller kernel"
         )
 
 
 def _padding_of_both_sides(padding: int | Sequence[int] | str, kernel_size: Sequence[int]) -> list[int]:
-    """What `F.pad` takes: near and far side of each axis, the last axis first; "same" as torch splits it."""
+    """The padding as `F.pad` takes it: near and far side of each axis, last axis first; "same" is split as in torch."""
     if padding == "same":
         sides = [((taps - 1) // 2, taps // 2) for taps in kernel_size]
     elif padding == "valid":

@@ -1,8 +1,8 @@
-"""Construction of kernels with derivatives written out: half the time, and none of the memory, of recorded ones.
+"""Construction of kernels with written-out derivatives: half the time of recorded ones, and next to no memory.
 
 Axis legend: C kernels (output times input channels), K elements, M learned axes, S_m taps of axis m.
 
-`kernel.py` states what is computed, in plain operations; this module computes the same and keeps next to nothing for
+`kernel.py` defines the kernel in plain operations; this module computes the same values and keeps next to nothing for
 the backward pass. Each function can be differentiated twice: second derivatives go through the plain operations.
 """
 
@@ -33,15 +33,10 @@ def build_factors(
     interpolation: Interpolation,
     on_backward: Callable[[], None] | None = None,
 ) -> tuple[Tensor, ...]:
-    """`axis_factors` for several consumers.
-
-    It frees nothing after a backward pass, so several passes may go through it.
+    """`axis_factors` for several consumers: nothing is freed after a backward pass, so several passes may follow.
 
     Args:
-        positions: as in `axis_factors`.
-        spreads: as in `axis_factors`.
-        sizes: as in `axis_factors`.
-        interpolation: as in `axis_factors`.
+        positions, spreads, sizes, interpolation: as in `axis_factors`.
         on_backward: called when gradients arrive.
 
     Shape:
@@ -51,7 +46,7 @@ def build_factors(
 
 
 def build_kernel(weight: Tensor, factors: Sequence[Tensor]) -> Tensor:
-    """`combine_factors` keeping only its arguments.
+    """`combine_factors`, which keeps only its arguments for the backward pass.
 
     Shape:
         weight (..., K), factors M x (..., K, S_m) -> (..., S_0, .., S_{M-1})
@@ -60,7 +55,7 @@ def build_kernel(weight: Tensor, factors: Sequence[Tensor]) -> Tensor:
 
 
 def rebuild_in_backward(build: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
-    """Call `build(*tensors)` and keep only the tensors for its gradient: what it computes on the way is computed again.
+    """Call `build(*tensors)` and keep only the tensors for its gradient: the backward pass computes the rest again.
 
     Args:
         build: a differentiable function of tensors, without randomness.
@@ -72,8 +67,8 @@ def rebuild_in_backward(build: Callable[..., Tensor], *tensors: Tensor) -> Tenso
 class _Factors(torch.autograd.Function):
     """See `build_factors`.
 
-    What it keeps are its inputs, which are leaves, and what the cache of factors holds anyway; as attributes instead of
-    saved tensors, so that neither a backward pass nor activation checkpointing takes them away.
+    It keeps its inputs, which are leaves, and factors that the cache holds anyway. They are attributes instead of saved
+    tensors, so that neither a backward pass nor activation checkpointing frees them.
     """
 
     @staticmethod
@@ -128,7 +123,7 @@ def _axis_gradients(ctx: Any, axis: int, gradients: Sequence[Tensor]) -> tuple[T
 
 
 def _recorded_gradients(ctx: Any, gradients: Sequence[Tensor]) -> tuple[Tensor | None, ...]:
-    """The same, recorded for a second derivative."""
+    """The gradients of both inputs, recorded for a second derivative."""
     tensors = [ctx.positions] if ctx.spreads is None else [ctx.positions, ctx.spreads]
     factors = axis_factors(ctx.positions, ctx.spreads, ctx.sizes, ctx.form)
     wanted = [tensor for tensor, need in zip(tensors, ctx.needs_input_grad[3:], strict=False) if need]
@@ -187,7 +182,7 @@ def _combine(weight: Tensor, *factors: Tensor) -> Tensor:
 def _gradients_by_rebuilding(
     build: Callable[..., Tensor], tensors: Sequence[Tensor], gradient: Tensor, needed: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
-    """Gradients of `build` with respect to `tensors`, None where not needed; recorded if gradients are."""
+    """Gradients of `build` with respect to `tensors`, None where not needed; recorded while autograd is on."""
     keep_graph = torch.is_grad_enabled()
     pairs = list(zip(tensors, needed, strict=True))
     with torch.enable_grad():
@@ -199,5 +194,5 @@ def _gradients_by_rebuilding(
 
 
 def _versions(positions: Tensor, spreads: Tensor | None) -> tuple[int, ...]:
-    """Version counters, which tensors made in inference mode do not have."""
+    """Version counters of the tensors that have one; tensors made in inference mode do not."""
     return tuple(t._version for t in (positions, spreads) if t is not None and not t.is_inference())

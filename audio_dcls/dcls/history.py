@@ -1,4 +1,4 @@
-"""Where the elements of a model went during training.
+"""The positions and spreads of a model's elements during training.
 
 Axis legend: R records, M learned axes, O output channels, I input channels of a group, K elements, D.. dense axes.
 """
@@ -13,9 +13,9 @@ from audio_dcls.errors import ArgumentError
 
 
 class PositionHistory:
-    """Records of positions and spreads, one for each set that layers share, in float32 on the CPU.
+    """Records of positions and spreads, in float32 on the CPU.
 
-    Sets are named after the first layer that holds them.
+    Layers that share positions have one record per step, named after the first of them.
 
     >>> from audio_dcls.dcls.conv import DclsConv1d
     >>> layer, history = DclsConv1d(1, 1, 2, 9), PositionHistory()
@@ -31,14 +31,14 @@ class PositionHistory:
         self._records: dict[str, list[Tensor]] = {}
 
     def record(self, model: nn.Module, step: int) -> None:
-        """Remember where the elements are now.
+        """Record the current positions and spreads.
 
         Args:
             model: the same model at every call.
-            step: optimiser steps done, above that of the record before.
+            step: optimiser steps done; above the last recorded step.
 
         Raises:
-            ArgumentError: the step is not later than the last.
+            ArgumentError: the step is not above the last one.
         """
         record: dict[str, Tensor] = {}
         for name, layer in position_sets(model).items():
@@ -48,51 +48,51 @@ class PositionHistory:
         self.append(step, record)
 
     def append(self, step: int, record: dict[str, Tensor]) -> None:
-        """Add a record as `tensors()` has them, without the axis of records.
+        """Add a record in the form of `tensors()`, without the axis of records.
 
         Args:
-            step: above that of the record before.
+            step: optimiser steps done; above the last recorded step.
             record: `<layer>.positions` and `<layer>.spreads`, (M, O, I, D.., K), of the same layers at every call.
 
         Raises:
-            ArgumentError: the step is not later than the last, or the layers are others.
+            ArgumentError: the step is not above the last one, or the record has other layers.
         """
         if self.steps and step <= self.steps[-1]:
-            raise ArgumentError(f"`step` (={step}) must be above that of the last record (={self.steps[-1]})")
+            raise ArgumentError(f"`step` (={step}) must be above the last recorded step (={self.steps[-1]})")
         if self.steps and record.keys() != self._records.keys():
             other = sorted(record.keys() ^ self._records.keys())[0]
-            raise ArgumentError(f"the record of step {step} is of another model: '{other}' is not in all of them")
+            raise ArgumentError(f"the record of step {step} is from another model: '{other}' is not in all records")
         self.steps.append(step)
         for key, value in record.items():
             self._records.setdefault(key, []).append(value)
 
     @property
     def names(self) -> list[str]:
-        """Layers that were recorded, one for each set of positions."""
+        """Names of the recorded layers, one per set of positions."""
         suffix = ".positions"
         return [key.removesuffix(suffix).removeprefix(".") for key in self._records if key.endswith(suffix)]
 
     def positions(self, name: str) -> Tensor:
-        """Positions at every record, in taps: (R, M, O, I, D.., K)."""
+        """Positions in every record, in taps: (R, M, O, I, D.., K)."""
         return torch.stack(self._of(name, "positions"))
 
     def spreads(self, name: str) -> Tensor:
-        """Spreads at every record, in taps: (R, M, O, I, D.., K)."""
+        """Spreads in every record, in taps: (R, M, O, I, D.., K)."""
         return torch.stack(self._of(name, "spreads"))
 
     def displacement(self, name: str) -> Tensor:
-        """Mean distance of the elements from where they were at the first record, in taps: (R,)."""
+        """Mean distance of the elements from their positions in the first record, in taps: (R,)."""
         positions = self.positions(name)
         return torch.linalg.vector_norm(positions - positions[0], dim=1).flatten(1).mean(1)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything, for a file: `<layer>.positions`, `<layer>.spreads`, each with records first, and `steps`."""
+        """All records as tensors: `<layer>.positions`, `<layer>.spreads`, each with the axis R first, and `steps`."""
         stacked = {key: torch.stack(values) for key, values in self._records.items()}
         return stacked | {"steps": torch.tensor(self.steps, dtype=torch.long)}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor]) -> PositionHistory:
-        """The history that `tensors` came from; the inverse of `tensors()`."""
+        """The inverse of `tensors()`."""
         history = cls()
         history.steps = tensors["steps"].tolist()
         history._records = {key: list(value) for key, value in tensors.items() if key != "steps"}

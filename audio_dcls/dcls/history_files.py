@@ -1,8 +1,8 @@
-"""Records of positions on disk: one small file each, so that a history survives kills and costs next to nothing.
+"""Records of positions on disk: one small file per record, so that a history survives a killed process.
 
 ::
 
-    FOLDER/step-00000068.safetensors   `<layer>.positions` and `<layer>.spreads` of every set that layers share
+    FOLDER/step-00000068.safetensors   `<layer>.positions` and `<layer>.spreads`, as in `PositionHistory`
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _FILE = re.compile(r"step-(\d{8})\.safetensors")
 
 
 def write_record(folder: Path, model: nn.Module, step: int) -> Path | None:
-    """Write where the elements of a model are now.
+    """Write the current positions and spreads of a model.
 
     Args:
-        folder: made if it is not there.
-        model: any.
+        folder: the folder of the records; it is made if it does not exist.
+        model: any model.
         step: optimiser steps done.
 
     Returns:
-        The file; None where the model has no DCLS layer.
+        The file; None if the model has no DCLS layer.
     """
     if not dcls_layers(model):
         return None
@@ -46,7 +46,7 @@ def write_record(folder: Path, model: nn.Module, step: int) -> Path | None:
 
 
 def drop_records_after(folder: Path, step: int) -> None:
-    """Forget records of later steps: a run that goes on from an earlier one writes them anew."""
+    """Delete the records of later steps: a run that resumes from an earlier step writes them again."""
     for path in folder.glob("step-*.safetensors"):
         found = _FILE.fullmatch(path.name)
         if found is not None and int(found[1]) > step:
@@ -54,10 +54,10 @@ def drop_records_after(folder: Path, step: int) -> None:
 
 
 def read_history(folder: Path) -> PositionHistory:
-    """All records of a folder, by step; none where there is no such folder.
+    """All records of a folder, in the order of their steps; the history is empty if the folder does not exist.
 
     Raises:
-        ArgumentError: a file is damaged, or is of another model.
+        ArgumentError: a file is damaged or from another model.
     """
     history = PositionHistory()
     for path in sorted(folder.glob("step-*.safetensors")):
@@ -67,5 +67,5 @@ def read_history(folder: Path) -> PositionHistory:
         try:
             history.append(int(found[1]), safetensors.torch.load_file(path))
         except (SafetensorError, OSError) as error:
-            raise ArgumentError(f"'{path}' is no record of positions ({error}); remove it") from error
+            raise ArgumentError(f"'{path}' is not a record of positions ({error}); remove it") from error
     return history

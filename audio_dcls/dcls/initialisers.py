@@ -1,8 +1,8 @@
-"""Where elements start: normal, uniform, or on a grid; `kernel_fit` places them by a trained kernel.
+"""Initial positions: normal, uniform, or on a grid; `kernel_fit` places elements by a trained kernel.
 
 Axis legend: K elements, M learned axes.
 
-Layers that share positions are initialised together: give any one of them.
+Layers that share positions are initialised together: pass any one of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from audio_dcls.dcls.conv import DclsConv
 
 
 def place_normal(layer: DclsConv, std_taps: float = 0.5, generator: torch.Generator | None = None) -> None:
-    """Draw positions around the centre, clamped into the kernel; the authors' choice.
+    """Draw positions around the centre, clamped into the kernel, as the authors do.
 
     Args:
         layer: changed in place.
@@ -45,7 +45,7 @@ def place_uniform(layer: DclsConv, generator: torch.Generator | None = None) -> 
 def place_grid(layer: DclsConv) -> None:
     """Spread the elements of every kernel evenly over it, as a dilated convolution would.
 
-    The grid is the most even one of at least K points; where it has more, those nearest to the centre are taken.
+    The grid is the most even one of at least K points; if it has more, the points nearest to the centre are used.
 
     Args:
         layer: changed in place.
@@ -75,6 +75,6 @@ def _row_counts(num_axes: int, num_points: int) -> Iterator[tuple[int, ...]]:
 
 
 def _unevenness(sizes: Sequence[int], counts: Sequence[int], num_points: int) -> float:
-    """How much the spacings of the axes differ, and the share of the grid that stays empty."""
+    """A penalty for spacings that differ between axes, plus one for grid points that stay empty."""
     spacings = [taps / count for taps, count in zip(sizes, counts, strict=True)]
     return math.log(max(spacings) / min(spacings)) + math.prod(counts) / num_points

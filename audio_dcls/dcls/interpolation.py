@@ -1,9 +1,9 @@
-"""How an element spreads over the taps of one axis.
+"""The forms by which an element spreads over the taps of one axis.
 
-Axis legend: K elements, S taps of one axis; `...` is whatever leads (output channels, input channels of a group).
+Axis legend: K elements, S taps of one axis; `...` are leading axes (output channels, input channels of a group).
 
-An element sits at a real position p, in taps from the kernel's centre; the grid holds integers d = i - S // 2. Every
-form below is a product over axes, so one axis is all that is ever evaluated (Khalfaoui-Hassani, "Dilated Convolution
+An element has a real position p, in taps from the kernel's centre; the grid holds integers d = i - S // 2. Every form
+below is a product over axes, so only single axes are ever evaluated (Khalfaoui-Hassani, "Dilated Convolution
 with Learnable Spacings", 2024, chapters 2 and 3).
 """
 
@@ -28,13 +28,13 @@ class Interpolation:
     Args:
         name: the name used in configs and signatures.
         factor: maps grid (S,), positions (..., K, 1) and effective spreads (..., K, 1) to (..., K, S).
-        slopes: maps the same and the factor to its derivatives with respect to position and spread, each (..., K, S);
-            the second is None where there is no spread.
-        normalised: whether an element's taps are scaled to sum to 1 over the grid.
-        spread_floor: added to |spread|, in taps; None where the form has no spread.
-        initial_spread: where learned spreads start, before the floor is added, in taps.
-        clamps: whether an element outside the kernel has no gradient to come back by, so positions are clamped after
-            every step by default.
+        slopes: maps these and the factor to the factor's derivatives with respect to position and spread, each
+            (..., K, S); the second is None if the form has no spread.
+        normalised: True if an element's taps are scaled to sum to 1 over the grid.
+        spread_floor: added to |spread|, in taps; None if the form has no spread.
+        initial_spread: initial value of learned spreads, before the floor is added, in taps.
+        clamps: True if an element outside the kernel has no gradient that would bring it back, so that positions are
+            clamped after every step by default.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Interpolation:
 
     @property
     def has_spreads(self) -> bool:
-        """Whether the form has a learnable spread."""
+        """True if the form has a learnable spread."""
         return self.spread_floor is not None
 
     def effective_spreads(self, spreads: Tensor | None) -> Tensor | None:
-        """The width the form uses, |spread| + floor, in taps; None where it has none."""
+        """The width that the form uses, |spread| + floor, in taps; None if the form has no spread."""
         if self.spread_floor is None or spreads is None:
             return None
         return spreads.abs() + self.spread_floor
@@ -78,7 +78,7 @@ def _gauss(grid: Tensor, positions: Tensor, widths: Tensor | None) -> Tensor:
     distances = (grid - positions) / widths
     if torch.is_grad_enabled():
         return distances.square().mul(-0.5).exp()
-    return distances.square_().mul_(-0.5).exp_()  # a fresh tensor for each step would take twice as long
+    return distances.square_().mul_(-0.5).exp_()  # a new tensor per operation would take twice as long
 
 
 def _gauss_slopes(grid: Tensor, positions: Tensor, widths: Tensor | None, factor: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,8 +114,8 @@ def _bilinear_slopes(grid: Tensor, positions: Tensor, widths: Tensor | None, fac
 def _bilinear_floor(grid: Tensor, positions: Tensor, widths: Tensor | None) -> Tensor:
     """1 - r on the tap floor(p) and r on the next, r = p - floor(p).
 
-    It equals `_bilinear` before normalisation; at integer positions it keeps the slope towards the next tap, where the
-    other's is zero.
+    It equals `_bilinear` before normalisation; at integer positions it keeps the slope towards the next tap, where
+    that of `_bilinear` is zero.
     """
     lower = positions.floor()
     remainder = positions - lower
@@ -159,10 +159,10 @@ AUTHORS_VERSIONS = {"gauss": "gauss", "triangle": "max", "bilinear": "v1", "bili
 
 
 def find_interpolation(name: str) -> Interpolation:
-    """Look an interpolation up by name.
+    """The interpolation of a name.
 
     Raises:
-        ArgumentError: no interpolation has that name.
+        ArgumentError: the name is unknown.
 
     >>> find_interpolation("gauss").spread_floor
     0.27

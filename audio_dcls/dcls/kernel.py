@@ -1,4 +1,4 @@
-"""Weights, positions and spreads -> a dense kernel, in any number of dimensions.
+"""The dense kernel of weights, positions and spreads, in any number of dimensions.
 
 Axis legend: O output channels, I input channels of a group, K elements, M learned axes, S_a taps of axis a,
 D.. dense axes (the N-M forms, learned along M of N axes).
@@ -27,7 +27,7 @@ from audio_dcls.dcls.interpolation import Interpolation, find_interpolation, tap
 from audio_dcls.errors import ArgumentError
 
 _NORMALISER_FLOOR = 1e-7
-"""Added to an element's mass before dividing by it: one far outside the kernel fades, nothing divides by 0."""
+"""Added to an element's mass before dividing by it, so that elements far outside the kernel fade out."""
 
 
 def construct_kernel(
@@ -45,13 +45,13 @@ def construct_kernel(
         positions: `positions[m]` is the coordinate along the m-th learned axis, in taps from the kernel's centre
             `size // 2`; with no dense axes that is axis m itself.
         spreads: spreads along the same axes, in taps; None for the bilinear forms.
-        dilated_kernel_size: taps along every axis of the kernel, dense ones included.
+        dilated_kernel_size: taps along every axis of the kernel, including dense axes.
         interpolation: "gauss", "triangle", "bilinear" or "bilinear_floor".
-        dense_axes: the axes along which every tap has its own elements, none by default.
+        dense_axes: the axes along which every tap has its own elements.
 
     Shape:
         weight (O, I, D.., K), positions and spreads (M, O, I, D.., K) -> (O, I, S_0, .., S_{N-1}).
-        Float64 stays float64; anything narrower than float32 is built in float32 and then returned in its own type.
+        Float64 stays float64; a type narrower than float32 is built in float32 and converted at the end.
 
     Raises:
         ArgumentError: a shape, axis or name breaks its rule.
@@ -109,8 +109,8 @@ def normalise(
     """Divide the first factor by the mass of the elements.
 
     Returns:
-        The factors; the sum of each before, (..., K, 1); and the mass, (..., K, 1). Without normalisation the factors
-        as they are, nothing and None.
+        The factors; the sum of each before, (..., K, 1); and the mass, (..., K, 1). Without normalisation: the
+        unchanged factors, an empty tuple and None.
     """
     if not interpolation.normalised:
         return factors, (), None
@@ -147,16 +147,13 @@ def combine_factors(weight: Tensor, factors: Sequence[Tensor]) -> Tensor:
 def discrete_kernel(
     weight: Tensor, positions: Tensor, dilated_kernel_size: Sequence[int], dense_axes: Sequence[int] = ()
 ) -> Tensor:
-    """Put every element on the tap nearest to it: at most K taps of the kernel are not zero.
+    """Put every element on its nearest tap: at most K taps of the kernel are not zero.
 
-    Where spreads shrink to nothing during training, as for learned delays (thesis, chapter 4), this is the kernel the
-    trained one becomes. An element nearest to no tap, outside the kernel, is dropped.
+    If spreads shrink to zero during training, as for learned delays (thesis, chapter 4), the trained kernel converges
+    to this one. An element outside the kernel is dropped.
 
     Args:
-        weight: as in `construct_kernel`.
-        positions: as in `construct_kernel`.
-        dilated_kernel_size: as in `construct_kernel`.
-        dense_axes: as in `construct_kernel`.
+        weight, positions, dilated_kernel_size, dense_axes: as in `construct_kernel`.
 
     Shape:
         weight (O, I, D.., K), positions (M, O, I, D.., K) -> (O, I, S_0, .., S_{N-1})
@@ -178,7 +175,7 @@ def discrete_kernel(
 
 
 def order_axes(kernel: Tensor, num_axes: int, dense_axes: Sequence[int]) -> Tensor:
-    """Put the axes of a kernel built as (O, I, dense.., learned..) in their own order (O, I, 0, 1, ..)."""
+    """Reorder the axes of a kernel from (O, I, dense.., learned..) to (O, I, 0, 1, ..)."""
     if not dense_axes:
         return kernel
     built = [*dense_axes, *(axis for axis in range(num_axes) if axis not in dense_axes)]
@@ -186,22 +183,22 @@ def order_axes(kernel: Tensor, num_axes: int, dense_axes: Sequence[int]) -> Tens
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """Autocast off for `device`: a position rounded to bfloat16 is wrong by up to 1/16 of a tap at 11 taps."""
+    """Switch autocast off for `device`: a position rounded to bfloat16 is wrong by up to 1/16 of a tap at 11 taps."""
     if is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()
 
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """Float64 and float32 as they are, narrower types as float32."""
+    """The tensor unchanged if it is float32 or float64, otherwise as float32."""
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.float()
 
 
 def check_dense_axes(dense_axes: Sequence[int], num_axes: int) -> tuple[int, ...]:
-    """Sorted dense axes.
+    """The dense axes, checked and sorted.
 
     Raises:
-        ArgumentError: an axis is out of range or repeated, or none is left to learn.
+        ArgumentError: an axis is out of range or repeated, or no axis is left to learn.
     """
     if isinstance(dense_axes, str) or not isinstance(dense_axes, Iterable) or not all(map(is_integer, dense_axes)):
         raise ArgumentError(f"`dense_axes` (={dense_axes!r}) must be a sequence of axes, such as (0,)")
@@ -209,7 +206,7 @@ def check_dense_axes(dense_axes: Sequence[int], num_axes: int) -> tuple[int, ...
     if len(set(dense)) != len(dense) or any(not 0 <= axis < num_axes for axis in dense):
         raise ArgumentError(f"`dense_axes` (={tuple(dense_axes)}) must be distinct axes from 0 to {num_axes - 1}")
     if len(dense) == num_axes:
-        raise ArgumentError(f"`dense_axes` (={dense}) must leave one axis to learn; a plain convolution has none")
+        raise ArgumentError(f"`dense_axes` (={dense}) must leave an axis to learn; use a plain convolution instead")
     return dense
 
 
@@ -224,7 +221,7 @@ def _check_shapes(
     """Check the three tensors of a kernel against its size.
 
     Raises:
-        ArgumentError: a shape does not fit, or spreads are missing where the form has them.
+        ArgumentError: a shape does not fit, or the form needs spreads and they are missing.
     """
     if not size or min(size) < 1:
         raise ArgumentError(f"`dilated_kernel_size` (={tuple(size)}) must hold at least 1 tap along every axis")

@@ -1,4 +1,4 @@
-"""What training DCLS layers takes: parameter groups, clamping, repulsion, and spreads that follow a schedule.
+"""Parameters of DCLS layers during training: optimiser groups, clamping and repulsion.
 
 Axis legend: O output channels, I input channels of a group, K elements, M learned axes, D.. dense axes.
 """
@@ -16,7 +16,7 @@ from audio_dcls.errors import ArgumentError
 
 
 def dcls_layers(model: nn.Module) -> dict[str, DclsConv]:
-    """The DCLS layers of a model by name, those of frozen ones not included."""
+    """The DCLS layers of a model by name; frozen layers are not among them."""
     return {name: module for name, module in model.named_modules() if isinstance(module, DclsConv)}
 
 
@@ -33,21 +33,21 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Split parameters for an optimiser: decayed, not decayed, and positions with spreads at a higher rate.
 
-    Biases and whatever is one-dimensional up to axes of one entry (norms, layer scales) are not decayed, the weights of
-    1x1 depthwise convolutions excepted, nor are positions and spreads, whose rate is multiplied (thesis, section 2.4).
-    A shared parameter counts once.
+    Biases and other one-dimensional parameters (norms, layer scales; axes of size 1 do not count) are not decayed,
+    except for the weights of 1x1 depthwise convolutions. Positions and spreads are not decayed either, and their rate
+    is multiplied (thesis, section 2.4). A shared parameter counts once.
 
     Args:
         model: any model.
         rate: learning rate.
-        weight_decay: of the first group.
+        weight_decay: weight decay of the first group.
         position_rate_factor: multiplies the rate of positions and spreads.
 
     Raises:
         ArgumentError: a number is out of its range.
 
     Returns:
-        Groups with keys `name`, `params`, `lr` and `weight_decay`; empty ones are left out.
+        Groups with keys `name`, `params`, `lr` and `weight_decay`; empty groups are left out.
 
     >>> from audio_dcls.dcls.conv import DclsConv1d
     >>> groups = parameter_groups(DclsConv1d(2, 2, 3, 9), rate=1e-3)
@@ -80,7 +80,7 @@ def parameter_groups(
 
 
 def clamp_positions(model: nn.Module) -> None:
-    """Bring every element back into its kernel, within +-(size // 2) taps of the centre along each learned axis."""
+    """Move every element back into its kernel, within +-(size // 2) taps of the centre along each learned axis."""
     with torch.no_grad():
         for layer in position_sets(model).values():
             for coordinates, taps in zip(layer.positions, layer.learned_size, strict=True):
@@ -108,7 +108,7 @@ def repulsive_loss(model: nn.Module, reach_taps: float = 1.0) -> Tensor:
 
     Args:
         model: a model with DCLS layers.
-        reach_taps: distance from which elements leave each other alone, in taps, above 0.
+        reach_taps: distance from which elements no longer repel each other, in taps, above 0.
 
     Shape:
         a scalar
@@ -126,5 +126,5 @@ def repulsive_loss(model: nn.Module, reach_taps: float = 1.0) -> Tensor:
             steps = points[:, pairs[0]] - points[:, pairs[1]]
             overlaps.append((1 - torch.linalg.vector_norm(steps, dim=-1) / reach_taps).relu().mean())
     if not overlaps:
-        raise ArgumentError("`model` has no DCLS layer with two elements or more, so nothing can repel")
+        raise ArgumentError("`model` has no DCLS layer with two elements or more, so no pair can repel")
     return torch.stack(overlaps).mean()

@@ -1,11 +1,11 @@
-"""The authors' parameter layout <-> ours.
+"""Conversion between the authors' parameter layout and ours.
 
 Axis legend: O output channels, I input channels of a group, K elements, M learned axes.
 
-The authors' library calls positions `P` and spreads `SIG`, both (M, O, I, K), and orders their first axis by
-interpolation and dimension; ours is `positions[d]` along axis d, always. It also measures `P[j]` from the middle of the
-j-th axis of the kernel whichever axis `P[j]` moves along, so a non-square kernel sits off centre: a layer converted
-here keeps the kernel it had, hence its positions shift by the difference of the two middles.
+The authors' library calls positions `P` and spreads `SIG`, both (M, O, I, K). The order of their first axis depends on
+interpolation and dimension; ours is always `positions[d]` along axis d. Their library also measures `P[j]` from the
+middle of the j-th axis of the kernel, whichever axis `P[j]` moves along, so a non-square kernel is off centre. A layer
+converted here keeps its kernel; therefore its positions shift by the difference of the two middles.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _reference_axes(num_axes: int, interpolation: str) -> tuple[int, ...]:
 
     Args:
         num_axes: learned axes, 1 to 3.
-        interpolation: our name of it.
+        interpolation: our name of the interpolation.
 
     >>> _reference_axes(2, "gauss"), _reference_axes(2, "bilinear_floor"), _reference_axes(3, "bilinear_floor")
     ((1, 0), (0, 1), (0, 2, 1))
@@ -47,12 +47,12 @@ def _reference_axes(num_axes: int, interpolation: str) -> tuple[int, ...]:
 
 
 def positions_from_reference(reference: Tensor, size: Sequence[int], interpolation: str) -> Tensor:
-    """Their `P` -> our positions.
+    """Convert the authors' `P` to our positions.
 
     Args:
         reference: `P`, in taps.
         size: taps along each learned axis, in the order of the kernel's axes.
-        interpolation: our name of it.
+        interpolation: our name of the interpolation.
 
     Shape:
         (M, ...) -> (M, ...)
@@ -67,31 +67,31 @@ def positions_from_reference(reference: Tensor, size: Sequence[int], interpolati
 
 
 def positions_to_reference(positions: Tensor, size: Sequence[int], interpolation: str) -> Tensor:
-    """Our positions -> their `P`; the inverse of `positions_from_reference`."""
+    """Convert our positions to the authors' `P`; the inverse of `positions_from_reference`."""
     axes = _reference_axes(len(size), interpolation)
     return torch.stack([positions[axis] - (size[row] // 2 - size[axis] // 2) for row, axis in enumerate(axes)])
 
 
 def spreads_from_reference(reference: Tensor, interpolation: str) -> Tensor:
-    """Their `SIG` -> our spreads, (M, ...) -> (M, ...)."""
+    """Convert the authors' `SIG` to our spreads, (M, ...) -> (M, ...)."""
     axes = _reference_axes(len(reference), interpolation)
     return torch.stack([reference[axes.index(axis)] for axis in range(len(axes))])
 
 
 def spreads_to_reference(spreads: Tensor, interpolation: str) -> Tensor:
-    """Our spreads -> their `SIG`; the inverse of `spreads_from_reference`."""
+    """Convert our spreads to the authors' `SIG`; the inverse of `spreads_from_reference`."""
     return torch.stack([spreads[axis] for axis in _reference_axes(len(spreads), interpolation)])
 
 
 def state_from_reference(state: Mapping[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
-    """Turn a state dict whose DCLS layers are the authors' into one that `model` loads.
+    """Convert a state dict with the authors' DCLS layers into one that `model` loads.
 
     Args:
-        state: names and tensors; what does not belong to a DCLS layer of `model` passes unchanged.
-        model: a model with our layers under the names the authors' layers have in `state`.
+        state: names and tensors; entries outside the DCLS layers of `model` stay unchanged.
+        model: a model with our layers under the names of the authors' layers in `state`.
 
     Raises:
-        ArgumentError: a DCLS layer of `model` has no `P` in `state`, or one of another shape.
+        ArgumentError: for a DCLS layer of `model`, `state` has no `P`, or one of another shape.
     """
     converted = dict(state)
     for prefix, layer in _layers(model):
@@ -109,7 +109,7 @@ def state_to_reference(model: nn.Module, *, flat: bool = False) -> dict[str, Ten
 
     Args:
         model: a model with our layers.
-        flat: whether kernels with a dense axis of one tap go to the authors' `Dcls2dK1d`, which has no such axis.
+        flat: True for the authors' `Dcls2dK1d`, whose kernels lack the dense axis of one tap.
     """
     state = dict(model.state_dict())
     for prefix, layer in _layers(model):
@@ -127,13 +127,13 @@ def state_to_reference(model: nn.Module, *, flat: bool = False) -> dict[str, Ten
 
 
 def from_reference_module(module: nn.Module) -> DclsConv:
-    """Our layer with the kernel, and so the output, of one of the authors' modules.
+    """Our layer with the kernel, and therefore the output, of one of the authors' modules.
 
     Args:
         module: a Dcls1d, Dcls2d, Dcls3d, Dcls3_1d or Dcls2dK1d.
 
     Raises:
-        ArgumentError: the module is of another class or version.
+        ArgumentError: the class or version of the module is unknown.
     """
     theirs: Any = module
     name = type(module).__name__
@@ -168,11 +168,12 @@ def to_reference_module(layer: DclsConv, library: ModuleType) -> nn.Module:
     """One of the authors' modules with the kernel of our layer.
 
     Args:
-        layer: a layer whose form their library has: no dense axes, the last of three learned, or one axis of one tap.
+        layer: a layer that their library can represent: without dense axes, with only the last of three axes learned,
+            or with one dense axis of one tap in 2-D.
         library: their module `DCLS.construct.modules`, from the package `dcls`.
 
     Raises:
-        ArgumentError: their library has no such form.
+        ArgumentError: their library has no such layer.
     """
     name, extra = f"Dcls{layer.num_axes}d", {}
     is_flat = layer.num_axes == 2 and len(layer.dense_axes) == 1 and layer.dilated_kernel_size[layer.dense_axes[0]] == 1
@@ -182,8 +183,8 @@ def to_reference_module(layer: DclsConv, library: ModuleType) -> nn.Module:
         name, extra = "Dcls2dK1d", {"flat_dim": 1 - layer.dense_axes[0]}
     elif layer.dense_axes or isinstance(layer.padding, str):
         raise ArgumentError(
-            f"`layer` ({layer}) has no counterpart in the authors' library: it must have its padding in taps and,"
-            " as dense axes, none, (0, 1) in 3-D, or one of one tap in 2-D"
+            f"`layer` ({layer}) has no counterpart in the authors' library: it must have its padding in taps and"
+            " either no dense axes, the dense axes (0, 1) in 3-D, or one dense axis of one tap in 2-D"
         )
     module = getattr(library, name)(
         layer.in_channels,

@@ -1,4 +1,4 @@
-"""What changes over epochs: spreads that shrink, and how strongly elements repel each other."""
+"""Schedules over epochs: shrinking spreads, and the weight of the repulsive loss."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from audio_dcls.errors import ArgumentError
 
 @dataclass(frozen=True)
 class SpreadSchedule:
-    r"""Spreads that are not learned, shrinking geometrically: wide elements find their place, narrow ones are delays.
+    r"""Spreads that are not learned but shrink geometrically: wide elements find their place, narrow ones are delays.
 
     .. math:: \sigma_e = \sigma_0 (\sigma_1 / \sigma_0)^{\min(e / n, 1)}
 
@@ -47,7 +47,7 @@ class SpreadSchedule:
             )
 
     def spread_at(self, epoch: float) -> float:
-        """Spread in taps, before the form's floor is added, at an epoch counted from 0; it may be a fraction."""
+        """The spread at an epoch, in taps, without the form's floor; epochs count from 0 and may be fractions."""
         done = min(max(epoch / self.num_epochs, 0.0), 1.0)
         return self.initial_taps * (self.final_taps / self.initial_taps) ** done
 
@@ -74,12 +74,12 @@ class SpreadSchedule:
 
 @dataclass(frozen=True)
 class RepulsionSchedule:
-    """Weight of `repulsive_loss` over epochs: full at first, then a cosine down to 0, so elements may meet at the end.
+    """Weight of `repulsive_loss` over epochs: constant, then half a cosine down to 0, so elements may meet at the end.
 
     Args:
-        weight: what the loss is multiplied by at first, at least 0.
-        end_epoch: epoch from which it is 0, above `decay_epoch`.
-        decay_epoch: epoch at which it starts to fall, at least 0.
+        weight: initial factor of the loss, at least 0.
+        end_epoch: epoch from which the weight is 0; above `decay_epoch`.
+        decay_epoch: epoch at which the weight starts to fall, at least 0.
 
     Raises:
         ArgumentError: a number breaks its rule.
@@ -102,6 +102,6 @@ class RepulsionSchedule:
             )
 
     def weight_at(self, epoch: float) -> float:
-        """The weight at an epoch counted from 0; it may be a fraction."""
+        """The weight at an epoch; epochs count from 0 and may be fractions."""
         done = (epoch - self.decay_epoch) / (self.end_epoch - self.decay_epoch)
         return self.weight * 0.5 * (1 + math.cos(math.pi * min(max(done, 0.0), 1.0)))

@@ -1,4 +1,4 @@
-"""From waveforms to normalised log-mel spectrograms."""
+"""The frontend: from waveforms to normalised log-mel spectrograms."""
 
 from audio_dcls.frontend.config import FrontendConfig
 from audio_dcls.frontend.filter_bank import mel_filter_bank

@@ -1,4 +1,4 @@
-"""Every number of the frontend, and the sizes that follow from them."""
+"""All numbers of the frontend, and the sizes that follow from them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from audio_dcls.settings import Settings
 
 
 class FrontendConfig(Settings):
-    """How a clip becomes a spectrogram; the defaults are those of the DCLS audio paper (arXiv 2309.13972).
+    """Numbers of the spectrogram; the defaults are those of the DCLS audio paper (arXiv 2309.13972).
 
     >>> config = FrontendConfig()
     >>> config.clip_samples, config.num_bins, config.num_frames
@@ -18,10 +18,10 @@ class FrontendConfig(Settings):
     """
 
     sample_rate_hz: int = pydantic.Field(default=32_000, gt=0)
-    """Rate of the waveforms the model sees; files of another rate are resampled."""
+    """Sample rate of the model's input; files with another rate are resampled."""
 
     clip_s: float = pydantic.Field(default=10.0, gt=0, allow_inf_nan=False)
-    """Length of a clip: longer sounds are truncated (or windowed), shorter ones zero-padded at the end."""
+    """Length of a clip: longer sounds are truncated (or windowed), and shorter sounds are zero-padded at the end."""
 
     fft_size: int = pydantic.Field(default=1024, ge=2)
     """Length of the Hann window and of its Fourier transform, in samples."""
@@ -39,13 +39,13 @@ class FrontendConfig(Settings):
     """Upper edge of the last mel band; at most half the sample rate."""
 
     amin: float = pydantic.Field(default=1e-10, gt=0)
-    """Mel power is floored here before the logarithm, so silence is 10 log10(amin) = -100 dB."""
+    """Lower limit of the mel power before the logarithm, so silence is 10 log10(amin) = -100 dB."""
 
     mean_db: float = -18.2696
-    """Mean over the balanced training split of AudioSet, subtracted."""
+    """Mean over the balanced training split of AudioSet, which is subtracted."""
 
     std_db: float = pydantic.Field(default=30.5735, gt=0)
-    """Standard deviation over the same split, divided by."""
+    """Standard deviation over the same split, by which the result is divided."""
 
     @pydantic.model_validator(mode="after")
     def _check_sizes(self) -> FrontendConfig:
@@ -63,7 +63,7 @@ class FrontendConfig(Settings):
 
     @property
     def clip_samples(self) -> int:
-        """Samples in a clip."""
+        """Samples per clip."""
         return round(self.clip_s * self.sample_rate_hz)
 
     @property
@@ -73,5 +73,5 @@ class FrontendConfig(Settings):
 
     @property
     def num_frames(self) -> int:
-        """Frames of a clip: both edges are centred on a frame."""
+        """Frames per clip: the first and the last one are centred on the edges."""
         return math.floor(self.clip_samples / self.hop_samples) + 1

@@ -13,13 +13,13 @@ from audio_dcls.errors import ArgumentError
 def mel_filter_bank(num_bins: int, num_mels: int, low_hz: float, high_hz: float, sample_rate_hz: float) -> np.ndarray:
     """Weights that sum a power spectrum into mel bands.
 
-    Band edges lie evenly on the HTK mel scale, m(f) = 2595 log10(1 + f / 700) (Young et al., The HTK Book, eq. 5.13);
-    band k is a triangle over frequency in Hz, 0 at edges k and k + 2, 1 at edge k + 1. There is no area normalisation.
-    These are the defaults of torchaudio's MelScale and librosa's `filters.mel(htk=True, norm=None)`.
+    Band edges are evenly spaced on the HTK mel scale, m(f) = 2595 log10(1 + f / 700) (Young et al., The HTK Book, eq.
+    5.13). Band k is a triangle over frequency in Hz, 0 at edges k and k + 2, and 1 at edge k + 1. There is no area
+    normalisation. These are the defaults of torchaudio's MelScale and librosa's `filters.mel(htk=True, norm=None)`.
 
     Args:
-        num_bins: bins from 0 Hz to half the sample rate, both included; at least 2.
-        num_mels: bands, at least 1.
+        num_bins: frequency bins from 0 Hz to half the sample rate, both included; at least 2.
+        num_mels: mel bands, at least 1.
         low_hz: lower edge of the first band, in [0, high_hz).
         high_hz: upper edge of the last band, at most half the sample rate.
         sample_rate_hz: samples per second.
@@ -31,7 +31,7 @@ def mel_filter_bank(num_bins: int, num_mels: int, low_hz: float, high_hz: float,
         (N, M).
 
     Raises:
-        ArgumentError: a size below its minimum, or edges out of order.
+        ArgumentError: a size is below its minimum, or the edges are out of order.
 
     >>> bank = mel_filter_bank(513, 128, 50.0, 14000.0, 32000)
     >>> bank.shape, int(np.flatnonzero(bank.any(axis=1))[0]), int(np.flatnonzero(bank.any(axis=1))[-1])
@@ -50,7 +50,7 @@ def mel_filter_bank(num_bins: int, num_mels: int, low_hz: float, high_hz: float,
     rising = (bins_hz[:, None] - left) / (centre - left)
     falling = (right - bins_hz[:, None]) / (right - centre)
     bank = np.clip(np.minimum(rising, falling), 0.0, None)
-    bank[(bins_hz <= low_hz) | (bins_hz >= high_hz)] = 0.0  # the outer edges, free of rounding
+    bank[(bins_hz <= low_hz) | (bins_hz >= high_hz)] = 0.0  # the outer edges, without rounding errors
     return bank
 
 

@@ -1,4 +1,4 @@
-"""LogMel: waveforms to normalised log-mel spectrograms.
+"""The module that turns waveforms into normalised log-mel spectrograms.
 
 Axes: B batch, T samples, N frequency bins, M mels, F frames (F = T // hop + 1).
 """
@@ -24,28 +24,21 @@ class LogMel(nn.Module):
     With X the short-time Fourier transform under a periodic Hann window, centred, edges reflected, and W the mel
     filters: y = (10 log10(max(W |X|^2, amin)) - mean_db) / std_db.
 
-    The arithmetic is float32 whatever the autocast state or the dtype the surrounding model is cast to, and float64
-    after `.double()` (window and filters are then exact in float64, not widened). In evaluation mode on a CPU `forward`
-    transforms in float64 all the same: the rounding of a float32 transform of a loud sound is as high as `amin`,
-    so that bands without sound, as those above the range of a low rate, would show noise that depends on the library
-    that computes it. It costs a few milliseconds a clip. Nothing here is trained or saved.
+    The arithmetic is float32, also under autocast and in a model that is cast to another type, and float64 after
+    `.double()` (window and filters are then exact in float64, not converted). In evaluation mode on a CPU, `forward`
+    always transforms in float64: the rounding errors of a float32 transform of a loud sound are as high as `amin`, so
+    silent bands, such as those above the range of a low sample rate, would show noise that depends on the FFT library.
+    This costs a few milliseconds per clip. Nothing here is trained or saved.
 
     Args:
-        sample_rate_hz: samples per second.
-        fft_size: window and transform length, samples.
-        hop_samples: distance between frames, samples.
-        num_mels: mel bands.
-        low_hz: lower edge of the first band.
-        high_hz: upper edge of the last band.
-        amin: floor of the mel power, linear.
-        mean_db: subtracted.
-        std_db: divided by.
+        sample_rate_hz, fft_size, hop_samples, num_mels, low_hz, high_hz, amin, mean_db, std_db: as in `FrontendConfig`,
+            which has the defaults.
 
     Shape:
         (B, T) -> (B, 1, M, F).
 
     Raises:
-        ArgumentError: a number outside its range.
+        ArgumentError: a number is outside its range.
 
     >>> build_frontend()(torch.zeros(2, 32000)).shape
     torch.Size([2, 1, 128, 101])
@@ -90,7 +83,7 @@ class LogMel(nn.Module):
         self.register_buffer("bank", torch.from_numpy(self._exact_bank).float(), persistent=False)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> LogMel:
-        """Follow device moves and `.double()`, refill from the exact values, and never go below float32."""
+        """Follow device moves and `.double()` with the exact values, and never go below float32."""
         super()._apply(fn, recurse)
         dtype = torch.float64 if self.window.dtype == torch.float64 else torch.float32
         self.window = torch.from_numpy(self._exact_window).to(self.window.device, dtype)
@@ -98,11 +91,11 @@ class LogMel(nn.Module):
         return self
 
     def extra_repr(self) -> str:
-        """The sizes, for printing."""
+        """The sizes, for `repr`."""
         return f"fft_size={self.fft_size}, hop_samples={self.hop_samples}, num_mels={self.num_mels}"
 
     def power_spectrogram(self, waveforms: Tensor) -> Tensor:
-        """Squared magnitude of the short-time Fourier transform: linear, every bin, what random erasing works on.
+        """Squared magnitude of the short-time Fourier transform: linear, with every bin; random erasing changes it.
 
         Args:
             waveforms: floating point, nominally in [-1, 1].
@@ -111,7 +104,7 @@ class LogMel(nn.Module):
             (B, T) -> (B, N, F).
 
         Raises:
-            ArgumentError: not a batch of real waveforms, or too short for its edges to be reflected.
+            ArgumentError: `waveforms` is not a batch of real waveforms, or is too short to reflect its edges.
         """
         with _full_precision(waveforms.device):
             return _square_magnitude(self._transform(waveforms, self.window))
@@ -134,9 +127,9 @@ class LogMel(nn.Module):
             return self._normalise(power[:, self.used_bins].to(self.bank.dtype))
 
     def forward(self, waveforms: Tensor) -> Tensor:
-        """`normalised_mel(power_spectrogram(waveforms))`, without computing the bins no mel band uses.
+        """`normalised_mel(power_spectrogram(waveforms))`, without the bins that no mel band uses.
 
-        On a CPU clips go one by one, which keeps a clip in cache and is faster than the batch.
+        On a CPU the clips of a batch are computed one by one, which keeps each in the cache and is faster.
         """
         with _full_precision(waveforms.device):
             if waveforms.device.type == "cpu" and waveforms.ndim == 2 and len(waveforms) > 1 and not _is_traced():
@@ -148,7 +141,7 @@ class LogMel(nn.Module):
         return torch.from_numpy(self._exact_window)
 
     def windowed_mel(self, waveforms: Tensor, window: Tensor) -> Tensor:
-        """What `forward` gives, the transform computed in the precision of a window.
+        """The output of `forward`, with the transform in the precision of a given window.
 
         Shape:
             (B, T), (fft_size,) -> (B, 1, M, F).
@@ -169,7 +162,7 @@ class LogMel(nn.Module):
         if waveforms.shape[1] <= self.fft_size // 2:
             raise ArgumentError(
                 f"`waveforms` (shape {tuple(waveforms.shape)}) must hold more than fft_size / 2 = {self.fft_size // 2} "
-                "samples, for the edges to be reflected; pad shorter sounds with zeros"
+                "samples to reflect the edges; pad shorter sounds with zeros"
             )
         return torch.stft(
             waveforms.to(window.dtype),
@@ -187,7 +180,7 @@ class LogMel(nn.Module):
 
 
 def normalised_decibels(power: Tensor, amin: float, mean_db: float, std_db: float) -> Tensor:
-    """(10 log10(max(power, amin)) - mean_db) / std_db, of each number."""
+    """Power in normalised decibels, elementwise: (10 log10(max(power, amin)) - mean_db) / std_db."""
     return power.clamp(min=amin).log10() * (10.0 / std_db) - mean_db / std_db
 
 
@@ -206,7 +199,7 @@ def _is_traced() -> bool:
 
 
 def build_frontend(config: FrontendConfig | None = None) -> LogMel:
-    """The frontend that a config describes; without a config, that of the defaults.
+    """The frontend of a config, by default that of `FrontendConfig()`.
 
     >>> build_frontend(FrontendConfig(num_mels=64)).num_mels
     64

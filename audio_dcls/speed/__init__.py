@@ -1,4 +1,4 @@
-"""Measuring speed and memory against named peers, in one run."""
+"""Benchmarks of speed and memory against named peers, in one run."""
 
 from audio_dcls.speed.figure import draw_report
 from audio_dcls.speed.report import BenchReport, Case, Contender, Ratio

@@ -1,4 +1,4 @@
-"""The ratios of a benchmark as a figure."""
+"""The figure of a benchmark's ratios."""
 
 from __future__ import annotations
 
@@ -9,32 +9,19 @@ from audio_dcls.speed.report import BenchReport, Case, Ratio
 
 _Row = tuple[str, Ratio]
 _COLOURS = {"fp32": "#0072b2", "bf16": "#d55e00", "both": "#555555"}
-"""Told apart by colour-blind readers and in grey (Okabe and Ito)."""
+"""Colours that colour-blind readers can distinguish, also in grey (Okabe and Ito)."""
 
 _ROW_INCHES = 0.27
 
 
 def draw_report(report: BenchReport) -> Figure:
-    """Panels of ratios with the quartiles of the rounds: what DCLS costs, what it saves over others' code, precisions.
-
-    Args:
-        report: what `run_benchmarks` found.
-    """
-    costs, savings = _rows(report, "dcls"), _rows(report, "others")
-    precisions = _rows(report, "precisions")
+    """Panels of ratios with quartiles over rounds: DCLS against 7x7, others' code against ours, and precisions."""
     panels = [
-        panel
-        for panel in (
-            (
-                costs,
-                "DCLS 23x23 ÷ 7x7, ours or stock (1 = the same)",
-                False,
-            ),
-            (savings, "others ÷ ours (log scale)", True),
-            (precisions, "ours, fp32 ÷ bf16", False),
-        )
-        if panel[0]
-    ] or [([], "", False)]
+        (_rows(report, "dcls"), "DCLS 23x23 ÷ 7x7, ours or stock (1 = the same)", False),
+        (_rows(report, "others"), "others ÷ ours (log scale)", True),
+        (_rows(report, "precisions"), "ours, fp32 ÷ bf16", False),
+    ]
+    panels = [panel for panel in panels if panel[0]] or [([], "", False)]
     heights = [max(1, len(rows)) for rows, _, _ in panels]
     figure = Figure(figsize=(8.5, _ROW_INCHES * sum(heights) + 0.75 * len(panels) + 0.7), layout="constrained")
     for axes, (rows, title, is_log) in zip(
@@ -51,10 +38,7 @@ def draw_report(report: BenchReport) -> Figure:
     where = machine.get("accelerator") or f"{machine['processor']}, {threads}"
     number = report.settings["num_rounds"]
     rounds = "1 round" if number == 1 else f"medians and quartiles of {number} rounds"
-    figure.suptitle(
-        f"audio-dcls bench · {where} · torch {machine['versions']['torch']} · {rounds}",
-        fontsize=9,
-    )
+    figure.suptitle(f"audio-dcls bench · {where} · torch {machine['versions']['torch']} · {rounds}", fontsize=9)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""Operations of a forward pass, with and without the products that meet padding.
+"""Operations of a forward pass, with and without products with padding.
 
 A multiplication and an addition count as two. Axes: N batch, C channels, H W rows and columns of a map.
 """
@@ -14,18 +14,18 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from audio_dcls.dcls.freezing import freeze
 from audio_dcls.dcls.swap.rule import is_depthwise
-from audio_dcls.speed.peers import use_torchs_convolutions
+from audio_dcls.speed.peers import use_torch_convolutions
 
 
 def count_gflops(model: nn.Module, input_shape: tuple[int, ...]) -> tuple[float, float]:
-    """Thousand millions of operations of a forward pass: nominal, and without products that meet padding.
+    """Operations of a forward pass in billions: nominal, and without products with padding.
 
-    Nominal is what `torch.utils.flop_counter` counts with every kernel dense and whole, as papers do. The second leaves
-    out of the depthwise convolutions what falls outside the map: a 23x23 kernel on an 8x7 map is mostly outside.
+    The nominal number is that of `torch.utils.flop_counter` with dense kernels, as in papers. The second number leaves
+    out the products of depthwise convolutions outside the map: a 23x23 kernel on an 8x7 map is mostly outside.
 
     Args:
         model: any model; a copy of it is frozen and run on the meta device.
-        input_shape: of its input.
+        input_shape: shape of the input.
 
     >>> count_gflops(nn.Conv2d(4, 4, 3, padding=1, groups=4), (1, 4, 2, 2))
     (2.88e-07, 1.28e-07)
@@ -37,7 +37,7 @@ def count_gflops(model: nn.Module, input_shape: tuple[int, ...]) -> tuple[float,
         nonlocal saved
         saved += _num_outside_products(module, args[0], output)
 
-    use_torchs_convolutions(twin)  # counts whole kernels; our operator crops them
+    use_torch_convolutions(twin)  # these count whole kernels; our operator crops them
     for module in twin.modules():
         if type(module) is nn.Conv2d and is_depthwise(module) and module.padding_mode == "zeros":
             module.register_forward_hook(subtract)
@@ -54,7 +54,7 @@ def _num_outside_products(conv: nn.Conv2d, x: torch.Tensor, y: torch.Tensor) -> 
 
 
 def _num_inside(conv: nn.Conv2d, axis: int, size: int, out_size: int) -> int:
-    """Pairs of output place and tap, along one axis, that meet the map."""
+    """The number of pairs of output place and tap, along one axis, that meet the map."""
     pad = conv.padding[axis]
     first = conv.kernel_size[axis] // 2 if isinstance(pad, str) else pad
     if conv.padding == "valid":

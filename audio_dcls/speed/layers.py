@@ -1,4 +1,4 @@
-"""Single depthwise convolutions on the maps of a model: ours against torch's own.
+"""Single depthwise convolutions on the maps of a model: ours against torch's.
 
 Axes: B batch, C channels, H W rows and columns of a map.
 """
@@ -28,11 +28,11 @@ _HANGS = "torch bf16: not measured, it may never return on a CPU for a kernel th
 
 
 def measure_layers(
-    settings: BenchSettings, model_name: str, batch: int, device: torch.device, tell: Callable[[str], object]
+    settings: BenchSettings, model_name: str, batch: int, device: torch.device, progress: Callable[[str], object]
 ) -> list[Case]:
-    """Forward, input gradient and weight gradient of 23x23 and 7x7, on each map a DCLS layer of the model gets."""
+    """Measure forward pass, input and weight gradient of 23x23 and 7x7, on each map of the model's DCLS layers."""
     return [
-        _measure(settings, (batch, *map_shape), taps, which, device, tell)
+        _measure(settings, (batch, *map_shape), taps, which, device, progress)
         for map_shape in _find_maps(model_name)
         for taps in _KERNEL_SIZES
         for which in _PASSES
@@ -40,7 +40,7 @@ def measure_layers(
 
 
 def _find_maps(model_name: str) -> list[tuple[int, int, int]]:
-    """The maps (C, H, W) that a model's DCLS layers get from the paper's spectrogram, each once.
+    """The distinct inputs (C, H, W) of a model's DCLS layers for the paper's spectrogram.
 
     >>> _find_maps("convnext_tiny")
     [(96, 64, 62), (192, 32, 31), (384, 16, 15), (768, 8, 7)]
@@ -65,19 +65,19 @@ def _measure(
     taps: int,
     which: str,
     device: torch.device,
-    tell: Callable[[str], object],
+    progress: Callable[[str], object],
 ) -> Case:
     calls: dict[str, Callable[[], object]] = {}
     notes: list[str] = []
     for precision in settings.precisions:
         x, grad, weight = _tensors(shape, taps, DTYPES[precision], device)
-        calls[f"ours {precision}"] = _ours(which, x, grad, weight)
+        calls[f"ours {precision}"] = _our_call(which, x, grad, weight)
         if hangs_in_low_precision(x, weight):
             notes.append(_HANGS)
         else:
-            calls[f"torch {precision}"] = _torchs(which, x, grad, weight)
+            calls[f"torch {precision}"] = _torch_call(which, x, grad, weight)
     subject = f"{which}, {taps}x{taps}, {shape[1]} channels of {shape[2]}x{shape[3]}"
-    tell(f"layer: {subject}")
+    progress(f"layer: {subject}")
     times_ms = time_interleaved(calls, settings.num_rounds, device, num_warmups=2, min_sample_ms=_SAMPLE_MS)
     contenders = tuple(Contender(name, tuple(values)) for name, values in times_ms.items())
     ratios = ratios_of(contenders, [(f"torch {p}", f"ours {p}") for p in settings.precisions])
@@ -87,7 +87,7 @@ def _measure(
 def _tensors(
     shape: tuple[int, int, int, int], taps: int, dtype: torch.dtype, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Input, gradient of the output and weight; maps in channels_last, as in the model."""
+    """Input, gradient of the output, and weight; maps are in channels_last, as in the model."""
     generator = torch.Generator().manual_seed(taps)
     x, grad = (torch.randn(shape, generator=generator).to(device, dtype) for _ in range(2))
     weight = torch.randn(shape[1], 1, taps, taps, generator=generator).to(device, dtype)
@@ -95,7 +95,7 @@ def _tensors(
     return x.contiguous(memory_format=layout), grad.contiguous(memory_format=layout), weight
 
 
-def _ours(which: str, x: torch.Tensor, grad: torch.Tensor, weight: torch.Tensor) -> Callable[[], object]:
+def _our_call(which: str, x: torch.Tensor, grad: torch.Tensor, weight: torch.Tensor) -> Callable[[], object]:
     taps = weight.shape[-1]
     padding = (taps // 2, taps // 2)
     if which == "forward":
@@ -105,7 +105,7 @@ def _ours(which: str, x: torch.Tensor, grad: torch.Tensor, weight: torch.Tensor)
     return lambda: weight_gradient(x, grad, (taps, taps), padding)
 
 
-def _torchs(which: str, x: torch.Tensor, grad: torch.Tensor, weight: torch.Tensor) -> Callable[[], object]:
+def _torch_call(which: str, x: torch.Tensor, grad: torch.Tensor, weight: torch.Tensor) -> Callable[[], object]:
     taps, channels = weight.shape[-1], x.shape[1]
     padding = [taps // 2, taps // 2]
     if which == "forward":

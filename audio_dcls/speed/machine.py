@@ -1,4 +1,4 @@
-"""The machine a benchmark ran on, and how fast its matrix products are."""
+"""A description of the machine, and the speed of its matrix products."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
 
 
 def measure_peaks(device: torch.device, precisions: Sequence[str], num_rounds: int) -> dict[str, float]:
-    """Speed of a large square matrix product in each precision, in thousand millions of operations a second.
+    """Speed of a large square matrix product in each precision, in billions of operations per second.
 
     Shape:
-        (S, S) times (S, S), S = 2048 on a CPU and 8192 on CUDA, or an eighth of that where such a product would take
-        longer than a second: bfloat16 without instructions for it.
+        (S, S) times (S, S), S = 2048 on a CPU and 8192 on CUDA, or an eighth of that if such a product would take
+        longer than a second, as in bfloat16 on processors without instructions for it.
     """
     largest = _PEAK_SIZE.get(device.type, _PEAK_SIZE["cpu"])
     peaks = {}

@@ -1,4 +1,4 @@
-"""Peak memory of a training step, each in a process of its own."""
+"""Peak memory of a training step, measured in a separate process."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _MIB = 2**20
 
 
 def measure_step_memory(peer: str, model_name: str, batch: int, precision: str, device: str, num_threads: int) -> float:
-    """MiB that model, gradients, optimiser state and one training step take at most, in a new process.
+    """Peak memory of model, gradients, optimiser state and one training step in a new process, in MiB.
 
-    On a CPU it is the process's peak resident memory over what it had before the model was made; on CUDA, what torch
-    allocated at most.
+    On a CPU it is the peak of the process's resident memory minus its memory before the model was made; on CUDA it is
+    the peak of torch's allocations.
 
     Args:
         peer, model_name, batch, precision, device: as in `make_train_step`.
-        num_threads: of torch.
+        num_threads: threads that torch uses.
     """
     context = multiprocessing.get_context("spawn")
     arguments = (peer, model_name, batch, precision, device, num_threads)
@@ -42,7 +42,7 @@ def _measure(peer: str, model_name: str, batch: int, precision: str, device: str
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     elif _CLEAR.exists():
-        _CLEAR.write_text("5")  # the kernel's mark of the highest use starts again from now
+        _CLEAR.write_text("5")  # resets the peak that the kernel reports
     for _ in range(_NUM_STEPS):
         step()
     if device == "cuda":
@@ -51,9 +51,9 @@ def _measure(peer: str, model_name: str, batch: int, precision: str, device: str
 
 
 def resident_mib(field: str) -> float:
-    """This process's resident memory now ("VmRSS") or at its highest ("VmHWM"), in MiB.
+    """This process's current ("VmRSS") or peak ("VmHWM") resident memory, in MiB.
 
-    Without /proc it is always the highest; `ru_maxrss` begins with the memory of the process that started this one.
+    Without /proc it is always `ru_maxrss`, a peak that starts at the memory of the parent process.
     """
     if _STATUS.exists():
         found = re.search(rf"^{field}:\s+(\d+) kB", _STATUS.read_text(encoding="utf-8"), re.MULTILINE)

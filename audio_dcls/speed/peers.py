@@ -1,4 +1,4 @@
-"""What is compared: our DCLS, the 7x7 baseline, timm as it comes, and the authors' DCLS.
+"""The models that benchmarks compare: our DCLS, the 7x7 baseline, unchanged timm, and the authors' DCLS.
 
 Axes: B batch, C classes, M mels, F frames.
 """
@@ -33,11 +33,11 @@ PEERS = {
 
 
 def find_authors_library() -> ModuleType | None:
-    """The authors' modules (`dcls` on PyPI), or None where they are not installed."""
+    """The authors' modules (`dcls` on PyPI), or None if they are not installed."""
     if importlib.util.find_spec("DCLS") is None:
         return None
     previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # they warn on import that their CUDA kernels are not there
+    logging.disable(logging.WARNING)  # they warn on import that their CUDA kernels are missing
     try:
         return importlib.import_module("DCLS.construct.modules")
     finally:
@@ -45,15 +45,15 @@ def find_authors_library() -> ModuleType | None:
 
 
 def build_peer(peer: str, model_name: str, *, num_classes: int = NUM_CLASSES) -> nn.Module:
-    """A backbone of the paper as one of `PEERS` has it, randomly initialised.
+    """A backbone of the paper in the form of a peer, randomly initialised.
 
     Args:
         peer: one of `PEERS`; "authors" needs their library.
-        model_name: timm's name.
+        model_name: timm's name of the backbone.
         num_classes: outputs.
 
     Shape:
-        of the model: (B, 1, 128, 1001) -> (B, C).
+        The model maps (B, 1, 128, 1001) -> (B, C).
     """
     backbone = build_backbone(model_name, num_classes)
     if peer in ("dcls", "authors"):
@@ -66,7 +66,7 @@ def build_peer(peer: str, model_name: str, *, num_classes: int = NUM_CLASSES) ->
 
 
 def use_authors_layers(model: nn.Module) -> None:
-    """Put the authors' layers in place of ours, with the same values and the same sharing."""
+    """Replace our layers by the authors', with the same values and the same sharing."""
     library: Any = find_authors_library()
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -82,8 +82,8 @@ def use_authors_layers(model: nn.Module) -> None:
         logging.disable(previous)
 
 
-def use_torchs_convolutions(model: nn.Module) -> None:
-    """Put `torch.nn.Conv2d` in place of our depthwise convolutions, with the same parameters."""
+def use_torch_convolutions(model: nn.Module) -> None:
+    """Replace our depthwise convolutions by `torch.nn.Conv2d`, with the same parameters."""
     modules: list[Any] = list(model.modules())
     for module in modules:
         if module.__class__ is DepthwiseConv2d:

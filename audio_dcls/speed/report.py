@@ -1,4 +1,4 @@
-"""What a benchmark found: times, ratios and the machine, as values that turn to JSON."""
+"""The report of a benchmark: times, ratios and the machine, with conversion to and from JSON."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import pydantic
 
 @dataclass(frozen=True)
 class Contender:
-    """Measurements of one thing that was compared.
+    """Measurements of one contender.
 
     Attributes:
         name: "dcls", "7x7", "stock" or "authors", and the precision, such as "dcls fp32".
-        values: one for each round, in the case's unit.
-        gflops: thousand millions of operations of one call, multiplications and additions counted apart; None unknown.
+        values: one per round, in the case's unit.
+        gflops: operations of one call in billions, where a multiply-add counts as two; None if unknown.
     """
 
     name: str
@@ -28,12 +28,12 @@ class Contender:
 
     @property
     def median(self) -> float:
-        """Middle of the rounds."""
+        """The median of the rounds."""
         return statistics.median(self.values)
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """A quarter of the rounds lie below the first, a quarter above the second.
+        """The first and third quartile of the rounds.
 
         >>> Contender("a", (1.0, 2.0, 3.0, 4.0, 5.0)).quartiles
         (2.0, 4.0)
@@ -46,11 +46,11 @@ class Contender:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as much one contender took as another, round by round.
+    """The ratio of two contenders, taken round by round.
 
     Attributes:
-        numerator, denominator: names of contenders.
-        median: median of the rounds' ratios: what slows the machine for a while slows both of a round.
+        numerator, denominator: names of the contenders.
+        median: median of the rounds' ratios; a machine that is slow for a while slows both contenders of a round.
         low, high: their quartiles.
     """
 
@@ -74,16 +74,16 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Case:
-    """Contenders measured in turns under the same circumstances.
+    """Contenders that were measured in turns under the same conditions.
 
     Attributes:
-        suite: "construction", "weight-gradient", "layer", "train", "inference" or "memory".
+        suite: "construction", "layer", "train", "inference" or "memory".
         subject: the model or the layer.
-        batch: clips.
-        unit: of the values: "ms" or "MiB".
-        contenders: what was measured.
-        ratios: of pairs of them.
-        notes: facts a reader needs, such as a peer that could not be had.
+        batch: clips per batch.
+        unit: unit of the values, "ms" or "MiB".
+        contenders: the measurements.
+        ratios: ratios of pairs of contenders.
+        notes: facts that a reader needs, such as a peer that is not installed.
     """
 
     suite: str
@@ -112,8 +112,8 @@ class BenchReport:
 
     Attributes:
         machine: processor or accelerator, threads, versions.
-        settings: what was asked for.
-        peaks_gflops: measured speed of large matrix products by precision, in thousand millions of operations a second.
+        settings: the settings of the run.
+        peaks_gflops: measured speed of large matrix products by precision, in billions of operations per second.
         cases: the measurements.
     """
 
@@ -123,9 +123,9 @@ class BenchReport:
     cases: tuple[Case, ...] = field(default=())
 
     def share_of_peak(self, contender: Contender) -> float | None:
-        """A contender's operations a second over those of large matrix products in its precision; None unknown.
+        """A contender's operations per second over those of large matrix products in its precision; None if unknown.
 
-        The operations are nominal: products with padding are counted, as papers do.
+        The operations are nominal: products with padding are counted, as in papers.
         """
         peak = self.peaks_gflops.get(contender.name.split()[-1])
         if contender.gflops is None or peak is None:
@@ -133,7 +133,7 @@ class BenchReport:
         return 1000 * contender.gflops / contender.median / peak
 
     def to_json_dict(self) -> dict[str, Any]:
-        """The report as plain values, medians, quartiles and shares of the peak with it."""
+        """The report as plain values, with medians, quartiles and shares of the peak."""
         report = asdict(self)
         for case, plain in zip(self.cases, report["cases"], strict=True):
             for contender, values in zip(case.contenders, plain["contenders"], strict=True):
@@ -152,6 +152,6 @@ class BenchReport:
 
 
 def ratios_of(contenders: Sequence[Contender], pairs: Sequence[tuple[str, str]]) -> tuple[Ratio, ...]:
-    """Ratios of those pairs (numerator, denominator) of which both were measured."""
+    """The ratios of pairs (numerator, denominator) of which both contenders were measured."""
     known = {contender.name: contender for contender in contenders}
     return tuple(Ratio.of(known[a], known[b]) for a, b in pairs if a in known and b in known)

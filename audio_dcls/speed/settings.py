@@ -1,33 +1,32 @@
-"""What a benchmark is asked to measure."""
+"""The settings of a benchmark."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from audio_dcls.errors import ArgumentError
 from audio_dcls.speed.machine import DTYPES
 
-SuiteName = Literal["construction", "layer", "train", "inference", "memory"]
-SUITE_NAMES: tuple[SuiteName, ...] = ("construction", "layer", "train", "inference", "memory")
+SUITE_NAMES = ("construction", "layer", "train", "inference", "memory")
 PEER_NAMES = ("dcls", "7x7", "stock", "authors")
 
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """What is measured, and how often.
+    """The measurements of a benchmark, and their number of rounds.
 
     Args:
-        suites: of `SUITE_NAMES`.
-        models: timm's names.
-        batches: clips in a batch; each is a case of its own.
-        precisions: "fp32" and "bf16".
-        peers: what our DCLS is compared with, itself among them.
+        suites: names from `SUITE_NAMES`.
+        models: timm's names of backbones.
+        batches: clips per batch; each number is a separate case.
+        precisions: "fp32", "bf16" or both.
+        peers: names from `PEER_NAMES`, with "dcls" among them.
         device: "cpu" or "cuda".
-        num_rounds: rounds of each case; 7 or more for a figure to publish.
+        num_rounds: rounds per case; use at least 7 for figures to publish.
 
     Raises:
-        ArgumentError: a name is not known, a number below 1, or CUDA asked for and not there.
+        ArgumentError: a name is unknown, or a number is below 1.
 
     >>> BenchSettings(suites=("layers",))
     Traceback (most recent call last):

@@ -1,4 +1,4 @@
-"""One training step and one inference of a peer, as functions without arguments.
+"""A training step and a forward pass of a peer, as functions without arguments.
 
 Axes: B batch, C classes, M mels, F frames.
 """
@@ -13,13 +13,13 @@ from torch import nn
 
 from audio_dcls.models import prepare_for_inference
 from audio_dcls.speed.machine import DTYPES
-from audio_dcls.speed.peers import build_peer, make_input, use_torchs_convolutions
+from audio_dcls.speed.peers import build_peer, make_input, use_torch_convolutions
 
 _LEARNING_RATE = 1e-6
 
 
 def make_train_step(peer: str, model_name: str, batch: int, precision: str, device: torch.device) -> Callable[[], None]:
-    """Forward, loss, backward and (fused) AdamW's step, as in training; in bf16 under autocast."""
+    """A forward pass, loss, backward pass and fused AdamW step, as in training; bf16 uses autocast."""
     model = build_peer(peer, model_name).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, fused=True)
     x, labels = make_input(batch, device)
@@ -37,17 +37,17 @@ def make_train_step(peer: str, model_name: str, batch: int, precision: str, devi
 
 
 def make_inference(peer: str, model_name: str, batch: int, precision: str, device: torch.device) -> Callable[[], None]:
-    """A forward pass as each is used: ours prepared for inference, timm's reparameterised, the authors' as shipped.
+    """A forward pass of a peer in its usual form: prepared for inference, except for the authors' model.
 
-    A further peer, "frozen", is the authors' with its kernels built once into torch's own convolutions. In bf16 the
-    whole model and its input are bfloat16.
+    The additional peer "frozen" is the authors' model with its kernels built once, into torch's convolutions. In bf16
+    the whole model and its input are bfloat16.
     """
     dtype = DTYPES[precision]
     model: nn.Module = build_peer("dcls" if peer == "frozen" else peer, model_name).eval()
     if peer != "authors":
         model = prepare_for_inference(model)
     if peer == "frozen":
-        use_torchs_convolutions(model)
+        use_torch_convolutions(model)
     model = model.to(device, dtype)
     x = make_input(batch, device)[0].to(dtype).contiguous(memory_format=torch.channels_last)
 

@@ -1,4 +1,4 @@
-"""The benchmarks: which peers are measured on what.
+"""The suites of benchmarks.
 
 Axes: B batch, C channels, H W rows and columns of a map.
 """
@@ -29,65 +29,68 @@ _PEAK_ROUNDS = 7
 _MEMORY_ROUNDS = 3
 _FROZEN_BY_HAND = (
     "most of authors ÷ dcls at inference is kernels built on every call; frozen is the authors' model with its kernels "
-    "built once, by hand, into torch's own convolutions, against which only the convolution itself can gain"
+    "built once, by hand, into torch's convolutions, against which only the convolution itself can be faster"
 )
 _NO_AUTHORS = "authors: not measured, their library is not installed (the package's extra `bench` brings it)"
 _AUTHORS_FP32 = "authors: fp32 only; torch's bf16 convolution of 23x23 may never return on a CPU"
-Tell = Callable[[str], object]
+Progress = Callable[[str], object]
 
 
-def run_benchmarks(settings: BenchSettings, tell: Tell = lambda text: None) -> BenchReport:
-    """Measure what the settings ask for; a quiet machine measures best. See `run_in_parts`."""
-    *_, report = run_in_parts(settings, tell)
+def run_benchmarks(settings: BenchSettings, progress: Progress = lambda text: None) -> BenchReport:
+    """Measure everything in the settings, best on an otherwise idle machine; see `run_in_parts`."""
+    *_, report = run_in_parts(settings, progress)
     return report
 
 
-def run_in_parts(settings: BenchSettings, tell: Tell = lambda text: None) -> Iterator[BenchReport]:
-    """Measure case by case, so that whoever stops keeps what was measured.
+def run_in_parts(settings: BenchSettings, progress: Progress = lambda text: None) -> Iterator[BenchReport]:
+    """Measure case by case, so that an interrupted benchmark keeps its results.
 
     Args:
-        settings: what is measured.
-        tell: told in a few words what is being done.
+        settings: the settings of the benchmark.
+        progress: called with a short description of each measurement.
 
     Yields:
         The report so far, after each case.
 
     Raises:
-        ArgumentError: the device is not there.
-        ModelError: a model is not known.
+        ArgumentError: the device does not exist.
+        ModelError: a model is unknown.
     """
     if settings.device not in ("cpu", "cuda") or (settings.device == "cuda" and not torch.cuda.is_available()):
-        raise ArgumentError(f"`device` (={settings.device!r}) must be 'cpu', or 'cuda' where torch finds a CUDA device")
+        raise ArgumentError(f"`device` (={settings.device!r}) must be 'cpu', or 'cuda' if torch finds a CUDA device")
     for model_name in settings.models:
         find_family(model_name)
     device = torch.device(settings.device)
-    tell("matrix products")
+    progress("matrix products")
     peaks = measure_peaks(device, settings.precisions, _PEAK_ROUNDS)
     machine = describe_machine(device)
     report = BenchReport(machine, settings.to_json_dict(), peaks, ())
-    for case in _measure(settings, device, tell):
+    for case in _measure(settings, device, progress):
         report = replace(report, cases=(*report.cases, case))
         yield report
     if not report.cases:
         yield report
 
 
-def _measure(settings: BenchSettings, device: torch.device, tell: Tell) -> Iterator[Case]:
+def _measure(settings: BenchSettings, device: torch.device, progress: Progress) -> Iterator[Case]:
     for model_name in settings.models:
         if "construction" in settings.suites:
-            yield _measure_construction(settings, model_name, device, tell)
+            yield _measure_construction(settings, model_name, device, progress)
         for batch in settings.batches:
             if "layer" in settings.suites:
-                yield from measure_layers(settings, model_name, batch, device, tell)
-            yield from _measure_model(settings, model_name, batch, device, tell)
+                yield from measure_layers(settings, model_name, batch, device, progress)
+            yield from _measure_model(settings, model_name, batch, device, progress)
 
 
-def _measure_construction(settings: BenchSettings, model_name: str, device: torch.device, tell: Tell) -> Case:
-    """Every kernel of a model, forward and backward."""
+def _measure_construction(settings: BenchSettings, model_name: str, device: torch.device, progress: Progress) -> Case:
+    """Measure the construction of all kernels of a model, forward and backward."""
     peers = [peer for peer in _available(settings) if peer in ("dcls", "authors")]
     calls = {f"{peer} fp32": _make_construction(peer, model_name, device) for peer in peers}
     times_ms = time_interleaved(
-        calls, settings.num_rounds, device, on_call=lambda name, index: tell(f"construction: {name}, round {index + 1}")
+        calls,
+        settings.num_rounds,
+        device,
+        on_call=lambda name, index: progress(f"construction: {name}, round {index + 1}"),
     )
     contenders = tuple(Contender(name, tuple(values)) for name, values in times_ms.items())
     ratios = ratios_of(contenders, [("authors fp32", "dcls fp32")])
@@ -111,23 +114,23 @@ def _make_construction(peer: str, model_name: str, device: torch.device) -> Call
 
 
 def _measure_model(
-    settings: BenchSettings, model_name: str, batch: int, device: torch.device, tell: Tell
+    settings: BenchSettings, model_name: str, batch: int, device: torch.device, progress: Progress
 ) -> Iterator[Case]:
-    """Whole models: training steps, inference, memory."""
+    """Measure training steps, inference and memory of whole models."""
     for suite, make in (("train", make_train_step), ("inference", make_inference)):
         if suite not in settings.suites:
             continue
         calls = {}
         frozen = [("frozen", "fp32")] if suite == "inference" and "authors" in _available(settings) else []
         for peer, precision in _pairs(settings) + frozen:
-            tell(f"{suite} {model_name} x {batch}: building {peer} {precision}")
+            progress(f"{suite} {model_name} x {batch}: building {peer} {precision}")
             calls[f"{peer} {precision}"] = make(peer, model_name, batch, precision, device)
         times_ms = time_interleaved(
             calls,
             settings.num_rounds,
             device,
             num_warmups=2,
-            on_call=lambda name, index, title=f"{suite} {model_name} x {batch}": tell(
+            on_call=lambda name, index, title=f"{suite} {model_name} x {batch}": progress(
                 f"{title}: {name}, round {index + 1} of {settings.num_rounds}"
             ),
         )
@@ -135,7 +138,7 @@ def _measure_model(
         del calls
         gc.collect()
     if "memory" in settings.suites:
-        yield _measure_memory(settings, model_name, batch, tell)
+        yield _measure_memory(settings, model_name, batch, progress)
 
 
 def _model_case(
@@ -151,21 +154,19 @@ def _model_case(
     )
     notes = [_FROZEN_BY_HAND] if suite == "inference" and "authors fp32" in times_ms else []
     if "dcls" in gflops:
-        nominal, needed = gflops["dcls"]
-        notes.append(
-            f"{model_name}, dcls: {nominal / batch:.2f} GFLOP a clip, of which {needed / batch:.2f} do not meet padding"
-        )
+        nominal, needed = (number / batch for number in gflops["dcls"])
+        notes.append(f"{model_name}, dcls: {nominal:.2f} GFLOP per clip, of which {needed:.2f} do not meet padding")
     pairs = [(f"dcls {p}", f"{other} {p}") for p in settings.precisions for other in ("7x7", "stock")]
     pairs += [("authors fp32", "dcls fp32"), ("frozen fp32", "dcls fp32"), ("dcls fp32", "dcls bf16")]
     return Case(suite, model_name, batch, "ms", contenders, ratios_of(contenders, pairs), _notes(settings, notes))
 
 
-def _measure_memory(settings: BenchSettings, model_name: str, batch: int, tell: Tell) -> Case:
+def _measure_memory(settings: BenchSettings, model_name: str, batch: int, progress: Progress) -> Case:
     values: dict[str, list[float]] = {}
     for index in range(min(_MEMORY_ROUNDS, settings.num_rounds)):
         for peer, precision in _pairs(settings):
             name = f"{peer} {precision}"
-            tell(f"memory {model_name} x {batch}: {name}, round {index + 1}")
+            progress(f"memory {model_name} x {batch}: {name}, round {index + 1}")
             arguments = (peer, model_name, batch, precision, settings.device, torch.get_num_threads())
             values.setdefault(name, []).append(measure_step_memory(*arguments))
     contenders = tuple(Contender(name, tuple(found)) for name, found in values.items())
@@ -180,7 +181,7 @@ def _available(settings: BenchSettings) -> list[str]:
 
 
 def _pairs(settings: BenchSettings) -> list[tuple[str, str]]:
-    """Peers and precisions that can be measured."""
+    """The pairs of peer and precision that can be measured."""
     return [(p, q) for p in _available(settings) for q in settings.precisions if (p, q) != ("authors", "bf16")]
 
 

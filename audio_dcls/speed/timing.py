@@ -1,4 +1,4 @@
-"""Timing functions in turns, so that what slows the machine for a while slows all of them."""
+"""Timing of functions in turns, so that a machine that is slow for a while slows all of them."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def time_interleaved(
     on_call: Callable[[str, int], object] | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, list[float]]:
-    """Milliseconds of each call; every round measures each call once, in an order that turns round by round.
+    """Milliseconds of each call; every round measures each call once, in an order that rotates from round to round.
 
     Args:
-        calls: what is timed, by name.
+        calls: the calls to time, by name.
         num_rounds: timed rounds, at least 1.
-        device: waited for before and after each call.
-        num_warmups: rounds before them that are not timed, at least 1.
-        min_sample_ms: a sample repeats its call so often that it takes about this long, and is the mean of them; a
-            call of its own would mostly measure how long idle threads take to wake.
-        on_call: told (name, round) before each call; warm-ups have negative rounds.
-        clock: seconds; `time.process_time` leaves out what other processes take.
+        device: the device to wait for before and after each call.
+        num_warmups: earlier rounds that are not timed, at least 1.
+        min_sample_ms: a sample is the mean of repeated calls that take about this long together; a single short call
+            would mostly measure how long idle threads take to wake.
+        on_call: called with (name, round) before each call; warm-ups have negative rounds.
+        clock: returns seconds; `time.process_time` leaves out the time of other processes.
 
     >>> times_ms = time_interleaved({"a": lambda: 1, "b": lambda: 2}, 3, torch.device("cpu"))
     >>> {name: len(values) for name, values in times_ms.items()}
@@ -42,7 +42,7 @@ def time_interleaved(
     times_ms: dict[str, list[float]] = {name: [] for name in names}
     num_calls = dict.fromkeys(names, 1)
     gc.collect()
-    gc.freeze()  # the garbage of each sample is collected before the next, without going through all that was there
+    gc.freeze()  # so that the collections between samples only go through new objects
     try:
         for round_index in range(-num_warmups, num_rounds):
             shift = round_index % len(names)
@@ -60,7 +60,7 @@ def time_interleaved(
 
 
 def _sample_ms(call: Call, num_calls: int, device: torch.device, clock: Callable[[], float]) -> float:
-    """Mean of several calls."""
+    """The mean of several calls."""
     gc.collect()
     _wait_for(device)
     start_s = clock()

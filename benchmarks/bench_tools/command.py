@@ -1,4 +1,4 @@
-"""Time and memory of a command in a process of its own."""
+"""Time and memory of a command in a separate process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from audio_dcls.errors import ArgumentError
 
-# A process's highest memory includes that of the one it was forked from, so a small one stands between.
+# The peak memory of a process includes that of the process it was forked from, so a small process starts the command.
 _STARTER = """
 import json, os, subprocess, sys, time
 started_s = time.perf_counter()
@@ -25,12 +25,12 @@ print(json.dumps([process.returncode, wall_s, usage.ru_utime + usage.ru_stime, u
 
 @dataclass(frozen=True)
 class CommandCost:
-    """What a command took.
+    """The cost of a command.
 
     Attributes:
-        wall_s: from its start to its end.
-        cpu_s: of all its threads.
-        peak_mib: resident memory at most.
+        wall_s: time from its start to its end.
+        cpu_s: processor time of all its threads.
+        peak_mib: peak of its resident memory.
     """
 
     wall_s: float
@@ -39,13 +39,13 @@ class CommandCost:
 
 
 def measure_command(command: Sequence[str | Path]) -> CommandCost:
-    """Run a command, its output thrown away, and say what it took. Not on Windows.
+    """Run a command, discard its output, and measure its cost. This does not work on Windows.
 
     Args:
         command: the program and its arguments; no shell.
 
     Raises:
-        ArgumentError: it ended with another exit code than 0.
+        ArgumentError: the command ended with an exit code other than 0.
 
     >>> cost = measure_command([sys.executable, "-c", "b'x' * (50 * 2**20)"])
     >>> cost.wall_s > 0 and 50 < cost.peak_mib < 100
@@ -57,7 +57,7 @@ def measure_command(command: Sequence[str | Path]) -> CommandCost:
     if code:
         last = "".join(done.stderr.strip().splitlines()[-1:])
         raise ArgumentError(
-            f"`command` (={' '.join(map(str, command))}) ended with exit code {code}: {last or 'it says nothing'}; "
-            "run it by hand"
+            f"`command` (={' '.join(map(str, command))}) ended with exit code {code}: {last or 'no message'}; "
+            "run it by hand to see its output"
         )
     return CommandCost(wall_s, cpu_s, highest / (2**20 if sys.platform == "darwin" else 1024))

@@ -1,6 +1,6 @@
-"""A manifest of AudioSet's size: made up, opened, dealt out and shared, each in a process that does nothing else.
+"""A synthetic manifest of AudioSet's size, and measurements of it, each in a separate process.
 
-Linux only: memory is read from /proc. Seconds are of processor time, so that what else runs does not count.
+Linux only: memory is read from /proc. Seconds are processor time, so that other processes do not count.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from audio_dcls.labels import LabelSet
 from audio_dcls.speed.memory import resident_mib
 
 NUM_ROWS = 2_084_320
-"""All segments AudioSet lists."""
+"""The number of segments in AudioSet."""
 NUM_CLASSES = 527
-NUM_RANKS = 32
+_NUM_RANKS = 32
 BATCH_CLIPS = 4096
-WORKER_BATCH_CLIPS = 64
-WORKER_STEPS = 200
-LETTERS = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", dtype=np.uint8)
+_WORKER_BATCH_CLIPS = 64
+_WORKER_STEPS = 200
+_LETTERS = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", dtype=np.uint8)
 
 
 def make_table(num_rows: int) -> ClipTable:
-    """Rows as AudioSet's: ids of 11 letters, a path and times each, two labels on average, few sets of them common.
+    """Rows as in AudioSet: ids of 11 letters, paths, times, and two labels on average, with few common sets of labels.
 
     Args:
-        num_rows: at least 100; one in a hundred is of the split `eval`, the others of `train`.
+        num_rows: at least 100; one in a hundred is in the split `eval`, the others are in `train`.
     """
     rng = np.random.default_rng(0)
-    letters = LETTERS[rng.integers(len(LETTERS), size=(num_rows, 11))]
-    letters[:, 7:] = LETTERS[np.stack([np.arange(num_rows) // 64**power % 64 for power in range(4)], axis=1)]
+    letters = _LETTERS[rng.integers(len(_LETTERS), size=(num_rows, 11))]
+    letters[:, 7:] = _LETTERS[np.stack([np.arange(num_rows) // 64**power % 64 for power in range(4)], axis=1)]
     names = [name.decode() for name in letters.view("S11").ravel().tolist()]
     counts = rng.integers(1, 4, size=num_rows)
     ends = np.cumsum(counts)
@@ -66,20 +66,25 @@ def make_table(num_rows: int) -> ClipTable:
 
 
 def measure_opening(path: Path) -> dict[str, float]:
-    """Seconds to open a manifest of `make_table`, to the first batch plan of one process of 32, and for the matrix of
-    its labels; the most memory that the process held, Python, torch and this package included, and by how much that
-    is more than it held before, pages of the mapped file included.
+    """Time and memory to open a manifest from `make_table`.
 
     Args:
-        path: CSV or index.
+        path: CSV file or index.
+
+    Returns:
+        Seconds to open it, to the first batch plan of one process of 32, and for the matrix of its labels; the peak
+        memory of the process, including Python, torch and this package; and how much the peak is above the memory
+        before, including pages of the mapped file.
     """
     before_mib = resident_mib("VmRSS")
     started_s = time.process_time()
     manifest = load_manifest(path, LabelSet.audioset())
     opened_s = time.process_time()
     train = manifest.split("train").table
-    batch = min(BATCH_CLIPS, len(train) // NUM_RANKS * NUM_RANKS)
-    sampler = StepBatchSampler(len(train), batch, batch // NUM_RANKS, 0, first_step=0, num_steps=1, num_ranks=NUM_RANKS)
+    batch = min(BATCH_CLIPS, len(train) // _NUM_RANKS * _NUM_RANKS)
+    sampler = StepBatchSampler(
+        len(train), batch, batch // _NUM_RANKS, 0, first_step=0, num_steps=1, num_ranks=_NUM_RANKS
+    )
     for _, index in next(iter(sampler)):
         train[index]
     planned_s = time.process_time()
@@ -94,17 +99,17 @@ def measure_opening(path: Path) -> dict[str, float]:
 
 
 def measure_order(num_clips: int) -> dict[str, float]:
-    """Seconds for the shuffle of an epoch, and for all batches that one of 32 processes is dealt of it.
+    """Seconds to shuffle an epoch, and to list the batches of one of 32 processes.
 
     Args:
-        num_clips: in the epoch, at least a batch.
+        num_clips: clips in the epoch, at least a batch.
     """
     started_s = time.process_time()
     epoch_permutation(num_clips, seed=0, epoch=0)
     shuffled_s = time.process_time()
     num_steps = num_clips // BATCH_CLIPS
-    rank, share = NUM_RANKS - 1, BATCH_CLIPS // NUM_RANKS
-    for _ in StepBatchSampler(num_clips, BATCH_CLIPS, share, 0, 0, num_steps, rank, NUM_RANKS):
+    rank, share = _NUM_RANKS - 1, BATCH_CLIPS // _NUM_RANKS
+    for _ in StepBatchSampler(num_clips, BATCH_CLIPS, share, 0, 0, num_steps, rank, _NUM_RANKS):
         pass
     return {
         "s to shuffle an epoch": shuffled_s - started_s,
@@ -113,15 +118,14 @@ def measure_order(num_clips: int) -> dict[str, float]:
 
 
 def measure_workers(path: Path, start_method: Literal["fork", "spawn"], num_workers: int) -> float:
-    """Mean memory in MiB that each worker of a data loader shares with no other process, many clips on.
+    """Mean private memory per worker of a data loader after many clips, in MiB.
 
-    The table is a choice of rows without order, as what is left after a check. There are no sound files, so nothing is
-    decoded.
+    The table is a selection of rows, as after a check. The sound files do not exist, so nothing is decoded.
 
     Args:
-        path: index of `make_table`.
-        start_method: how the workers begin.
-        num_workers: how many, be there as many processors or not.
+        path: an index of `make_table`.
+        start_method: how the workers start.
+        num_workers: number of workers; it may exceed the number of processors.
     """
     table = load_manifest(path, LabelSet.audioset()).split("train").table
     table = table.take(np.arange(len(table)) % 100 != 7)
@@ -131,8 +135,8 @@ def measure_workers(path: Path, start_method: Literal["fork", "spawn"], num_work
         sample_rate_hz=32_000,
         clip_samples=32,
     )
-    batch = min(WORKER_BATCH_CLIPS, len(dataset))
-    num_steps = min(WORKER_STEPS, len(dataset) // batch)
+    batch = min(_WORKER_BATCH_CLIPS, len(dataset))
+    num_steps = min(_WORKER_STEPS, len(dataset) // batch)
     loader = torch.utils.data.DataLoader(
         dataset,
         batch_sampler=StepBatchSampler(len(dataset), batch, batch, 0, 0, num_steps),
@@ -143,20 +147,20 @@ def measure_workers(path: Path, start_method: Literal["fork", "spawn"], num_work
     batches = iter(loader)
     for _ in range(num_steps):
         next(batches)
-    return statistics.mean(private_mib(process.pid) for process in multiprocessing.active_children() if process.pid)
+    return statistics.mean(_private_mib(process.pid) for process in multiprocessing.active_children() if process.pid)
 
 
-def private_mib(pid: int) -> float:
-    """Memory of a process that no other shares."""
+def _private_mib(pid: int) -> float:
+    """Memory that a process shares with no other process."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
     return sum(int(kib) for kib in re.findall(r"^Private_\w+: +(\d+) kB", text, re.MULTILINE)) / 1024
 
 
-def apart(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a module's function returns in a fresh process, whose memory nothing else has touched.
+def in_new_process(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function of a module in a new process, so that nothing else affects its memory.
 
     Raises:
-        EOFError: it failed; its traceback is on standard error.
+        EOFError: the function failed; its traceback is on standard error.
     """
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)

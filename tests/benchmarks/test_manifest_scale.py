@@ -76,9 +76,9 @@ def test_audiosets_size_opens_in_seconds_and_is_shared(tmp_path: Path) -> None:
     write_index(table, LABELS, big)
     write_index(table.take(np.arange(256) * 8000), LABELS, small)
     del table
-    opening = scale.apart(scale.measure_opening, big)
+    opening = scale.in_new_process(scale.measure_opening, big)
     assert opening["s to open"] < 5 and opening["s to the first batch plan"] < 2
     assert 100 < opening["MiB added at the peak"] < 1024
     for method in ("fork", "spawn"):
-        many, few = (scale.apart(scale.measure_workers, path, method, 8) for path in (big, small))
+        many, few = (scale.in_new_process(scale.measure_workers, path, method, 8) for path in (big, small))
         assert many - few < 100, (method, many, few)

@@ -43,8 +43,8 @@ def test_a_model_without_dcls_writes_nothing(tmp_path: Path) -> None:
 def test_damage_and_other_models_are_named(tmp_path: Path) -> None:
     write_record(tmp_path, model(), 0)
     write_record(tmp_path, nn.Sequential(DclsConv2d(4, 4, 3, 7, groups=4)), 1)
-    with pytest.raises(ArgumentError, match="step 1 is of another model"):
+    with pytest.raises(ArgumentError, match="step 1 is from another model"):
         read_history(tmp_path)
     (tmp_path / "step-00000001.safetensors").write_bytes(b"x")
-    with pytest.raises(ArgumentError, match=r"step-00000001\.safetensors.* is no record"):
+    with pytest.raises(ArgumentError, match=r"step-00000001\.safetensors.* is not a record"):
         read_history(tmp_path)

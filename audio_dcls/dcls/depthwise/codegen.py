@@ -1,17 +1,18 @@
-"""Machine code for depthwise convolution, generated for one map width, kernel width and processor: the shared parts.
+"""Code generation for depthwise convolution, for one map width, kernel width and processor: the shared parts.
 
 Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
 
-A vector holds one pixel of as many neighbouring channels as the processor has lanes: in channels_last memory they lie
-side by side. Because widths are known when the code is generated, a row's products are written out one after the other,
-each into the register of its sum, and pairs that would meet padding are never written: no borders, no waste.
+A vector holds one pixel of as many channels as the processor has lanes: in channels_last memory they are neighbours.
+Widths are known when the code is generated, so the products of a row are written out one after the other, each into
+the register of its sum, and products with padding are never written.
 
-Convolution and weight gradient differ only in what they hold and what they sum. With v a column of the input, h one of
-what is held (a tap, or a column of the output's gradient) and s of what is summed (a column of the output, or a tap)
+Convolution and weight gradient differ only in what stays in registers and what is summed. Let v be a column of the
+input; h a held column (a tap, or a column of the output's gradient); s a summed column (of the output, or a tap). Then
 
     sum[s] += held[h] * x[v],    s = v - h + padding
 
-In bfloat16, processors that multiply pairs hold columns h and h + 1 together and meet columns v and v + 1 of the input.
+In bfloat16, processors that multiply pairs hold columns h and h + 1 together; they meet columns v and v + 1 of the
+input.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from typing import Any
 from llvmlite import ir
 
 Value = Any
-"""An LLVM value; llvmlite carries no types a checker could follow."""
+"""An LLVM value; llvmlite has no type annotations."""
 
 INDEX = ir.IntType(64)
 FLOAT = ir.FloatType()
-HEADER = ("next_task", "next_worker", "num_tasks", "scratch", "worker_bytes")
-"""First fields of every argument block; the first two are counters that the workers share."""
+_HEADER = ("next_task", "next_worker", "num_tasks", "scratch", "worker_bytes")
+"""First fields of every argument block; the first two are counters shared by the workers."""
 
 _QUIET_NAN = 0x7FC0
 _NUM_SPARE_REGISTERS = 4
@@ -37,7 +38,7 @@ _NUM_SPARE_REGISTERS = 4
 
 @dataclasses.dataclass(frozen=True)
 class RowShape:
-    """What code is generated for."""
+    """The sizes and the processor that code is generated for."""
 
     x_width: int
     """Columns of the input."""
@@ -48,34 +49,34 @@ class RowShape:
     padding: int
     """Zeros left and right of a row of the input."""
     is_bfloat16: bool
-    """Whether input and output are bfloat16; float32 else. Sums are float32 always."""
+    """True if input and output are bfloat16, False if they are float32. Sums are always float32."""
     has_pairs: bool
-    """Whether two neighbouring columns are multiplied in one instruction (bfloat16 only)."""
+    """True if one instruction multiplies two neighbouring columns (bfloat16 only)."""
     num_lanes: int
-    """Channels of a vector."""
+    """Channels per vector."""
     num_registers: int
     """Vector registers of the processor."""
 
     @property
     def num_products(self) -> int:
-        """Pairs of columns that meet: vector multiply-adds per row of the code."""
+        """Vector multiply-adds per row: pairs of columns that meet."""
         return sum(
             0 <= b + j - self.padding < self.x_width for b in range(self.out_width) for j in range(self.num_taps)
         )
 
     @property
     def unit(self) -> int:
-        """Columns held in one vector."""
+        """Columns per held vector."""
         return 2 if self.has_pairs else 1
 
     @property
     def packed_x_width(self) -> int:
-        """Vectors of a packed row of the input: pairs begin one column early."""
+        """Vectors per packed row of the input; pairs begin one column early."""
         return self.x_width + self.unit - 1
 
 
 class _BFloat16(ir.Type):
-    """LLVM's `bfloat`, which llvmlite does not name."""
+    """LLVM's type `bfloat`, which llvmlite lacks."""
 
     def _to_string(self) -> str:
         return "bfloat"
@@ -88,9 +89,9 @@ class _BFloat16(ir.Type):
 
 
 class _VolatileLoad(ir.instructions.LoadInstr):
-    """A load LLVM neither moves nor merges with an equal one.
+    """A load that LLVM neither moves nor merges with an equal one.
 
-    Merged loads live too long: the registers run out, sums are spilled, and the code takes twice the time.
+    Merged loads occupy registers for too long: sums are spilled to memory, and the code takes twice the time.
     """
 
     def descr(self, buf: list[str]) -> None:
@@ -99,23 +100,23 @@ class _VolatileLoad(ir.instructions.LoadInstr):
 
 
 class Emitter:
-    """Writes one function `void name(int64_t *arguments)`, which takes tasks off a shared counter until none is left.
+    """Writes one function `void name(int64_t *arguments)`, which takes tasks from a shared counter until all are done.
 
     Args:
-        shape: what the code is for.
-        fields: names of the arguments after `HEADER`: addresses and numbers, 64 bits each.
+        shape: the sizes and the processor.
+        fields: names of the arguments after `_HEADER`: addresses and numbers, 64 bits each.
 
-    A subclass writes a task in `emit_task`.
+    A subclass writes the code of a task in `emit_task`.
     """
 
     def __init__(self, shape: RowShape, fields: Sequence[str]) -> None:
         self.shape = shape
-        self.fields = (*HEADER, *fields)
+        self.fields = (*_HEADER, *fields)
         self.vector = ir.VectorType(FLOAT, shape.num_lanes)
         self.words = ir.VectorType(ir.IntType(32), shape.num_lanes)
 
     def generate(self, name: str) -> str:
-        """LLVM assembly of the function."""
+        """The LLVM assembly of the function."""
         module = ir.Module(name)
         kind = ir.FunctionType(ir.VoidType(), [INDEX.as_pointer()])
         function = ir.Function(module, kind, name)
@@ -142,13 +143,13 @@ class Emitter:
         return str(module)
 
     def emit_task(self, task: Value) -> None:
-        """Write one task."""
+        """Write the code of one task."""
         raise NotImplementedError
 
     # Blocks of channels ----------------------------------------------------------------------------------------------
 
     def enter_block(self, block: Value) -> None:
-        """Set `self.channel`, the block's first channel, and `self.mask`, which of its lanes are channels."""
+        """Set `self.channel`, the first channel of the block, and `self.mask`, true for lanes that are channels."""
         b, lanes = self.b, self.shape.num_lanes
         self.channel = b.mul(block, integer(lanes))
         lane = ir.Constant(ir.VectorType(INDEX, lanes), list(range(lanes)))
@@ -156,12 +157,12 @@ class Emitter:
         self.mask = b.icmp_unsigned("<", lane, self._splat(left))
 
     def pack_row(self, base: Value, pixel_step: Value, target: Value, width: int) -> None:
-        """Copy a row of this block's channels side by side: strides of whole pixels would thrash the cache.
+        """Copy a row of this block's channels to contiguous memory: reading across whole pixels would thrash the cache.
 
-        Pairs hold columns v - 1 and v at place v, so that there is a pair for every place of a tap.
+        Place v holds the pair of columns v - 1 and v, so that there is a pair for every place of a tap.
         """
         b = self.b
-        none = ir.Constant(self.words, None)
+        zero_words = ir.Constant(self.words, None)
 
         def emit_pixel(column: Value, carried: list[Value]) -> list[Value]:
             address = b.add(base, b.mul(b.mul(column, pixel_step), integer(self.element_bytes)))
@@ -172,17 +173,17 @@ class Emitter:
             self.store_pair(carried[0], value, b.gep(target, [column]))
             return [value]
 
-        last = self.loop_carrying(integer(0), integer(width), [none] if self.shape.has_pairs else [], emit_pixel)
+        last = self.loop_carrying(integer(0), integer(width), [zero_words] if self.shape.has_pairs else [], emit_pixel)
         if self.shape.has_pairs:
-            self.store_pair(last[0], none, b.gep(target, [integer(width)]))
+            self.store_pair(last[0], zero_words, b.gep(target, [integer(width)]))
 
     @property
     def element_bytes(self) -> int:
-        """Bytes of one number of the input or output."""
+        """Bytes per number of the input or output."""
         return 2 if self.shape.is_bfloat16 else 4
 
     def load_masked(self, address: Value, scalar: Any) -> Value:
-        """A vector of this block's channels at an address, zero where there is no channel."""
+        """Load a vector of this block's channels; lanes without a channel are zero."""
         b, lanes = self.b, self.shape.num_lanes
         vector = ir.VectorType(scalar, lanes)
         is_float = scalar == FLOAT
@@ -192,14 +193,14 @@ class Emitter:
         return b.call(load, [self.pointer(address, vector), align, self.mask, ir.Constant(vector, None)])
 
     def _load_pixel(self, address: Value) -> Value:
-        """This block's channels of one pixel: float32, or the words of bfloat16 pairs-to-be."""
+        """Load this block's channels of one pixel: float32, or 32-bit words with bfloat16 bits for pairs."""
         if not self.shape.is_bfloat16:
             return self.load_masked(address, FLOAT)
         words = self.b.zext(self.load_masked(address, ir.IntType(16)), self.words)
         return words if self.shape.has_pairs else self.b.bitcast(self.b.shl(words, self.word(16)), self.vector)
 
     def store_masked(self, value: Value, address: Value) -> None:
-        """Write a vector of sums to this block's channels of one pixel of the output."""
+        """Store a vector of sums to this block's channels of one pixel of the output."""
         b, lanes = self.b, self.shape.num_lanes
         scalar, suffix, align = FLOAT, "f32", 4
         if self.shape.is_bfloat16:
@@ -211,12 +212,12 @@ class Emitter:
         b.call(store, [value, self.pointer(address, vector), ir.Constant(ir.IntType(32), align), self.mask])
 
     def store_pair(self, first: Value, second: Value, target: Value) -> None:
-        """Write the words of two bfloat16 side by side."""
+        """Store the words of two bfloat16 numbers as a pair."""
         pair = self.b.or_(first, self.b.shl(second, self.word(16)))
         self.b.store(self.b.bitcast(pair, self.vector), target, align=4)
 
     def rounded(self, value: Value) -> Value:
-        """float32 -> the words of the nearest bfloat16, ties to even; what is not a number stays so."""
+        """Round float32 to the words of the nearest bfloat16, ties to even; NaN stays NaN."""
         b = self.b
         bits = b.bitcast(value, self.words)
         odd = b.and_(b.lshr(bits, self.word(16)), self.word(1))
@@ -226,7 +227,7 @@ class Emitter:
     # Products --------------------------------------------------------------------------------------------------------
 
     def split_sums(self, num_sums: int) -> list[range]:
-        """Sums in as many equal parts as it takes for one to fit the registers beside the smallest tile."""
+        """Split the sums into equal parts, each of which fits the registers together with the smallest tile."""
         most = self.shape.num_registers - self._min_tile - _NUM_SPARE_REGISTERS
         num_parts = -(-num_sums // most)
         edges = [index * num_sums // num_parts for index in range(num_parts + 1)]
@@ -239,14 +240,14 @@ class Emitter:
     def products(
         self, x_row: Value, held_row: Value, held_places: Sequence[int], which: range, sums: Sequence[Value]
     ) -> list[Value]:
-        """Add one row's products to the sums `which`; a tile of what is held stays in registers meanwhile.
+        """Add the products of one row to the sums `which`, tile by tile; a tile of held columns stays in registers.
 
         Args:
             x_row: packed row of the input.
-            held_row: packed row of what is held.
-            held_places: where in it each column held is, or pair of them, in order.
+            held_row: packed row of held columns.
+            held_places: the place of each held column, or pair of columns, in this row.
             which: columns of the sums.
-            sums: their values so far.
+            sums: their current values.
         """
         shape, sums = self.shape, list(sums)
         unit, first_column = shape.unit, 1 - shape.unit
@@ -284,7 +285,7 @@ class Emitter:
     # Pieces ----------------------------------------------------------------------------------------------------------
 
     def zeros(self, count: int) -> list[Value]:
-        """As many vectors of zeros."""
+        """A list of zero vectors."""
         return [ir.Constant(self.vector, None)] * count
 
     def word(self, value: int) -> Value:
@@ -292,11 +293,11 @@ class Emitter:
         return ir.Constant(self.words, [value] * self.shape.num_lanes)
 
     def pointer(self, address: Value, kind: Any) -> Value:
-        """An address as a pointer to values of a type."""
+        """Convert an address to a pointer to values of a type."""
         return self.b.inttoptr(address, kind.as_pointer())
 
     def intrinsic(self, name: str, kind: Any) -> Value:
-        """One of LLVM's own functions, declared once."""
+        """An intrinsic function of LLVM, declared once per module."""
         return self.b.module.globals.get(name) or ir.Function(self.b.module, kind, name)
 
     def loop(self, start: Value, stop: Value, emit: Callable[[Value], None]) -> None:
@@ -315,7 +316,7 @@ class Emitter:
         values: list[Value],
         emit: Callable[[Value, list[Value]], list[Value]],
     ) -> list[Value]:
-        """`for index in start .. stop: values = emit(index, values)`; returns the last values."""
+        """`for index in start .. stop: values = emit(index, values)`; return the last values."""
 
         def emit_body(index: Value, carried: list[Value]) -> tuple[Value, list[Value]]:
             results = emit(index, carried)
@@ -362,7 +363,7 @@ class Emitter:
         return self.b.select(self.b.icmp_signed(">", left, right), left, right)
 
     def share(self, total: Value, part: Value, num_parts: Value) -> Value:
-        """Where a part of several equal ones begins: `total * part // num_parts`."""
+        """The beginning of one of several equal parts: `total * part // num_parts`."""
         return self.b.udiv(self.b.mul(total, part), num_parts)
 
     def _splat(self, value: Value) -> Value:

@@ -1,9 +1,9 @@
-"""Machine code for depthwise convolution itself.
+"""Code generation for the depthwise convolution itself.
 
 Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
 
-A task is one block of channels and some rows of the output, counted through all clips; taps are held, columns of the
-output are summed.
+A task is one block of channels and some rows of the output, numbered through all clips. Taps are held, and columns of
+the output are summed.
 """
 
 from __future__ import annotations
@@ -12,33 +12,33 @@ from llvmlite import ir
 
 from audio_dcls.dcls.depthwise.codegen import FLOAT, Emitter, RowShape, Value, integer
 
-FIELDS = (
+_FIELDS = (
     "x", "weight", "bias", "y", "num_channels", "num_slices", "num_rows", "part_rows",
     "x_rows", "out_rows", "num_tap_rows", "pad_rows",
     "x_batch_step", "x_row_step", "x_pixel_step", "y_batch_step", "y_row_step", "y_pixel_step",
     "weight_channel_step", "weight_row_step", "weight_tap_step",
 )  # fmt: skip
-"""Arguments after the header: addresses, then counts and steps in elements. `num_rows` is clips times `out_rows`;
-a worker packs the input of at most `part_rows` rows of the output at a time."""
+"""Arguments after the header: addresses, then counts and steps in elements. `num_rows` is the number of clips times
+`out_rows`; a worker packs the input of at most `part_rows` rows of the output at once."""
 
 
 class ForwardEmitter(Emitter):
-    """Writes the output; weight and bias are float32.
+    """Writes the code that computes the output; weight and bias are float32.
 
     A worker's scratch holds `num_tap_rows * num_held(shape)` vectors of weights, and
     `(part_rows + num_tap_rows - 1) * packed_x_width` of input.
     """
 
     def __init__(self, shape: RowShape) -> None:
-        super().__init__(shape, FIELDS)
+        super().__init__(shape, _FIELDS)
 
     @staticmethod
     def num_held(shape: RowShape) -> int:
-        """Vectors of a row of weights."""
+        """Vectors per row of weights."""
         return -(-shape.num_taps // shape.unit)
 
     def emit_task(self, task: Value) -> None:
-        """Some rows of one block of channels, as many of a clip at a time as scratch holds."""
+        """Compute some rows of one block of channels, in parts that fit the scratch memory."""
         b, arg = self.b, self.arg
         block, slice_index = b.udiv(task, arg["num_slices"]), b.urem(task, arg["num_slices"])
         self.enter_block(block)
@@ -59,7 +59,7 @@ class ForwardEmitter(Emitter):
         self.loop_while(start, stop, emit_part)
 
     def _pack_weights(self) -> None:
-        """This block's weights, transposed: the channels of a tap side by side."""
+        """Pack the weights of this block, transposed so that the channels of a tap are contiguous."""
         b, arg, shape = self.b, self.arg, self.shape
         last = b.sub(arg["num_channels"], integer(1))
         lanes = [
@@ -97,7 +97,7 @@ class ForwardEmitter(Emitter):
         self.loop(integer(0), arg["num_tap_rows"], emit_row)
 
     def _emit_rows(self, clip: Value, first: Value, last: Value) -> None:
-        """Rows `first .. last` of one clip's output."""
+        """Compute the rows `first .. last` of one clip's output."""
         b, arg, shape = self.b, self.arg, self.shape
         first_x = self.max(integer(0), b.sub(first, arg["pad_rows"]))
         last_x = b.sub(b.add(b.sub(last, integer(1)), arg["num_tap_rows"]), arg["pad_rows"])
@@ -127,7 +127,7 @@ class ForwardEmitter(Emitter):
         self.loop(first, last, emit_row)
 
     def _emit_sums(self, columns: range, first_tap: Value, last_tap: Value, shift: Value) -> list[Value]:
-        """Some columns of one row of the output; `tap - shift` is the packed row that a row of taps meets."""
+        """The sums of some columns of one row; a row of taps meets the packed row `tap - shift` of the input."""
         b, shape = self.b, self.shape
         num_held = self.num_held(shape)
 

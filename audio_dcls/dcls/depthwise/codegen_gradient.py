@@ -1,38 +1,38 @@
-"""Machine code for the depthwise weight gradient.
+"""Code generation for the depthwise weight gradient.
 
 Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
 
-A task is one block of channels and some rows of taps; columns of the output's gradient are held, taps are summed.
+A task is one block of channels and some rows of taps. Columns of the output's gradient are held, and taps are summed.
 """
 
 from __future__ import annotations
 
 from audio_dcls.dcls.depthwise.codegen import Emitter, RowShape, Value, integer
 
-FIELDS = (
+_FIELDS = (
     "x", "grad", "result", "num_batch", "num_channels", "num_group", "num_slices",
     "x_rows", "grad_rows", "num_tap_rows", "pad_rows",
     "x_batch_step", "x_row_step", "x_pixel_step", "grad_batch_step", "grad_row_step", "grad_pixel_step",
 )  # fmt: skip
-"""Arguments after the header: addresses, counts and steps in elements. A worker packs `num_group` clips at a time."""
+"""Arguments after the header: addresses, counts and steps in elements. A worker packs `num_group` clips at once."""
 
 
 class GradientEmitter(Emitter):
-    """Adds the gradient into `result`, float32 laid out (channel blocks, I, J, lanes).
+    """Writes the code that adds the gradient to `result`, float32 with axes (channel blocks, I, J, lanes).
 
     A worker's scratch holds `num_group` clips of `x_rows * packed_x_width + grad_rows * packed_grad_width` vectors.
     """
 
     def __init__(self, shape: RowShape) -> None:
-        super().__init__(shape, FIELDS)
+        super().__init__(shape, _FIELDS)
 
     @staticmethod
     def packed_grad_width(shape: RowShape) -> int:
-        """Vectors of a packed row of the output's gradient."""
+        """Vectors per packed row of the output's gradient."""
         return shape.out_width + shape.unit - 1
 
     def emit_task(self, task: Value) -> None:
-        """All clips of one block of channels, a group at a time."""
+        """Sum over all clips of one block of channels, group by group."""
         b, arg = self.b, self.arg
         block, part = b.udiv(task, arg["num_slices"]), b.urem(task, arg["num_slices"])
         self.enter_block(block)
@@ -55,7 +55,7 @@ class GradientEmitter(Emitter):
     def _pack(
         self, source: str, target: Value, plane: Value, width: int, packed_width: int, first: Value, count: Value
     ) -> None:
-        """One block of channels of `count` clips."""
+        """Pack one block of channels of `count` clips."""
         b, arg = self.b, self.arg
 
         def emit_row(clip: Value, row: Value) -> None:
@@ -69,7 +69,7 @@ class GradientEmitter(Emitter):
         self.loop(integer(0), count, lambda clip: self.loop(integer(0), num_rows, lambda row: emit_row(clip, row)))
 
     def _emit_tap_row(self, block: Value, tap: Value, count: Value) -> None:
-        """Every tap of one kernel row, as many at a time as registers hold."""
+        """Compute every tap of one kernel row, in parts that fit the registers."""
         b, arg, shape = self.b, self.arg, self.shape
         shift = b.sub(tap, arg["pad_rows"])
         first = self.max(integer(0), b.neg(shift))

@@ -1,9 +1,9 @@
-"""Depthwise convolution and its weight gradient by code generated for this processor; needs llvmlite.
+"""Depthwise convolution and its weight gradient by code that is generated for this processor; needs llvmlite.
 
 Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
 
-Code is made in memory on first use of a width (tens of milliseconds), kept for the process, and never written to disk.
-It runs on torch's own threads, as many as torch uses at that moment, and its results do not depend on their number.
+Code is made in memory on the first use of a width (tens of milliseconds), kept for the process, and never written to
+disk. It runs on torch's threads, as many as torch currently uses, and its results do not depend on their number.
 """
 
 from __future__ import annotations
@@ -17,23 +17,19 @@ import torch
 from audio_dcls.dcls.depthwise import thresholds
 
 _SCRATCH_BYTES = 2**19
-"""Aim for what one task packs: half of a usual second-level cache."""
+"""Intended size of the data that one task packs: half of a usual second-level cache."""
 
 _TASKS_PER_THREAD = 4
 
 
 @functools.cache
-def compiled_is_available() -> bool:
-    """Whether llvmlite is installed (`numba` brings it).
-
-    >>> compiled_is_available() in (True, False)
-    True
-    """
+def _compiled_is_available() -> bool:
+    """True if llvmlite is installed."""
     return importlib.util.find_spec("llvmlite") is not None
 
 
 def compiled_covers(x: torch.Tensor, kernel_size: tuple[int, int]) -> bool:
-    """Whether generated code can serve this input: on the CPU, float32, bfloat16 or float16, not too wide.
+    """True if generated code supports this input: on the CPU, float32, bfloat16 or float16, not too wide.
 
     Shape:
         x: (N, C, H, W).
@@ -44,11 +40,11 @@ def compiled_covers(x: torch.Tensor, kernel_size: tuple[int, int]) -> bool:
     fits = x.shape[3] * kernel_size[1] <= thresholds.COMPILED_MAX_ROW_PRODUCTS
     known = x.dtype in (torch.float32, torch.bfloat16, torch.float16)
     is_plain = type(x) in (torch.Tensor, torch.nn.Parameter)  # a subclass may have no memory to read
-    return x.device.type == "cpu" and known and fits and is_plain and compiled_is_available()
+    return x.device.type == "cpu" and known and fits and is_plain and _compiled_is_available()
 
 
 def compiled_is_worth_it(x: torch.Tensor, kernel_size: tuple[int, int]) -> bool:
-    """Whether generated code can serve this input, and there is enough to compute.
+    """True if generated code supports this input and there is enough to compute.
 
     Shape:
         x: (N, C, H, W).
@@ -63,13 +59,13 @@ def compiled_is_worth_it(x: torch.Tensor, kernel_size: tuple[int, int]) -> bool:
 def convolve_compiled(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, int]
 ) -> torch.Tensor:
-    r"""Stride-1 depthwise convolution by direct sums, in float32 whatever the type of the input.
+    r"""Stride-1 depthwise convolution by direct sums, always in float32.
 
     .. math:: y[n, c, a, b] = \beta[c] + \sum_{i, j} w[c, i, j] \, x[n, c, a + i - p_h, b + j - p_w]
 
     Args:
         x: input, such that `compiled_covers(x, kernel_size)`.
-        weight: kernels; a flipped view costs nothing. bfloat16 input may meet them rounded to bfloat16.
+        weight: kernels; a flipped view costs nothing. For bfloat16 input they may be rounded to bfloat16.
         bias: one number per channel, or None.
         padding: zeros on each side of each axis, taps, less than the kernel's size.
 
@@ -148,18 +144,18 @@ def weight_gradient_compiled(
 
 
 def _generate(kind: str, x_width: int, out_width: int, num_taps: int, padding: int, is_bfloat16: bool) -> Any:
-    """The code for these widths, as `machine_code.generate` makes it."""
+    """The code for these widths; see `machine_code.generate`."""
     from audio_dcls.dcls.depthwise import machine_code  # it needs llvmlite, which some systems lack
 
     return machine_code.generate(kind, x_width, out_width, num_taps, padding, is_bfloat16)
 
 
 def _num_slices(num_blocks: int, num_rows: int, num_threads: int) -> int:
-    """Parts of each block's rows, for enough tasks that no thread waits long for the last."""
+    """Parts of each block's rows: enough tasks that no thread waits long for the last one."""
     num_tasks = _TASKS_PER_THREAD * num_threads if num_threads > 1 else 1
     return min(num_rows, -(-num_tasks // num_blocks))
 
 
 def _channels_last(x: torch.Tensor) -> torch.Tensor:
-    """`x` with neighbouring channels side by side; expanded axes (step 0) are fine."""
+    """`x` with contiguous channels; expanded axes (step 0) are fine."""
     return x if x.stride(1) == 1 or x.shape[1] == 1 else x.contiguous(memory_format=torch.channels_last)

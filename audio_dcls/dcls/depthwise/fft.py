@@ -10,12 +10,12 @@ import functools
 import torch
 
 _CACHE_BYTES = 4 * 2**20
-"""Spectra of one channel block are kept near this size, so that they are summed before they leave the cache."""
+"""Intended size of the spectra of one block of channels: they are summed before they leave the cache."""
 
 
 @functools.lru_cache(maxsize=4096)
 def _good_fft_size(size: int) -> int:
-    """Smallest even number of at least `size` whose only prime factors are 2, 3 and 5.
+    """The smallest even number of at least `size` whose only prime factors are 2, 3 and 5.
 
     Args:
         size: taps, at least 1.
@@ -41,8 +41,8 @@ def weight_gradient_fft(
 
     .. math:: \partial w = \mathrm{IFFT}\Big(\sum_n \overline{\mathrm{FFT}(\partial y_n)} \cdot \mathrm{FFT}(x_n)\Big)
 
-    read at the lags `-padding .. kernel_size - 1 - padding`. The transform has at least `H + padding` rows, the
-    shortest that keeps those lags free of wrap-around.
+    at the lags `-padding .. kernel_size - 1 - padding`. The transform has at least `H + padding` rows, the shortest
+    length for which these lags are free of wrap-around.
 
     Args:
         x: input of the convolution, float32 or float64.

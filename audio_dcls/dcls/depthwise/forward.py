@@ -1,4 +1,4 @@
-"""Stride-1 depthwise convolution itself: generated code, torch, FFT or Triton, chosen by device, type and shape.
+"""Stride-1 depthwise convolution by generated code, torch, FFT or Triton, chosen by device, type and shape.
 
 Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
 """
@@ -30,20 +30,20 @@ def convolve(
     padding: Sequence[int],
     method: _Method | None = None,
 ) -> torch.Tensor:
-    """Depthwise convolution without the taps that only ever meet padding; sums at least as exact as torch's.
+    """Depthwise convolution without the taps that only meet padding; its sums are at least as exact as torch's.
 
     Args:
         x: input.
         weight: kernels, of any floating type.
         bias: one number per channel, or None.
         padding: zeros on each side of each axis, taps, less than the kernel's size.
-        method: the way to compute it; None chooses: by rule on the CPU, the fastest measured on CUDA.
+        method: the method; None chooses by rule on the CPU, and by measurement on CUDA.
 
     Shape:
         x: (N, C, H, W); weight: (C, 1, I, J); bias: (C,); result: (N, C, A, B), of the type of `x`.
 
     Raises:
-        ArgumentError: `method` is none of the known ones.
+        ArgumentError: `method` is unknown.
 
     >>> convolve(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 3, 3), None, (1, 1))[0, 0, 0].tolist()
     [4.0, 6.0, 6.0, 4.0]
@@ -56,7 +56,7 @@ def convolve(
 
 
 def _choose(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, int]) -> _Method:
-    """Generated code on the CPU where it applies; on CUDA the methods are measured."""
+    """Choose generated code on the CPU if it is worth it; on CUDA, measure the methods."""
     kernel_size = (weight.shape[2], weight.shape[3])
     if kernel_size[0] * kernel_size[1] >= thresholds.FORWARD_COMPILED_MIN_TAPS and compiled_is_worth_it(x, kernel_size):
         return "compiled"
@@ -86,6 +86,7 @@ def _compute(
     if method == "fft":
         return convolve_fft(x, weight, bias, padding)
     if method == "triton":
+        # Triton is missing on most machines
         from audio_dcls.dcls.depthwise.triton import convolve_triton
 
         return convolve_triton(x, weight, bias, padding).to(x.dtype)
@@ -93,10 +94,10 @@ def _compute(
 
 
 def hangs_in_low_precision(x: torch.Tensor, weight: torch.Tensor) -> bool:
-    """Whether oneDNN might never return from this bfloat16 or float16 convolution on a CPU.
+    """True if oneDNN might never return from this bfloat16 or float16 convolution on a CPU.
 
-    Seen with oneDNN 3.11.2 (torch 2.12.1) on an AVX-512 bfloat16 CPU: channels_last, maps of 31 columns and more,
-    kernels of 15 columns and more. Where both return, float32 takes as long as bfloat16.
+    Observed with oneDNN 3.11.2 (torch 2.12.1) on an AVX-512 bfloat16 CPU: channels_last, maps of 31 or more columns,
+    kernels of 15 or more columns. Where bfloat16 returns, float32 takes as long.
 
     >>> hangs_in_low_precision(torch.zeros(1, 1, 64, 62).bfloat16(), torch.zeros(1, 1, 23, 23))
     True

@@ -1,4 +1,4 @@
-"""Depthwise weight gradient by one batched matrix product per tap row and sums along diagonals.
+"""Depthwise weight gradient by one batched matrix product per row of taps and sums along diagonals.
 
 Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
 """
@@ -18,7 +18,7 @@ def weight_gradient_gemm(
     its diagonal `v - b = j - padding`.
 
     Args:
-        x: input of the convolution, any floating type the matrix product takes.
+        x: input of the convolution, of any floating-point type that the matrix product supports.
         grad: gradient of its output, same type.
         kernel_size: rows and columns of the kernel, taps.
         padding: zeros on each side of each axis, taps.
@@ -33,7 +33,7 @@ def weight_gradient_gemm(
     num_batch, num_channels, height, width = x.shape
     out_height, out_width = grad.shape[2:]
     (pad_h, pad_w), (taps_h, taps_w) = padding, kernel_size
-    # Rows lead the batch, so that the rows one tap row pairs are one slice of the product's inner axis.
+    # The axis of rows comes before the batch, so that the rows for one row of taps are one slice.
     x_rows = x.new_zeros((num_channels, height, num_batch, width + 2 * pad_w))
     x_rows[..., pad_w : pad_w + width] = x.permute(1, 2, 0, 3)
     grad_rows = grad.permute(1, 2, 0, 3).contiguous()

@@ -17,7 +17,7 @@ from audio_dcls.dcls.depthwise.threads import TASK_FUNCTION, run_on_threads
 
 
 def generate(kind: str, x_width: int, out_width: int, num_taps: int, padding: int, is_bfloat16: bool) -> Code:
-    """The code for a map's and a kernel's width, made on the first call and kept for the process.
+    """The code for the widths of a map and a kernel, made on the first call and kept for the process.
 
     Args:
         kind: "forward" or "gradient".
@@ -29,7 +29,7 @@ def generate(kind: str, x_width: int, out_width: int, num_taps: int, padding: in
 
 @functools.cache
 def host_vectors() -> tuple[int, int]:
-    """Float32 lanes of this processor's widest vector, and how many such registers it has.
+    """Float32 lanes of this processor's widest vector, and its number of such registers.
 
     >>> all(number >= 4 for number in host_vectors())
     True
@@ -44,11 +44,7 @@ def host_vectors() -> tuple[int, int]:
 
 @functools.cache
 def has_pair_products() -> bool:
-    """Whether this processor multiplies pairs of bfloat16 and adds both products to a float32 in one instruction.
-
-    >>> has_pair_products() in (True, False)
-    True
-    """
+    """True if this processor adds two products of bfloat16 numbers to a float32 number in one instruction."""
     features = llvm.get_host_cpu_features()
     return bool(features.get("avx512f") and features.get("avx512bf16"))
 
@@ -61,7 +57,7 @@ class Code:
         self.block_type = ctypes.c_int64 * len(fields)
 
     def run(self, numbers: Mapping[str, int], num_tasks: int, num_threads: int, worker_bytes: int) -> None:
-        """Do all tasks on up to `num_threads` threads, each with scratch of its own."""
+        """Run all tasks on up to `num_threads` threads, each with its own scratch memory."""
         num_workers = min(num_threads, num_tasks)
         worker_bytes = -(-worker_bytes // 64) * 64
         scratch = torch.empty(num_workers * worker_bytes + 64, dtype=torch.uint8)
@@ -81,7 +77,7 @@ def _compile(kind: str, shape: RowShape) -> Code:
     emitter = ForwardEmitter(shape) if kind == "forward" else GradientEmitter(shape)
     module = llvm.parse_assembly(emitter.generate(name))
     module.verify()
-    # Some processors' tuning splits 512-bit vectors in two, which leaves too few registers for a row of taps.
+    # LLVM's tuning for some processors splits 512-bit vectors, which leaves too few registers for a row of taps.
     features = llvm.get_host_cpu_features()
     flags = features.flatten() + (",-prefer-256-bit" if features.get("avx512f") else "")
     target = llvm.Target.from_triple(llvm.get_process_triple())

@@ -2,10 +2,10 @@
 
 Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
 
-Forward and input gradient are one operator: the gradient of a stride-1 convolution with respect to its input is the
-same convolution of the output's gradient with the kernel flipped and the padding turned round. The weight gradient is
-a second operator, whose method depends on device, type and shape (`depthwise_dispatch`). Each is the other's
-derivative, so double backward works too.
+Forward and input gradient are one operator: the gradient of a stride-1 convolution with respect to its input is a
+convolution of the output's gradient with the flipped kernel and the complementary padding. The weight gradient is a
+second operator, whose method depends on device, type and shape (`weight_gradient`). Each is the derivative of the
+other, so double backward works too.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def depthwise_conv(
     .. math:: y[n, c, a, b] = \beta[c] + \sum_{i, j} w[c, i, j] \, x[n, c, a + i - p_h, b + j - p_w]
 
     Under autocast `x` is cast and a float32 `weight` is not: it is rounded inside, and its gradient stays float32.
-    On the CPU the result is in channels_last memory format. Torch's own convolution takes what the operator does not
-    cover: a stride or dilation other than 1, several kernels per channel, padding wider than the kernel, other devices,
-    `torch.func` transforms; and what is exported, so that the program runs without this package.
+    On the CPU the result is in channels_last memory format. Torch's convolution is used where the operator does not
+    apply: for a stride or dilation other than 1, several kernels per channel, padding wider than the kernel, other
+    devices and `torch.func` transforms; and for exports, so that the program runs without this package.
 
     Args:
-        x: floating point input, (N, C, H, W) or (C, H, W).
+        x: floating-point input, (N, C, H, W) or (C, H, W).
         weight: kernels, of the type of `x` (or float32 under autocast), (C, 1, I, J).
         bias: one number per channel, (C,), or None.
         stride: step of the output grid, taps.
@@ -92,7 +92,7 @@ def depthwise_conv(
 
 
 def _check(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    """Refuse what cannot be convolved; cast `x` where autocast asks for it."""
+    """Check shapes and types; cast `x` under autocast."""
     if x.ndim not in (3, 4) or weight.ndim != 4 or weight.shape[1] != 1:
         raise ArgumentError(
             f"`x` {tuple(x.shape)} and `weight` {tuple(weight.shape)} must be (N, C, H, W) or (C, H, W) and "
@@ -123,7 +123,7 @@ def _is_one(value: int | Sequence[int]) -> bool:
 
 
 def _resolve_padding(padding: int | Sequence[int] | str, kernel_size: tuple[int, int]) -> list[int] | None:
-    """Zeros on each side of each axis; None where the two sides differ ("same" with an even kernel)."""
+    """Zeros on each side of each axis; None if the two sides differ ("same" with an even kernel)."""
     if padding == "valid":
         return [0, 0]
     if padding == "same":
@@ -136,7 +136,7 @@ def _resolve_padding(padding: int | Sequence[int] | str, kernel_size: tuple[int,
 
 
 def _memory_format(x: torch.Tensor) -> torch.memory_format:
-    """channels_last on the CPU, where it is the fast one; elsewhere that of `x`."""
+    """channels_last on the CPU, where it is fast; otherwise the format of `x`."""
     follows = x.device.type == "cpu" or not x.is_contiguous()
     return torch.channels_last if follows else torch.contiguous_format
 
@@ -225,7 +225,7 @@ class DepthwiseConv2d(torch.nn.Conv2d):
     """`torch.nn.Conv2d` with one group per channel, computed by `depthwise_conv`; parameters and names are the same.
 
     Args:
-        num_channels: channels of the input, and of the output.
+        num_channels: channels of the input and of the output.
         kernel_size: rows and columns of the kernel, taps.
         stride, padding, dilation, bias, padding_mode, device, dtype: as in `torch.nn.Conv2d`.
 
@@ -254,7 +254,7 @@ class DepthwiseConv2d(torch.nn.Conv2d):
         )  # fmt: skip
 
     def _conv_forward(self, input: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        """Called by `torch.nn.Conv2d.forward`."""
+        """The hook that `torch.nn.Conv2d.forward` calls."""
         if self.padding_mode == "zeros":
             return depthwise_conv(input, weight, bias, self.stride, self.padding, self.dilation)
         padded = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)

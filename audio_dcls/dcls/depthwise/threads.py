@@ -1,7 +1,7 @@
-"""Generated code on torch's own threads.
+"""Running generated code on torch's threads.
 
-A function that takes tasks off a shared counter is called once by each thread of the OpenMP team torch uses: threads of
-a second pool would wait for the cores on which torch's, idle, still spin. Where there is no such OpenMP, a pool it is.
+A function that takes tasks from a shared counter is called once by each thread of torch's OpenMP team: threads of a
+second pool would wait for the cores on which torch's idle threads still spin. Without such an OpenMP, a pool is used.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any
 import torch
 
 TASK_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-"""Type of the generated functions: they are given the address of their arguments."""
+"""Type of the generated functions: their argument is the address of an argument block."""
 
 
 def run_on_threads(function: Any, arguments: Any, num_workers: int) -> None:
-    """Call `function(arguments)` on several threads at once, and wait for all.
+    """Call `function(arguments)` on several threads at once, and wait for all of them.
 
     Args:
         function: a `TASK_FUNCTION`, which runs without the interpreter lock.
         arguments: a ctypes array that the workers share.
-        num_workers: threads to use; this one is among them.
+        num_workers: number of threads, including the calling one.
     """
     if num_workers <= 1:
         function(arguments)
@@ -43,7 +43,7 @@ def run_on_threads(function: Any, arguments: Any, num_workers: int) -> None:
 
 @functools.cache
 def _openmp_parallel() -> Callable[..., None] | None:
-    """How GNU's and, on Linux, LLVM's and Intel's OpenMP enter a parallel region; None where the process has none."""
+    """The entry to a parallel region of GNU's and, on Linux, LLVM's and Intel's OpenMP; None without OpenMP."""
     if not torch.backends.openmp.is_available():
         return None
     try:
@@ -57,5 +57,5 @@ def _openmp_parallel() -> Callable[..., None] | None:
 
 @functools.lru_cache(maxsize=4)
 def _thread_pool(num_threads: int, process_id: int) -> concurrent.futures.ThreadPoolExecutor:
-    """Threads of this process: those of a parent do not survive a fork, hence the second key."""
+    """A pool per process: threads do not survive a fork, so the process id is part of the key."""
     return concurrent.futures.ThreadPoolExecutor(num_threads, thread_name_prefix="depthwise")

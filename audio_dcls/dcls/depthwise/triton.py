@@ -1,8 +1,9 @@
-"""Depthwise convolution and its weight gradient as Triton kernels: candidates on CUDA devices.
+"""Depthwise convolution and its weight gradient as Triton kernels, for CUDA devices.
 
 Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
 
-Import only where `triton_is_available()`. With TRITON_INTERPRET=1 in the environment the kernels run on the CPU.
+Import this module only if `triton_is_available()`. With TRITON_INTERPRET=1 in the environment the kernels run on the
+CPU.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import triton
 import triton.language as tl
 
 _MAX_TILE = 64
-"""Most columns of the output one program of the weight gradient takes."""
+"""Most columns of the output per program of the weight gradient."""
 
 
 @triton.jit
@@ -51,7 +52,7 @@ def _weight_gradient_kernel(
     x_batch, x_channel, x_row, x_column, grad_batch, grad_channel, grad_row, grad_column,
     TAPS_H: tl.constexpr, TAPS_W: tl.constexpr, TILE: tl.constexpr, SPAN: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
-    """One tap row of one channel: the products of a tile's columns with all they meet, then the sums of diagonals."""
+    """One row of taps of one channel: products of a tile's columns with the input, then sums of diagonals."""
     channel, tap, tile = tl.program_id(0).to(tl.int64), tl.program_id(1), tl.program_id(2)
     b = tile * TILE + tl.arange(0, TILE)
     v = tile * TILE - pad_columns + tl.arange(0, SPAN)
@@ -74,7 +75,7 @@ def _weight_gradient_kernel(
         tl.store(result + j, tl.sum(tl.sum(tl.where(lag == j, pairs, 0.0), 1), 0))
 
 
-# A launch takes plain numbers where the kernel's own signature names compile-time constants.
+# A launch takes plain numbers for the compile-time constants of the kernel's signature.
 _launch_convolve: Any = _convolve_kernel
 _launch_weight_gradient: Any = _weight_gradient_kernel
 
@@ -82,7 +83,7 @@ _launch_weight_gradient: Any = _weight_gradient_kernel
 def convolve_triton(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, int]
 ) -> torch.Tensor:
-    """Stride-1 depthwise convolution, summed in float32, in the type and memory format of `x`.
+    """Stride-1 depthwise convolution, summed in float32; the result has the type and memory format of `x`.
 
     Shape:
         x: (N, C, H, W); weight: (C, 1, I, J); bias: (C,) or None; result: (N, C, A, B).
@@ -107,8 +108,8 @@ def weight_gradient_triton(
 ) -> torch.Tensor:
     """Gradient of a stride-1 depthwise convolution with respect to its weight, in float32.
 
-    Float32 products are exact ("ieee"), not rounded to TF32; bfloat16 and float16 ones use tensor cores, which
-    are exact for them.
+    Float32 products are exact ("ieee"), not rounded to TF32; bfloat16 and float16 products use tensor cores, which
+    compute them exactly.
 
     Shape:
         x: (N, C, H, W); grad: (N, C, A, B); result: (C, 1, I, J).

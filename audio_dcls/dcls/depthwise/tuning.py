@@ -1,4 +1,4 @@
-"""The fastest of several equal methods, measured once per device, type and shape and remembered by the process."""
+"""The fastest of several equivalent methods, measured once per device, type and shape and kept for the process."""
 
 from __future__ import annotations
 
@@ -10,18 +10,14 @@ from collections.abc import Callable, Hashable, Mapping
 import torch
 
 _NUM_ROUNDS = 5
-"""Timed calls of each method; the methods take turns."""
+"""Timed calls per method; the methods take turns."""
 
 _fastest: dict[Hashable, str] = {}
 
 
 @functools.cache
 def triton_is_available() -> bool:
-    """Whether Triton is installed.
-
-    >>> triton_is_available() in (True, False)
-    True
-    """
+    """True if Triton is installed."""
     return importlib.util.find_spec("triton") is not None
 
 
@@ -30,15 +26,15 @@ def fastest_method(
     methods: Mapping[str, Callable[[], object]],
     timer_ms: Callable[[Callable[[], object]], float] | None = None,
 ) -> str:
-    """Name of the method with the smallest median time; measured on the first call with this key.
+    """The name of the method with the smallest median time, measured on the first call with this key.
 
-    The first method is taken unmeasured where measuring is impossible (a CUDA graph is being captured) or where one run
-    must equal the next (`torch.use_deterministic_algorithms`): a measurement may fall either way.
+    The first method is used without measurement if measuring is impossible (a CUDA graph is being captured), or if
+    every run must give the same bits (`torch.use_deterministic_algorithms`): measurements vary.
 
     Args:
-        key: what the time depends on, such as operation, device, type and shape.
-        methods: calls that compute the same thing, the safest first. One that runs out of memory is out.
-        timer_ms: milliseconds one call takes; None measures with CUDA events.
+        key: everything that the time depends on, such as operation, device, type and shape.
+        methods: calls that compute the same result, the safest first. A method that runs out of memory is dropped.
+        timer_ms: measures one call in milliseconds; None uses CUDA events.
 
     >>> fastest_method("doctest", {"a": lambda: 3, "b": lambda: 2}, timer_ms=lambda call: call())
     'b'

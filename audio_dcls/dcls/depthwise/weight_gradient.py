@@ -1,4 +1,4 @@
-"""Which exact method computes a depthwise weight gradient: by device, type and shape.
+"""The depthwise weight gradient, by the exact method that suits device, type and shape.
 
 Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
 """
@@ -22,11 +22,11 @@ _Method = Literal["torch", "fft", "gemm", "compiled", "triton"]
 
 
 def num_outside_taps(size: int, taps: int, padding: int) -> int:
-    """Taps at each end of a kernel's axis that only ever meet padding, at stride 1.
+    """Taps at each end of a kernel's axis that only meet padding, at stride 1.
 
     Args:
-        size: the map's size along this axis.
-        taps: the kernel's.
+        size: size of the map along this axis.
+        taps: taps of the kernel.
         padding: zeros on each side.
 
     >>> num_outside_taps(7, 23, 11), num_outside_taps(64, 23, 11)
@@ -37,10 +37,10 @@ def num_outside_taps(size: int, taps: int, padding: int) -> int:
 
 
 def choose_method(x: torch.Tensor, kernel_size: tuple[int, int]) -> _Method:
-    """Fastest method for this input and (already cropped) kernel.
+    """The fastest method on a CPU for this input and (already cropped) kernel.
 
-    On the CPU generated code wins wherever it applies (`depthwise_compiled`; it needs llvmlite); of the rest, torch's
-    own for small kernels, matrix products for narrow maps, transforms for wide ones.
+    Generated code is the fastest where it applies (`compiled`; it needs llvmlite). Otherwise it is torch for small
+    kernels, matrix products for narrow maps, and Fourier transforms for wide maps.
 
     Shape:
         x: (N, C, H, W).
@@ -67,20 +67,20 @@ def weight_gradient(
 
     .. math:: \partial w[c, i, j] = \sum_{n, a, b} \partial y[n, c, a, b] \, x[n, c, a + i - p_h, b + j - p_w]
 
-    Taps that only ever meet padding are left out of the computation: their gradient is zero.
+    Taps that only meet padding are left out of the computation: their gradient is zero.
 
     Args:
         x: input of the convolution.
         grad: gradient of its output, same type.
         kernel_size: rows and columns of the kernel, taps.
         padding: zeros on each side of each axis, taps.
-        method: the way to compute it; None chooses: by rule on the CPU, by measurement on CUDA.
+        method: the method; None chooses by rule on the CPU, and by measurement on CUDA.
 
     Shape:
         x: (N, C, H, W); grad: (N, C, A, B); result: (C, 1, I, J), float64 for float64, else float32.
 
     Raises:
-        ArgumentError: `method` is none of the known ones.
+        ArgumentError: `method` is unknown.
 
     >>> x = torch.ones(1, 2, 4, 4)
     >>> weight_gradient(x, x, (3, 3), (1, 1))[0, 0].tolist()[0]
@@ -117,6 +117,7 @@ def _compute(
     if method == "compiled":
         return weight_gradient_compiled(x, grad, kernel_size, padding)
     if method == "triton":
+        # Triton is missing on most machines
         from audio_dcls.dcls.depthwise.triton import weight_gradient_triton
 
         return weight_gradient_triton(x, grad, kernel_size, padding)
@@ -132,7 +133,7 @@ def _compute(
 def _weight_gradient_torch(
     x: torch.Tensor, grad: torch.Tensor, kernel_size: tuple[int, int], padding: tuple[int, int]
 ) -> torch.Tensor:
-    """What `torch.nn.functional.conv2d` would have computed."""
+    """The gradient that autograd computes for `torch.nn.functional.conv2d`."""
     weight = x.new_empty((x.shape[1], 1, *kernel_size))
     _, result, _ = torch.ops.aten.convolution_backward(
         grad, x, weight, None, [1, 1], list(padding), [1, 1], False, [0, 0], x.shape[1], [False, True, False]

@@ -1,17 +1,17 @@
-"""Places and spreads of elements whose kernels come closest to given ones.
+"""The search for positions and spreads of elements whose kernels come closest to given kernels.
 
-Axis legend: R kernels, L layers that share positions, K elements, Q candidate places, M axes, S_a taps of axis a of the
-dense kernel, T_a taps of axis a of the given kernels.
+Axis legend: R kernels, L layers that share positions, K elements, Q candidate positions, M axes, S_a taps of axis a of
+the dense kernel, T_a taps of axis a of the given kernels.
 
 With B(p, s) the dense kernels (K, taps) of elements of weight 1 at positions p with spreads s, and t_l the kernel of
 layer l, the search minimises
 
     sum_l min_w |w B(p, s) - t_l|^2 + ridge |w|^2
 
-over p and s, which the layers share. The inner minimum is a linear system, so only p and s are searched for (variable
-projection: Golub and Pereyra, 1973): first among candidate places, each time taking the one that helps most (orthogonal
-least squares: Chen, Billings and Luo, 1989), then by gradient steps. Elements are products of 1-D factors f_a, so
-B B^T is the elementwise product of the f_a f_a^T, and B itself is never needed.
+over p and s, which the layers share. The inner minimum is a linear system, so only p and s are searched (variable
+projection: Golub and Pereyra, 1973): first among candidate positions, one element after another, always the best one
+(orthogonal least squares: Chen, Billings and Luo, 1989), then by gradient steps. Elements are products of 1-D factors
+f_a, so B B^T is the elementwise product of the f_a f_a^T, and B itself is never needed.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from audio_dcls.dcls.interpolation import Interpolation
 from audio_dcls.dcls.kernel import axis_factors
 
 _RIDGE, _FULL_RIDGE = 1e-4, 1e-6
-"""Weight of |w|^2 for fewer elements than taps, where it keeps neighbours from large weights that cancel; and for
-others, which are well apart and can come as close as they like."""
+"""Weight of |w|^2 for fewer elements than taps, where it prevents large weights of neighbours that cancel; and the
+weight for as many elements as taps, which are far enough apart not to need it."""
 
 _FIRST_STEP_TAPS = 0.05
-"""Rate of the first gradient step (Adam), in taps; falls to 0 along half a cosine."""
+"""Rate of the first gradient step (Adam), in taps; it falls to 0 along half a cosine."""
 
 _FIRST_SPREAD = 0.2
-"""Learned spreads start here, in taps, or where the form's do if that is higher."""
+"""Initial value of learned spreads, in taps, unless that of the form is higher."""
 
 _LEAST_SPREAD = 0.01
 """Learned spreads stay above this, in taps: at 0 their gradient is 0, and training could not move them again."""
@@ -42,19 +42,19 @@ _INSET_TAPS = 0.02
 """Elements start this far inside the outermost taps and off every tap: on a tap a triangle has no slope."""
 
 _INDEPENDENCE = 1e-4
-"""Candidates of which less than this share is new, beside the elements already placed, are not considered."""
+"""Candidates are skipped if less than this share of them is independent of the elements already placed."""
 
 
 class ElementSearch:
-    """Elements on their way to kernels; float64, and on the kernels' device.
+    """Elements that are fitted to kernels, in float64 and on the kernels' device.
 
     Args:
-        kernels: what to come close to.
-        starts: where along each axis of the dense kernel the given kernels begin, in taps from its first.
+        kernels: the kernels to fit.
+        starts: first tap of the given kernels along each axis of the dense kernel, counted from 0.
         sizes: taps along each axis of the dense kernel.
         form: how an element spreads.
         num_elements: K.
-        held_spreads: spreads that are not searched for; None where they are, or where the form has none.
+        held_spreads: spreads to keep fixed; None if they are searched, or if the form has no spreads.
 
     Attributes:
         positions: (M, R, K) in taps from the dense kernel's centre.
@@ -90,7 +90,7 @@ class ElementSearch:
             self.spreads = torch.full_like(self.positions, max(form.initial_spread, _FIRST_SPREAD))
 
     def refine(self, num_steps: int) -> None:
-        """Take gradient steps on positions, kept inside the dense kernel, and on spreads."""
+        """Take gradient steps on spreads and positions; positions stay inside the dense kernel."""
         learned = [self.positions]
         if self.learns_spreads and self.spreads is not None:
             learned.append(self.spreads)
@@ -113,14 +113,14 @@ class ElementSearch:
             tensor.requires_grad_(False)
 
     def weights(self) -> Tensor:
-        """The best weights for the present places and spreads, (R, K, L)."""
+        """The best weights for the current positions and spreads, (R, K, L)."""
         return self._solve(*self._system(self._factors()))
 
     def _factors(self) -> tuple[Tensor, ...]:
         return axis_factors(self.positions, self.spreads, self.sizes, self.form)
 
     def _system(self, factors: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """B B^T and B t_l of factors M x (R or 1, K, S_a): (R or 1, K, K), (R, K, L)."""
+        """B B^T and B t_l for factors M x (R or 1, K, S_a): (R or 1, K, K), (R, K, L)."""
         gram = torch.ones((), dtype=factors[0].dtype, device=factors[0].device)
         overlap = self.kernels
         for axis, (factor, window) in enumerate(zip(factors, self.windows, strict=True)):
@@ -131,12 +131,12 @@ class ElementSearch:
         return gram, overlap
 
     def _solve(self, gram: Tensor, overlap: Tensor) -> Tensor:
-        """(gram + ridge) w = overlap."""
+        """Solve (gram + ridge) w = overlap."""
         ridge = self.ridge * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
         return torch.cholesky_solve(overlap, torch.linalg.cholesky(gram + ridge))
 
     def _every_tap(self, num_elements: int) -> Tensor:
-        """A place on, or beside, each tap of the kernels, then some between them, (M, K)."""
+        """A position near each tap of the kernels, then positions between taps, (M, K)."""
         between = self._grid([2 * count for count in self.taps])
         middle = between.mean(1, keepdim=True)
         between = between[:, (between - middle).square().sum(0).argsort(stable=True)]
@@ -144,7 +144,7 @@ class ElementSearch:
         return places[:, torch.arange(num_elements) % places.shape[1]]
 
     def _select(self, num_elements: int) -> Tensor:
-        """Orthogonal least squares: one element after another, each at the candidate that leaves the least error."""
+        """Orthogonal least squares: one element after another, each at the candidate with the smallest error."""
         places = self._grid([2 * count for count in self.taps])
         spreads = None
         if self.form.has_spreads:
@@ -172,7 +172,7 @@ class ElementSearch:
         return places[:, torch.stack(chosen, 1)]
 
     def _grid(self, counts: Sequence[int]) -> Tensor:
-        """Evenly spaced places over the kernels, just inside their outermost taps, (M, product of the counts)."""
+        """Evenly spaced positions over the kernels, just inside the outermost taps, (M, product of the counts)."""
         rows = []
         for first, taps, count in zip(self.firsts, self.taps, counts, strict=True):
             inset = _INSET_TAPS if taps > 1 else 0.0
@@ -182,5 +182,5 @@ class ElementSearch:
 
 
 def num_candidates(taps: Sequence[int]) -> int:
-    """Q for kernels of so many taps along each axis."""
+    """The number Q of candidates for kernels with these taps along each axis."""
     return math.prod(2 * count for count in taps)

@@ -1,4 +1,4 @@
-"""Elements fitted to trained kernels, so that a trained model need not start anew when its kernels become DCLS.
+"""Elements fitted to trained kernels, so that a trained model keeps what it learned when its kernels become DCLS.
 
 Axis legend: O output channels, I input channels of a group, R = O * I kernels of a layer, L layers that share
 positions, K elements, M axes, T_a taps of axis a of the trained kernels.
@@ -18,26 +18,26 @@ from audio_dcls.dcls.swap.element_search import ElementSearch, num_candidates
 from audio_dcls.errors import ArgumentError
 
 _CHUNK_NUMBERS = 2**24
-"""Numbers in the largest array of the search, 128 MB: kernels are fitted a chunk at a time."""
+"""Numbers in the largest array of the search, 128 MB: kernels are fitted chunk by chunk."""
 
 
 def fit_kernels(layers: Sequence[DclsConv], kernels: Sequence[Tensor], num_steps: int = 100) -> list[float]:
-    """Give elements the positions, spreads and weights that come closest to trained kernels; see `element_search`.
+    """Set the positions, spreads and weights that come closest to trained kernels; see `element_search`.
 
-    A smaller kernel keeps its centre: a 7x7 one lands in the middle of a 23x23 one. Layers count alike, whatever the
-    norms of their kernels. Spreads that are not learned stay as they are. There is nothing random in it, and it is done
-    on the CPU in float64 wherever the layers are.
+    A smaller kernel keeps its centre: a 7x7 kernel becomes the middle of a 23x23 one. All layers have the same weight
+    in the fit, whatever the norms of their kernels. Spreads that are not learned do not change. The fit is
+    deterministic, and it is computed on the CPU in float64 for layers on any device.
 
     Args:
         layers: one layer, or all layers that share its positions; changed in place.
-        kernels: a trained kernel for each layer, along no axis larger than the layer's.
-        num_steps: gradient steps, at least 0; 100 take one core some seconds for a thousand kernels.
+        kernels: one trained kernel per layer; along no axis larger than the layer's kernel.
+        num_steps: gradient steps, at least 0; 100 steps take one core some seconds for a thousand kernels.
 
     Shape:
         kernels (O, I, T_0, .., T_{M-1})
 
     Returns:
-        The relative error of each layer's kernel: norm of the difference over norm of the trained one.
+        The relative error of each layer's kernel: norm of the difference over norm of the trained kernel.
 
     Raises:
         ArgumentError: counts or shapes do not fit, positions are not shared, or a layer has dense axes.
@@ -70,7 +70,7 @@ def fit_kernels(layers: Sequence[DclsConv], kernels: Sequence[Tensor], num_steps
 
 
 def _write(layers: Sequence[DclsConv], searches: Sequence[ElementSearch], scales: Sequence[Tensor]) -> None:
-    """Put what was found into the layers."""
+    """Write the results of the searches into the layers."""
     first = layers[0]
     weights = torch.cat([search.weights() for search in searches])
     with torch.no_grad():
@@ -90,13 +90,13 @@ def _relative_error(layer: DclsConv, kernel: Tensor) -> float:
 
 
 def _chunk_rows(num_elements: int, num_layers: int, taps: Sequence[int]) -> int:
-    """Kernels to fit at a time."""
+    """The number of kernels in a chunk."""
     widest = num_elements * max(num_candidates(taps), num_layers * math.prod(taps))
     return max(1, _CHUNK_NUMBERS // widest)
 
 
 def _start(taps: int, size: int) -> int:
-    """Where `taps` taps begin among `size`, centre on centre."""
+    """The first of `taps` taps within `size` taps, centre on centre."""
     return size // 2 - taps // 2
 
 
@@ -115,7 +115,7 @@ def _check(layers: Sequence[DclsConv], kernels: Sequence[Tensor]) -> None:
     for layer, kernel in zip(layers, kernels, strict=True):
         if layer.positions is not layers[0].positions or layer.dense_axes:
             raise ArgumentError(
-                "`layers` must share their positions and have no dense axes; fit the others by themselves"
+                "`layers` must share their positions and have no dense axes; fit other layers separately"
             )
         fits = [taps <= size for taps, size in zip(kernel.shape[2:], layer.dilated_kernel_size, strict=False)]
         if kernel.ndim != 2 + layer.num_axes or kernel.shape[:2] != layer.weight.shape[:2] or not all(fits):
@@ -124,6 +124,6 @@ def _check(layers: Sequence[DclsConv], kernels: Sequence[Tensor]) -> None:
                 f" {layer.dilated_kernel_size} taps"
             )
         if kernel.is_meta or layer.weight.is_meta:
-            raise ArgumentError("`layers` and `kernels` must hold numbers to be fitted, not lie on the meta device")
+            raise ArgumentError("`layers` and `kernels` on the meta device hold no numbers; load the model first")
         if not kernel.isfinite().all():
-            raise ArgumentError("`kernels` must be finite to be fitted; one holds NaN or infinity")
+            raise ArgumentError("`kernels` must be finite, but one holds NaN or infinity; check the trained model")

@@ -31,9 +31,9 @@ class SwapEntry:
         old_kernel_size: taps along each axis before.
         new_kernel_size: taps of the dense kernel along each axis after.
         padding: taps added on both sides along each axis after, or "same"; the output keeps its size.
-        group: label of the layers that share positions and spreads; None where it has its own.
+        group: label of the layers that share positions and spreads; None if the layer does not share.
         num_parameters_before: weights and biases of the convolution.
-        num_parameters_after: weights, biases, and the positions and spreads, which the first layer of a group counts.
+        num_parameters_after: weights and biases; plus positions and spreads, counted at the first layer of a group.
     """
 
     name: str
@@ -55,11 +55,11 @@ class SwapEntry:
 
 @dataclass(frozen=True)
 class SwapPlan:
-    """What a swap does, before it is done.
+    """A swap that has not been applied yet.
 
     Attributes:
         rule: name of the rule.
-        kernel_count: elements of each kernel.
+        kernel_count: elements per kernel.
         interpolation: how an element spreads.
         share: "width", "stage" or "none".
         entries: the layers, in the model's order.
@@ -72,10 +72,10 @@ class SwapPlan:
     entries: tuple[SwapEntry, ...]
 
     def __str__(self) -> str:
-        """A line for each layer, and how the new kernels are made."""
+        """One line per layer, and one about the new kernels."""
         lines = [f"{entry}  ({entry.reason})" for entry in self.entries]
-        lines.append(f"{self.kernel_count} elements, {self.interpolation}, shared by {self.share}; nothing is done yet")
-        return "\n".join(lines)
+        kernels = f"{self.kernel_count} elements, {self.interpolation}, shared by {self.share}"
+        return "\n".join([*lines, f"{kernels}; nothing is changed yet"])
 
     def groups(self) -> dict[str, list[str]]:
         """Names of the layers of each group, in the model's order."""
@@ -88,17 +88,17 @@ class SwapPlan:
     def apply(self, model: nn.Module, *, transfer: str = "random") -> SwapReport:
         """Swap the layers in place.
 
-        Weights are drawn from normal(0, 0.02), positions from normal(0, 0.5) clamped into the kernel, biases are 0,
-        in the order of the entries and from torch's global generator: seed it for a repeatable model. With `transfer`
-        "fit", what is drawn is then replaced by what comes closest to the convolutions' kernels and by their biases.
+        Weights are drawn from normal(0, 0.02), positions from normal(0, 0.5) clamped into the kernel, and biases are 0.
+        They are drawn in the order of the entries from torch's global generator: seed it for a repeatable model. With
+        `transfer` "fit", elements are then fitted to the convolutions' kernels, and biases are copied.
 
         Args:
-            model: the model that was planned for, or another of its form.
-            transfer: "random", as the authors do, or "fit", for a model that has been trained.
+            model: the model of the plan, or another one with the same convolutions.
+            transfer: "random", as the authors do, or "fit", for a trained model.
 
         Raises:
-            ModelError: a layer of the plan is not in the model, or not the convolution it was.
-            ArgumentError: `transfer` is neither, or there are no kernels to fit (the model is on the meta device).
+            ModelError: a layer of the plan is missing in the model, or is not the planned convolution.
+            ArgumentError: `transfer` is unknown, or the kernels cannot be fitted (the model is on the meta device).
         """
         if transfer not in TRANSFERS:
             raise ArgumentError(f"`transfer` (={transfer!r}) must be one of {', '.join(TRANSFERS)}")
@@ -141,14 +141,14 @@ class SwapPlan:
 
 @dataclass(frozen=True)
 class SwapReport:
-    """What a swap did.
+    """The result of a swap.
 
     Attributes:
         plan: the plan that was applied.
-        num_parameters_before: of the whole model, each once.
-        num_parameters_after: of the whole model, each once however many layers share it.
-        transfer: "random", or "fit" where kernels were fitted and biases copied.
-        transfers: what each layer kept, in the order of the plan's entries; empty with "random".
+        num_parameters_before: parameters of the whole model before.
+        num_parameters_after: parameters of the whole model after; shared parameters count once.
+        transfer: "random", or "fit" if kernels were fitted and biases copied.
+        transfers: the fit of each layer, in the order of the plan's entries; empty with "random".
     """
 
     plan: SwapPlan
@@ -158,7 +158,7 @@ class SwapReport:
     transfers: tuple[LayerTransfer, ...] = ()
 
     def __str__(self) -> str:
-        """A line for each layer and one for the model."""
+        """One line per layer and one for the model."""
         lines = [str(entry) for entry in self.plan.entries]
         for index, kept in enumerate(self.transfers):
             lines[index] += f"  kernel fitted, error {kept.relative_error:.3f}{', bias copied' if kept.bias else ''}"
@@ -170,7 +170,7 @@ class SwapReport:
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Parameters of a model, each once however many layers share it."""
+    """The number of parameters of a model; a shared parameter counts once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -188,15 +188,15 @@ def _expect_convolution(modules: dict[str, nn.Module], entry: SwapEntry) -> nn.M
     if module is None or not is_plain(module):
         found = "nothing" if module is None else type(module).__name__
         raise ModelError(
-            f"layer '{entry.name}' of the plan is not a convolution of this model (found {found}); plan anew"
+            f"layer '{entry.name}' of the plan is not a convolution of this model (found {found}); make a new plan"
         )
     if tuple(getattr(module, "kernel_size", ())) != entry.old_kernel_size or module.out_channels != entry.width:
-        raise ModelError(f"layer '{entry.name}' has other sizes than in the plan ({module}); plan anew")
+        raise ModelError(f"layer '{entry.name}' has other sizes than in the plan ({module}); make a new plan")
     return module
 
 
 def _replace_modules(model: nn.Module, replacements: dict[int, DclsConv]) -> None:
-    """Put new modules in place of old ones under every name they have."""
+    """Replace modules under every name that they have."""
     for parent in list(model.modules()):
         for child_name, child in list(parent._modules.items()):  # named_children() skips a module's second name
             if id(child) in replacements:

@@ -1,4 +1,4 @@
-"""Which convolutions a swap replaces."""
+"""Rules that choose the convolutions of a swap."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from audio_dcls.dcls.depthwise.operator import DepthwiseConv2d
 from audio_dcls.errors import ArgumentError, ModelError
 
 PLAIN_CONVOLUTIONS: dict[type[nn.Module], int] = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3, DepthwiseConv2d: 2}
-"""Classes whose arithmetic a DCLS layer can take over, with their number of axes."""
+"""Convolution classes that a DCLS layer can replace, with their number of axes."""
 
 Predicate = Callable[[str, nn.Module], bool]
 
@@ -24,8 +24,8 @@ class SwapRule:
 
     Args:
         name: short name, for configs and reports.
-        reason: why a layer that matches is swapped, as a phrase.
-        matches: (path of the module, module) -> whether it is swapped.
+        reason: a phrase that says why a matching layer is swapped.
+        matches: maps the path of a module and the module to True if it is swapped.
     """
 
     name: str
@@ -34,12 +34,12 @@ class SwapRule:
 
 
 def is_plain(module: nn.Module) -> bool:
-    """Whether a module is one of torch's convolutions itself, not a subclass with arithmetic of its own."""
+    """True if a module is a convolution of torch or ours, not a subclass with its own arithmetic."""
     return type(module) in PLAIN_CONVOLUTIONS
 
 
 def is_depthwise(module: nn.Module) -> bool:
-    """Whether a convolution keeps every channel to itself.
+    """True if a convolution does not mix channels.
 
     >>> is_depthwise(nn.Conv2d(8, 8, 3, groups=8)), is_depthwise(nn.Conv2d(8, 16, 3, groups=8))
     (True, False)
@@ -77,11 +77,11 @@ _RULES = {
 
 
 def find_rule(rule: str | SwapRule | Predicate) -> SwapRule:
-    """The rule of that name, the rule itself, or one made of a predicate.
+    """The rule with a name, the rule itself, or a rule made from a predicate.
 
     Raises:
         ModelError: no rule has that name.
-        ArgumentError: it is neither a name, a rule, nor a function of the path and the module.
+        ArgumentError: `rule` is not a name, a rule, or a function of the path and the module.
 
     >>> find_rule("paper").reason
     'depthwise 7x7 of stride 1'

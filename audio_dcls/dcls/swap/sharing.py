@@ -1,4 +1,4 @@
-"""Which swapped layers share positions and spreads."""
+"""Groups of swapped layers that share positions and spreads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SHARINGS = ("width", "stage", "none")
 
 
 def sharing_key(share: str, name: str, conv: Any, new_size: Sequence[int]) -> Hashable:
-    """What two layers must have in common to share.
+    """A key that is equal for layers that share.
 
     Args:
         share: one of `SHARINGS`.
@@ -24,7 +24,7 @@ def sharing_key(share: str, name: str, conv: Any, new_size: Sequence[int]) -> Ha
 
 
 def _stage_of(name: str) -> str:
-    """The shortest leading part of a path that ends in a part with a digit, or nothing.
+    """The beginning of a path up to its first part with a digit; empty if no part has one.
 
     >>> _stage_of("stages.2.blocks.0.conv"), _stage_of("head.conv")
     ('stages.2', '')
@@ -37,7 +37,7 @@ def _stage_of(name: str) -> str:
 
 
 def label_groups(keys: Sequence[Hashable]) -> list[str | None]:
-    """Labels of the layers' groups in order of appearance, A, B, ..., Z, AA, ..; None for a layer by itself.
+    """Labels of the layers' groups in order of appearance, A, B, ..., Z, AA, ..; None for a layer without a group.
 
     >>> label_groups(["wide", "narrow", "wide", "alone", "narrow"])
     ['A', 'B', 'A', None, 'B']

@@ -27,7 +27,7 @@ def plan_swap(
     interpolation: str = "gauss",
     share: str = "width",
 ) -> SwapPlan:
-    """Choose the convolutions to swap and the layers that share; nothing is changed yet.
+    """Choose the convolutions to swap and the layers that share positions, without changing the model.
 
     Padding grows with the kernel, so every output keeps its size: the old and the new kernel must differ by an even
     number of taps.
@@ -36,14 +36,14 @@ def plan_swap(
         model: any model.
         rule: "paper" (depthwise 7x7, stride 1), "depthwise", "every", a `SwapRule`, or a predicate of the module's
             path and the module.
-        dilated_kernel_size: taps of the new kernels along every axis, or along each.
-        kernel_count: elements of each kernel, at least 1.
+        dilated_kernel_size: taps of the new kernels, one number for all axes or one per axis.
+        kernel_count: elements per kernel, at least 1.
         interpolation: "gauss", "triangle", "bilinear" or "bilinear_floor".
-        share: "width" (layers with as many output and input channels, as the authors do), "stage" (those that also
-            lie under one numbered part of the model, such as `stages.2` or `layer3`), or "none".
+        share: "width" (layers with the same numbers of channels share, as the authors do), "stage" (they must also be
+            in the same numbered part of the model, such as `stages.2` or `layer3`), or "none".
 
     Raises:
-        ModelError: no layer matches, or one that does cannot be swapped.
+        ModelError: no layer matches, or a matching layer cannot be swapped.
         ArgumentError: a number or a name breaks its rule.
 
     >>> model = nn.Sequential(*(nn.Conv2d(8, 8, 7, padding=3, groups=8) for _ in range(2)))
@@ -82,7 +82,9 @@ def plan_swap(
             )
         )
     if not entries:
-        raise ModelError(f"`rule` (={chosen.name!r}) matches no layer of the model: {_what_there_is(model, chosen)}")
+        raise ModelError(
+            f"`rule` (={chosen.name!r}) matches no layer of the model: {_describe_convolutions(model, chosen)}"
+        )
     entries = _assign_groups(entries, keys, num_coordinates)
     return SwapPlan(chosen.name, kernel_count, form.name, share, tuple(entries))
 
@@ -96,12 +98,12 @@ def _matching(model: nn.Module, rule: SwapRule) -> Iterator[tuple[str, Any]]:
             where = f"layer '{name}'" if name else "the model itself"
             raise ModelError(f"{where} is a {type(module).__name__}, which cannot be swapped; match only {allowed}")
         if not name:
-            raise ModelError("the model is itself the convolution to swap; build a DclsConv in its place")
+            raise ModelError("the model is itself the convolution to swap; build a DclsConv instead")
         yield name, module
 
 
-def _what_there_is(model: nn.Module, rule: SwapRule) -> str:
-    """The convolutions a model has, for whoever chose a rule that matches none."""
+def _describe_convolutions(model: nn.Module, rule: SwapRule) -> str:
+    """The convolutions of a model, for the error message of a rule that matches no layer."""
     modules = list(model.modules())
     num_swapped = sum(isinstance(module, DclsConv) for module in modules)
     num_plain = sum(is_plain(module) for module in modules)
@@ -124,7 +126,7 @@ def _size_per_axis(size: int | Sequence[int], num_axes: int, name: str) -> tuple
 
 
 def _new_padding(conv: Any, new_size: tuple[int, ...], name: str) -> tuple[int, ...] | str:
-    """Padding that keeps the output's size: S + 2 p is constant minus the difference of the kernels' lengths."""
+    """The padding that keeps the output's size: it grows by half of the growth of the kernel."""
     if conv.padding == "same":
         return "same"
     old_padding = (0,) * len(new_size) if conv.padding == "valid" else conv.padding
@@ -134,8 +136,8 @@ def _new_padding(conv: Any, new_size: tuple[int, ...], name: str) -> tuple[int, 
     if any(taps % 2 for taps in growth) or min(padding) < 0:
         raise ArgumentError(
             f"`dilated_kernel_size` (={format_size(new_size)}) must differ from the {format_size(lengths)} taps of "
-            f"layer '{name}' by an even number, and not fall below them by more than its padding: otherwise its "
-            "output changes size"
+            f"layer '{name}' by an even number, and not be smaller by more than its padding; otherwise the size of its "
+            "output changes"
         )
     return tuple(padding)
 
@@ -143,7 +145,7 @@ def _new_padding(conv: Any, new_size: tuple[int, ...], name: str) -> tuple[int, 
 def _assign_groups(
     entries: list[SwapEntry], keys: Sequence[Hashable], num_coordinates: Sequence[int]
 ) -> list[SwapEntry]:
-    """Label the groups, and charge positions and spreads to the first layer of each."""
+    """Label the groups, and count positions and spreads at the first layer of each group."""
     labelled = []
     for index, (entry, group) in enumerate(zip(entries, label_groups(keys), strict=True)):
         extra = num_coordinates[index] if keys.index(keys[index]) == index else 0

@@ -1,4 +1,4 @@
-"""What a swapped layer keeps of the trained convolution in its place."""
+"""Transfer from trained convolutions to the DCLS layers that replace them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ TRANSFERS = ("random", "fit")
 
 @dataclass(frozen=True)
 class LayerTransfer:
-    """What one layer kept.
+    """The transfer to one layer.
 
     Attributes:
         name: path of the layer in the model.
-        relative_error: of its dense kernel: norm of the difference from the trained kernel over norm of that.
-        bias: whether there was a bias, and it was copied.
+        relative_error: norm of the difference between its dense kernel and the trained one, over norm of the latter.
+        bias: True if a bias was copied.
     """
 
     name: str
@@ -37,12 +37,12 @@ def transfer_kernels(
     """Fit the kernels of layers to those of trained convolutions, and copy the biases.
 
     Args:
-        groups: names of the layers that share positions, group by group; a layer by itself is a group.
+        groups: names of the layers that share positions, group by group; a layer that does not share is a group too.
         convs: name -> convolution.
-        layers: name -> the DCLS layer that takes its place; changed in place.
+        layers: name -> the DCLS layer that replaces it; changed in place.
 
     Returns:
-        One record a layer, in the order of `layers`.
+        One record per layer, in the order of `layers`.
     """
     records = {}
     for names in groups:
@@ -58,10 +58,10 @@ def transfer_kernels(
 
 
 def _effective_kernel(conv: Any, layer: DclsConv) -> Tensor:
-    """A convolution's kernel without dilation, and centred as the layer's is.
+    """A convolution's kernel without dilation, with the centre of the layer's kernel.
 
-    Of an even number of taps n, tap n // 2 is the centre, but "same" padding leaves n // 2 taps behind it; a zero makes
-    up for it where the other kernel's number is odd.
+    The centre of n taps is tap n // 2. With "same" padding and an even n, however, the output is at tap n // 2 - 1, so
+    a zero is added if one of the two kernels has an even number of taps and the other an odd one.
     """
     kernel = conv.weight.detach()
     lengths = [step * (taps - 1) + 1 for taps, step in zip(conv.kernel_size, conv.dilation, strict=True)]

@@ -114,4 +114,4 @@ def test_a_rule_that_matches_nothing_says_what_there_is() -> None:
 def test_a_plan_reads_as_a_table() -> None:
     text = str(plan_swap(model(), dilated_kernel_size=11, kernel_count=5))
     assert text.splitlines()[0] == "0  4  7x7 -> 11x11  group -  200 -> 104  (depthwise 7x7 of stride 1)"
-    assert "5 elements, gauss, shared by width; nothing is done yet" in text
+    assert "5 elements, gauss, shared by width; nothing is changed yet" in text

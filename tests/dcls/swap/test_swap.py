@@ -274,7 +274,7 @@ def test_what_cannot_be_is_refused(model: nn.Module, keywords: dict, error: type
 def test_a_plan_for_another_model_is_refused() -> None:
     plan = plan_swap(nn.Sequential(depthwise(4)))
     for other in (nn.Sequential(), nn.Sequential(nn.ReLU()), nn.Sequential(depthwise(8))):
-        with pytest.raises(ModelError, match="plan anew"):
+        with pytest.raises(ModelError, match="make a new plan"):
             plan.apply(other)
 
 
