@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from audio_dcls.errors import RunError
-from audio_dcls.files import file_sha256, flush_folder, write_atomically
-from audio_dcls.models.checkpoint.checkpoint import CHECKSUM_FILE
+from audio_dcls.errors import CheckpointError, RunError
+from audio_dcls.files import flush_folder, write_atomically
 from audio_dcls.models.checkpoint.folders import (
     BEST_FOLDER,
     CHECKPOINTS_FOLDER,
+    LAST_FILE,
     MODEL_FILE,
+    STATE_FILE,
     checkpoint_folder,
     checkpoint_folders,
 )
+from audio_dcls.models.checkpoint.tensor_file import check_digest
 from audio_dcls.runs.run_files import METRICS_FILE, PER_CLASS_FILE, STATUS_FILE
 
 
@@ -103,11 +105,16 @@ class RunDir:
             )
         return self.best_folder
 
-    def intact_checkpoint(self) -> tuple[Path | None, list[str]]:
-        """The newest checkpoint whose files are undamaged, and messages about newer, damaged ones."""
+    def intact_checkpoint(self, *, is_averaged: bool = False) -> tuple[Path | None, list[str]]:
+        """The newest checkpoint whose files are undamaged, and messages about newer, damaged ones.
+
+        Args:
+            is_averaged: whether the checkpoint's model is an average, so that the last weights are needed too.
+        """
+        names = (MODEL_FILE, STATE_FILE, *([LAST_FILE] if is_averaged else []))
         problems = []
         for folder in reversed(self.checkpoints()):
-            problem = _damage(folder)
+            problem = _damage(folder, names)
             if problem is None:
                 return folder, problems
             problems.append(f"checkpoint '{folder}' is damaged ({problem})")
@@ -141,8 +148,6 @@ class RunDir:
 
     def finish_checkpoint(self, temporary: Path, keep: int) -> Path:
         """Rename a complete temporary folder to its final name, and delete all but the newest `keep` checkpoints."""
-        digests = {file.name: file_sha256(file) for file in sorted(temporary.iterdir())}
-        write_atomically(temporary / CHECKSUM_FILE, json.dumps(digests, indent=2).encode())
         final = temporary.with_name(temporary.name.removeprefix(".").removesuffix(".tmp"))
         if final.exists():
             shutil.rmtree(final)
@@ -183,18 +188,11 @@ class RunDir:
         write_atomically(path, "".join(line + "\n" for line in kept).encode())
 
 
-def _damage(folder: Path) -> str | None:
-    """What is wrong with a checkpoint folder; None for nothing. Without checksums its files are taken as they are."""
-    path = folder / CHECKSUM_FILE
-    if not path.is_file():
-        return None
-    try:
-        digests: dict[str, str | list[str]] = json.loads(path.read_text(encoding="utf-8"))
-        for name, known in digests.items():
-            if not (folder / name).is_file():
-                return f"{name} is missing"
-            if file_sha256(folder / name) not in ([known] if isinstance(known, str) else known):
-                return f"{name} is not as it was written"
-    except (OSError, ValueError) as error:
-        return f"{CHECKSUM_FILE}: {error}"
+def _damage(folder: Path, names: Sequence[str]) -> str | None:
+    """The reason why a checkpoint folder is damaged; None if every file is as it was written."""
+    for name in names:
+        try:
+            check_digest(folder / name)
+        except (CheckpointError, OSError):
+            return f"{name} is not as it was written" if (folder / name).is_file() else f"{name} is missing"
     return None

@@ -154,7 +154,7 @@ def restore(
     Raises:
         CheckpointError: every checkpoint is damaged.
     """
-    folder, problems = run_dir.intact_checkpoint()
+    folder, problems = run_dir.intact_checkpoint(is_averaged=average is not None)
     if folder is None:
         if problems:
             raise CheckpointError(

@@ -28,10 +28,12 @@ def build_initial_model(config: TrainConfig, seed: int, clips: TrainingClips, *,
     """
     if config.loss.activation == "softmax":
         check_one_label(clips)
-    model_config = config.model.model_copy(update={"pretrained": False}) if is_begun else config.model
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = start_tagger(model_config, config.frontend, len(clips.labels), clips.labels)
+        if is_begun:
+            model = build_tagger(config.model, config.frontend, len(clips.labels))
+        else:
+            model = start_tagger(config.model, config.frontend, len(clips.labels), clips.labels)
     report = model.pretrained_report
     if config.loop.prior_bias and not (report is not None and report.has_classifier):
         kept = [] if report is None else [clips.labels.index(label) for label in report.kept_classes]

@@ -13,10 +13,10 @@ from audio_dcls.errors import ArgumentError, CheckpointError
 from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig
 from audio_dcls.models.checkpoint.edit import average_checkpoints, examine_checkpoint, strip_checkpoint
-from audio_dcls.models.checkpoint.tensor_file import has_digest, load_info
+from audio_dcls.models.checkpoint.tensor_file import load_info
 from audio_dcls.models.conversion import convert_checkpoint
 from audio_dcls.models.find_model import find_model
-from audio_dcls.models.weights.hub import push_checkpoint
+from audio_dcls.runs.publish import push_checkpoint
 from audio_dcls.settings import build
 from audio_dcls_cli.screen.progress import out, say
 
@@ -90,12 +90,7 @@ def verify(*, checkpoints: list[str], labels: str | None, json_: bool) -> None:
     else:
         for path, faults in found.items():
             if not faults:
-                checked = has_digest(Path(path))
-                say(
-                    f"{path}: whole"
-                    if checked
-                    else f"{path}: no fault found; it is of the first format, without a digest"
-                )
+                say(f"{path}: whole")
             for fault in faults:
                 out.print(fault, style="red", markup=False, soft_wrap=True)
     if any(found.values()):

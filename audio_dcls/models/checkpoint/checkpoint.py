@@ -9,8 +9,6 @@ Axis legend: C classes.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +19,10 @@ import torch
 from torch import Tensor, nn
 
 from audio_dcls.errors import CheckpointError
-from audio_dcls.files import write_atomically
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.labels import LabelSet
 from audio_dcls.models.activation import Activation, stored_activation
-from audio_dcls.models.checkpoint.tensor_file import CHECKSUM_FILE, encode_tensors, load_tensors, save_tensors
+from audio_dcls.models.checkpoint.tensor_file import load_tensors, save_tensors
 from audio_dcls.models.config import ModelConfig
 from audio_dcls.models.stem import to_channels_last
 from audio_dcls.models.tagger import AudioTagger, build_tagger
@@ -98,7 +95,7 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Loa
     path = Path(path)
     tensors, info = load_tagger_tensors(path)
     labels = LabelSet.from_json_dict(info["labels"])
-    model_config = build(ModelConfig, {**info["model"], "pretrained": False}, f"checkpoint '{path}'")
+    model_config = build(ModelConfig, info["model"], f"checkpoint '{path}'")
     frontend_config = build(FrontendConfig, info["frontend"], f"checkpoint '{path}'")
     activation = stored_activation(info, path)
     with torch.device("meta"):  # nothing is drawn at random to be replaced
@@ -183,23 +180,4 @@ def store_thresholds(
     # JSON has no infinity.
     numbers = [float(value) if np.isfinite(value) else None for value in values]
     info["thresholds"] = {"values": numbers, "split": split, "clip_id_hash": clip_id_hash}
-    replace_file(path, encode_tensors(tensors, info))
-
-
-def replace_file(path: Path, content: bytes | bytearray) -> None:
-    """Replace a file of a run's checkpoint, and its checksum, so that a kill at any moment leaves both right."""
-    checksums = path.with_name(CHECKSUM_FILE)
-    if not checksums.is_file():
-        write_atomically(path, content)
-        return
-    digests: dict[str, Any] = json.loads(checksums.read_text(encoding="utf-8"))
-    if path.name not in digests:
-        write_atomically(path, content)
-        return
-    digest = hashlib.sha256(content).hexdigest()
-    known = digests[path.name]
-    known = [known] if isinstance(known, str) else known  # several after a kill
-    # Until the file is in its place any of these may be found there.
-    write_atomically(checksums, json.dumps({**digests, path.name: [*known, digest]}, indent=2).encode())
-    write_atomically(path, content)
-    write_atomically(checksums, json.dumps({**digests, path.name: digest}, indent=2).encode())
+    save_tensors(path, tensors, info)

@@ -12,8 +12,8 @@ from torch import Tensor
 from audio_dcls.errors import ArgumentError, CheckpointError
 from audio_dcls.files import file_sha256
 from audio_dcls.labels import LabelSet
-from audio_dcls.models.checkpoint.checkpoint import check_labels, load_checkpoint, load_tagger_tensors, replace_file
-from audio_dcls.models.checkpoint.tensor_file import encode_tensors
+from audio_dcls.models.checkpoint.checkpoint import check_labels, load_checkpoint, load_tagger_tensors
+from audio_dcls.models.checkpoint.tensor_file import save_tensors
 
 ARCHITECTURE_KEYS = ("name", "overrides", "dcls")
 """Of a model's config: what its tensors depend on."""
@@ -163,4 +163,4 @@ def _shared_again(tensors: Mapping[str, Tensor], first: Mapping[str, Tensor]) ->
 
 def _save(target: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(target, encode_tensors(tensors, info))
+    save_tensors(target, tensors, info)

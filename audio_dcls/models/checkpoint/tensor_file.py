@@ -21,14 +21,11 @@ from torch import Tensor
 
 from audio_dcls.errors import CheckpointError
 from audio_dcls.files import write_atomically
-from audio_dcls.models.checkpoint.versions import FORMAT_VERSION, migrate
 
 METADATA_KEY = "audio_dcls"
 DIGEST_KEY = "sha256"
-CHECKSUM_FILE = "checksums.json"
-"""Beside the files of a run's checkpoint: the sha256 of each, or a list of those that it may have."""
-LAST_WITHOUT_DIGEST = 1
-"""Formats after this one have a digest."""
+FORMAT_VERSION = 2
+"""The format of the JSON that is written; files of a later format are refused."""
 _NO_DIGEST = "0" * 64
 _DIGEST_MARK = f'"{DIGEST_KEY}":"'.encode()
 MAX_HEADER_BYTES = 100_000_000
@@ -73,14 +70,13 @@ def encode_tensors(tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> by
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_tensors` wrote, by this version or an older one; the tensors are mapped from the file.
+    """Read what `save_tensors` wrote; the tensors are mapped from the file.
 
     Raises:
         CheckpointError: the file is missing, damaged, not ours, or newer than this program.
     """
-    raw = _raw_info(path)
-    info = migrate(raw, path)
-    check_digest(path, required=raw["format_version"] > LAST_WITHOUT_DIGEST)
+    info = load_info(path)
+    check_digest(path)
     with _opened(path) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     for alias, name in info.pop("aliases").items():
@@ -94,11 +90,6 @@ def load_info(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is missing, damaged, not ours, or newer than this program.
     """
-    return migrate(_raw_info(path), path)
-
-
-def _raw_info(path: Path) -> dict[str, Any]:
-    """The JSON of a file as it was written."""
     with _opened(path) as file:
         metadata = file.metadata() or {}
     if METADATA_KEY not in metadata:
@@ -107,68 +98,56 @@ def _raw_info(path: Path) -> dict[str, Any]:
             "is of the authors' own training, `audio-dcls checkpoint convert` makes one"
         )
     try:
-        return json.loads(metadata[METADATA_KEY])
+        info = json.loads(metadata[METADATA_KEY])
     except json.JSONDecodeError as error:
-        raise CheckpointError(f"checkpoint '{path}' has damaged metadata ({error}); restore a copy of it") from error
+        raise CheckpointError(
+            f"checkpoint '{path}' has damaged metadata ({error}); restore the file from a backup"
+        ) from error
+    version = info.get("format_version")
+    if not isinstance(version, int) or version < 1:
+        raise CheckpointError(
+            f"checkpoint '{path}' has no valid format number ({version!r}); restore the file from a backup"
+        )
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"checkpoint '{path}' has format {version}, this program reads up to {FORMAT_VERSION}; upgrade audio-dcls"
+        )
+    if version < FORMAT_VERSION:
+        raise CheckpointError(
+            f"checkpoint '{path}' has format {version} of an early draft, this program reads format {FORMAT_VERSION}; "
+            "train or convert the model again"
+        )
+    return info
 
 
-def check_digest(path: Path, *, required: bool) -> None:
+def check_digest(path: Path) -> None:
     """Refuse a file of which a byte is not as it was written.
 
     Args:
         path: the file.
-        required: whether one without a digest is refused too; the first format had none.
 
     Raises:
-        CheckpointError: it was changed, or damaged on the way.
+        CheckpointError: the file is missing, was changed, or was damaged in a copy.
     """
+    with _opened(path):
+        pass  # names a file that is missing, empty or truncated
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         place = _digest_place(content)
         if place is None:
-            if required:
-                message = f"checkpoint '{path}' is not as it was written: it has no sha256; copy or download it again"
-                raise CheckpointError(message)
-            _check_by_the_one_beside(path)
-            return
+            raise CheckpointError(
+                f"checkpoint '{path}' is not as it was written: it has no sha256; copy or download it again"
+            )
         end = place + len(_NO_DIGEST)
-        told = content[place:end]
+        stored = content[place:end]
         with memoryview(content) as view:
             digest = hashlib.sha256(view[:place])
             digest.update(_NO_DIGEST.encode())
             digest.update(view[end:])
-    if digest.hexdigest().encode() != told:
+    if digest.hexdigest().encode() != stored:
         raise CheckpointError(
             f"checkpoint '{path}' is not as it was written: its sha256 is {digest.hexdigest()[:16]}…, and it says "
-            f"{told.decode(errors='replace')[:16]}…; copy or download it again"
+            f"{stored.decode(errors='replace')[:16]}…; copy or download it again"
         )
-
-
-def has_digest(path: Path) -> bool:
-    """Whether anything says what a file's bytes must be: itself, or the checksums beside it."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return _digest_place(content) is not None or bool(_digests_beside(path))
-
-
-def _check_by_the_one_beside(path: Path) -> None:
-    """A file of the first format has no digest of its own; a run's checkpoint has one beside it."""
-    known = _digests_beside(path)
-    if not known:
-        return
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest not in known:
-        raise CheckpointError(
-            f"checkpoint '{path}' is not as it was written: its sha256 is {digest[:16]}…, and '{CHECKSUM_FILE}' beside "
-            f"it says {known[0][:16]}…; copy it again, or use the checkpoint before it"
-        )
-
-
-def _digests_beside(path: Path) -> list[str]:
-    try:
-        known = json.loads(path.with_name(CHECKSUM_FILE).read_text(encoding="utf-8")).get(path.name, [])
-    except (OSError, ValueError, AttributeError):
-        return []
-    return [known] if isinstance(known, str) else list(known)
 
 
 def _digest_place(content: bytes | bytearray | mmap.mmap) -> int | None:
@@ -210,7 +189,7 @@ def _describe_damage(path: Path, error: Exception) -> str:
         return f"checkpoint '{path}' is truncated: it has {size} of {wanted} bytes; copy or download it again"
     if size > wanted:
         return f"checkpoint '{path}' has {size - wanted} bytes more than its header names; copy or download it again"
-    return f"checkpoint '{path}' cannot be read as safetensors ({error}); it may be damaged, restore a copy of it"
+    return f"checkpoint '{path}' cannot be read as safetensors ({error}); restore the file from a backup"
 
 
 def _promised_bytes(path: Path) -> int | None:

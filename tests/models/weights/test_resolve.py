@@ -65,7 +65,7 @@ def test_the_five_files_are_named() -> None:
 
 
 def test_the_guide_says_what_the_list_says() -> None:
-    guide = (Path(__file__).parents[2] / "docs" / "published_weights.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[3] / "docs" / "published_weights.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in guide.splitlines() if line[:3] == "| `"]
     assert rows == [
         [

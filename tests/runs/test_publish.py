@@ -19,9 +19,10 @@ from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from audio_dcls.models.checkpoint.tensor_file import load_info
-from audio_dcls.models.weights.hub import fetch_checkpoint, push_checkpoint
-from audio_dcls.models.weights.model_card import build_card
+from audio_dcls.models.weights.hub import fetch_checkpoint
 from audio_dcls.models.weights.published import is_published_name
+from audio_dcls.runs.model_card import build_card
+from audio_dcls.runs.publish import push_checkpoint
 
 METRICS = {"mAP": 0.4321, "AUC": 0.9, "num_clips": 12, "clip_id_hash": "abc123"}
 INFO = {

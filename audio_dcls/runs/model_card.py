@@ -11,6 +11,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from audio_dcls.evaluation.metrics import METRICS
 from audio_dcls.labels import LabelSet
 from audio_dcls.models.families import find_family
 
@@ -18,13 +19,6 @@ LICENCES = ("apache-2.0", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-sa
 """Of the hub's names, those that people use for weights; any other licence is called `other`."""
 
 MAX_CLASSES_NAMED = 40
-_NAMES_OF_SCORES = {
-    "mAP": "mAP",
-    "AUC": "AUC",
-    "d_prime_of_mean_AUC": "d' of the mean AUC",
-    "mean_d_prime": "mean d'",
-    "accuracy": "accuracy",
-}
 _TRAINING_KEYS = (
     ("loop", "epochs"),
     ("loop", "effective_batch"),
@@ -64,14 +58,14 @@ def build_card(info: Mapping[str, Any], *, repo_id: str | None = None, licence: 
 def _hub_data(info: Mapping[str, Any], title: str, licence: str | None) -> ModelCardData:
     named = None if licence is None else licence.lower()
     is_listed = named in LICENCES
-    scores = {key: value for key, value in (info.get("metrics") or {}).items() if key in _NAMES_OF_SCORES}
+    scores = {key: value for key, value in (info.get("metrics") or {}).items() if key in METRICS}
     results = [
         EvalResult(
             task_type="audio-classification",
             dataset_type="audio-tagging",
             dataset_name="evaluation clips of its training",
             metric_type=key,
-            metric_name=_NAMES_OF_SCORES[key],
+            metric_name=METRICS[key].card_title or METRICS[key].title,
             metric_value=value,
         )
         for key, value in scores.items()
@@ -127,7 +121,9 @@ def _scores(info: Mapping[str, Any]) -> str:
     if metrics:
         lines += ["| score | value |", "| --- | --- |"]
         lines += [
-            f"| {_NAMES_OF_SCORES[key]} | {value:.4f} |" for key, value in metrics.items() if key in _NAMES_OF_SCORES
+            f"| {METRICS[key].card_title or METRICS[key].title} | {METRICS[key].format(value)} |"
+            for key, value in metrics.items()
+            if key in METRICS
         ]
         if metrics.get("num_clips"):
             lines += ["", f"On {metrics['num_clips']} clips, whose ids have the hash `{metrics.get('clip_id_hash')}`."]

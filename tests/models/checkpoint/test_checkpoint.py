@@ -1,4 +1,4 @@
-"""A checkpoint is itself to the byte, or is refused with the reason; older formats are read, newer ones are not."""
+"""A checkpoint is itself to the byte, or is refused with the reason; only its own format is read."""
 
 from __future__ import annotations
 
@@ -22,8 +22,16 @@ from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger
 from audio_dcls.models.checkpoint.checkpoint import check_labels, load_checkpoint, save_checkpoint, store_thresholds
 from audio_dcls.models.checkpoint.edit import average_checkpoints, examine_checkpoint, strip_checkpoint
-from audio_dcls.models.checkpoint.tensor_file import DIGEST_KEY, METADATA_KEY, load_tensors, save_tensors
-from audio_dcls.models.checkpoint.versions import FORMAT_VERSION
+from audio_dcls.models.checkpoint.folders import MODEL_FILE, STATE_FILE
+from audio_dcls.models.checkpoint.tensor_file import (
+    DIGEST_KEY,
+    FORMAT_VERSION,
+    METADATA_KEY,
+    load_tensors,
+    save_tensors,
+)
+from audio_dcls.models.find_model import find_model
+from audio_dcls.runs.run_dir import RunDir
 
 LABELS = LabelSet(("a", "b", "c"), ("Ape", "Bat", "Cat"))
 MODEL = ModelConfig(
@@ -152,32 +160,14 @@ def test_another_label_order_is_refused_by_its_own_message(checkpoint: Path, tmp
     assert not (tmp_path / "average.safetensors").exists()
 
 
-def as_format_1(checkpoint: Path, path: Path) -> Path:
-    """The file as the first version of this program wrote it: no digest, nothing said of thresholds or licence."""
-    document, tensors = header(checkpoint.read_bytes())
-    info = json.loads(document["__metadata__"][METADATA_KEY])
-    for key in ("thresholds", "licence", "activation"):
-        info.pop(key)
-    info["format_version"] = 1
-    document["__metadata__"] = {METADATA_KEY: json.dumps(info)}
-    path.write_bytes(with_header(document, tensors))
-    return path
-
-
-def test_format_1_is_read_and_written_anew_as_the_newest(checkpoint: Path, tmp_path: Path) -> None:
-    old = as_format_1(checkpoint, tmp_path / "old.safetensors")
-    loaded, expected = load_checkpoint(old), load_checkpoint(checkpoint)
-    assert (loaded.thresholds, loaded.activation, loaded.info["format_version"]) == (None, "sigmoid", FORMAT_VERSION)
-    assert loaded.info == expected.info
-    for name, tensor in expected.model.state_dict().items():
-        assert torch.equal(tensor, loaded.model.state_dict()[name])
-    store_thresholds(old, [0.1, 0.2, 0.3], split="val", clip_id_hash="x")
-    assert DIGEST_KEY in header(old.read_bytes())[0]["__metadata__"]
-
-
 @pytest.mark.parametrize(
     ("version", "message"),
-    [(FORMAT_VERSION + 1, "reads up to 2; upgrade audio-dcls"), (0, "has format 0"), ("2", "has format '2'")],
+    [
+        (FORMAT_VERSION + 1, "reads up to 2; upgrade audio-dcls"),
+        (1, "has format 1 of an early draft"),
+        (0, r"no valid format number \(0\)"),
+        ("2", r"no valid format number \('2'\)"),
+    ],
 )
 def test_other_formats_are_refused(checkpoint: Path, tmp_path: Path, version: Any, message: str) -> None:
     document, tensors = header(checkpoint.read_bytes())
@@ -238,17 +228,10 @@ def test_numbers_that_are_not_finite_are_found(tmp_path: Path) -> None:
     assert "does not exist" in examine_checkpoint(tmp_path / "none")[0]
 
 
-def test_thresholds_keep_the_folders_checksums_right(checkpoint: Path, tmp_path: Path) -> None:
+def test_thresholds_replace_those_before(checkpoint: Path, tmp_path: Path) -> None:
     model = tmp_path / "model.safetensors"
     model.write_bytes(checkpoint.read_bytes())
-    digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    (tmp_path / "checksums.json").write_text(json.dumps({"model.safetensors": digest, "state.safetensors": "x"}))
     store_thresholds(model, [0.25, np.inf, 0.5], split="val", clip_id_hash="abc")
-    digests = json.loads((tmp_path / "checksums.json").read_text())
-    assert digests == {
-        "model.safetensors": hashlib.sha256(model.read_bytes()).hexdigest(),
-        "state.safetensors": "x",
-    }
     thresholds = load_checkpoint(model).thresholds
     assert thresholds is not None and thresholds.tolist() == [0.25, np.inf, 0.5]
     with pytest.raises(CheckpointError, match="3 classes, and there are 2 thresholds"):
@@ -257,40 +240,34 @@ def test_thresholds_keep_the_folders_checksums_right(checkpoint: Path, tmp_path:
         with pytest.raises(CheckpointError, match="must lie between 0 and 1, or be infinity"):
             store_thresholds(model, [0.1, wrong, 0.2], split="val", clip_id_hash="abc")
     strip_checkpoint(model, model)  # a run's own file
-    assert (
-        json.loads((tmp_path / "checksums.json").read_text())["model.safetensors"]
-        == hashlib.sha256(model.read_bytes()).hexdigest()
-    )
+    assert not examine_checkpoint(model)
 
 
-@pytest.mark.parametrize("writes", [1, 2])
-def test_a_kill_while_thresholds_are_stored_leaves_a_whole_checkpoint(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
+def test_a_kill_while_thresholds_are_stored_leaves_an_intact_checkpoint(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from audio_dcls.models.checkpoint import checkpoint as module
-    from audio_dcls.runs.run_dir import RunDir
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(checkpoint.read_bytes())
 
+    def killed(*_paths: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("audio_dcls.files.os.replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store_thresholds(model, [0.1, 0.2, 0.3], split="val", clip_id_hash="abc")
+    assert model.read_bytes() == checkpoint.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_the_checksums_of_an_earlier_version_are_ignored(checkpoint: Path, tmp_path: Path) -> None:
     folder = tmp_path / "seed-0" / "checkpoints" / "step-00000001"
     folder.mkdir(parents=True)
-    model = folder / "model.safetensors"
-    model.write_bytes(checkpoint.read_bytes())
-    digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    (folder / "checksums.json").write_text(json.dumps({"model.safetensors": digest}))
-    (folder / "state.safetensors").touch()
-    write_atomically, left = module.write_atomically, [writes]
-
-    def dying(path: Path, content: bytes) -> None:
-        if not left[0]:
-            raise KeyboardInterrupt
-        left[0] -= 1
-        write_atomically(path, content)
-
-    monkeypatch.setattr(module, "write_atomically", dying)
-    with pytest.raises(KeyboardInterrupt):
-        store_thresholds(model, [0.1, 0.2, 0.3], split="val", clip_id_hash="abc")
-    assert RunDir(tmp_path / "seed-0").intact_checkpoint() == (folder, [])
-    assert (load_checkpoint(model).thresholds is None) == (writes == 1)
-    left[0] = 1  # and killed again
-    with pytest.raises(KeyboardInterrupt):
-        store_thresholds(model, [0.3, 0.2, 0.1], split="val", clip_id_hash="abc")
-    assert RunDir(tmp_path / "seed-0").intact_checkpoint() == (folder, [])
+    for name in (MODEL_FILE, STATE_FILE):
+        (folder / name).write_bytes(checkpoint.read_bytes())
+    (folder / "checksums.json").write_text(json.dumps({MODEL_FILE: "0" * 64, STATE_FILE: "0" * 64}))
+    run = RunDir(tmp_path / "seed-0")
+    assert run.intact_checkpoint() == (folder, [])
+    assert find_model(run.path) == folder / MODEL_FILE
+    none, problems = run.intact_checkpoint(is_averaged=True)
+    assert none is None and "last.safetensors is missing" in problems[0]
