@@ -35,8 +35,8 @@ LIMITS = {
     "index: s to the first batch plan": 2,
     "index: MiB added at the peak": 1024,
     "CSV: s to open": 30,
-    "forked: MiB a worker": 100,
-    "spawned: MiB a worker": 100,
+    "forked: MiB per worker": 100,
+    "spawned: MiB per worker": 100,
 }
 
 
@@ -56,7 +56,7 @@ def measure_all(folder: Path, num_rows: int, num_workers: int) -> dict[str, floa
     found |= scale.in_new_process(scale.measure_order, num_train)
     for method in ("fork", "spawn"):
         many, few = (scale.in_new_process(scale.measure_workers, path, method, num_workers) for path in (index, small))
-        found |= {f"{method}ed: MiB a worker": many - few, f"{method}ed: MiB a worker, {NUM_SMALL} clips": few}
+        found |= {f"{method}ed: MiB per worker": many - few, f"{method}ed: MiB per worker, {NUM_SMALL} clips": few}
     return found
 
 

@@ -220,7 +220,7 @@ def tables(contenders: dict[str, Contender], gpu_rates: Sequence[int]) -> str:
     """The results as Markdown."""
     ours = [name for name in contenders if not name.endswith(MEL) and not name.startswith("librosa")]
     lines = [
-        "| source | ms a clip (quartiles) | clips/s a core | librosa wav + mel ÷ ours | librosa flac + mel ÷ ours "
+        "| source | ms per clip (quartiles) | clips/s per core | librosa wav + mel ÷ ours | librosa flac + mel ÷ ours "
         "| librosa wav + mel ÷ ours + mel |",
         "|---|---|---|---|---|---|",
     ]
@@ -234,7 +234,7 @@ def tables(contenders: dict[str, Contender], gpu_rates: Sequence[int]) -> str:
         low, high = one.quartiles
         cells = " | ".join(f"{ratio.median:.3g}× ({ratio.low:.3g} – {ratio.high:.3g})" for ratio in ratios)
         lines.append(f"| {name} | {one.median:.2f} ({low:.2f} – {high:.2f}) | {1000 / one.median:.0f} | {cells} |")
-    lines += ["", "| published, per item | ms a clip (quartiles) | with the mel |", "|---|---|---|"]
+    lines += ["", "| published, per item | ms per clip (quartiles) | with the mel |", "|---|---|---|"]
     for codec in ORIGINALS:
         cells = []
         for name in (f"librosa {codec}", f"librosa {codec}{MEL}"):

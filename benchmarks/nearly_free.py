@@ -165,7 +165,7 @@ def measure(args: argparse.Namespace, path: Path) -> None:
     cases = [case for report in reports for case in report.cases]
     if set(args.suites) != set(SUITE_NAMES):
         cases = [c for c in BenchReport.load(path).cases if c.suite not in args.suites] + cases
-    settings = {"num_rounds": args.rounds, "runs": [run.to_json_dict() for run in RUNS]}
+    settings = {"num_rounds": args.rounds, "runs": [dataclasses.asdict(run) for run in RUNS]}
     dataclasses.replace(reports[0], settings=settings, cases=tuple(cases)).save(path)
 
 

@@ -66,10 +66,7 @@ class FactorCache:
 
         Args:
             layer: the calling layer.
-            positions: as in `axis_factors`.
-            spreads: as in `axis_factors`.
-            sizes: taps along each learned axis.
-            interpolation: how an element spreads.
+            positions, spreads, sizes, interpolation: as in `axis_factors`.
 
         Shape:
             M tensors (..., K, S_m)

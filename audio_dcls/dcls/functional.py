@@ -36,17 +36,10 @@ def dcls_conv(
 
     Args:
         x: input.
-        weight: as in `construct_kernel`.
-        positions: as in `construct_kernel`, in taps from the centre.
-        spreads: as in `construct_kernel`, in taps, or None.
+        weight, positions, spreads, interpolation, dense_axes: as in `construct_kernel`.
         dilated_kernel_size: taps along every axis, one to three of them.
         bias: one constant per output channel, (O,), or None.
-        stride: taps between outputs.
-        padding: taps added on both sides, or "same".
-        groups: blocks of channels that do not mix.
-        interpolation: as in `construct_kernel`.
-        padding_mode: "zeros", "reflect", "replicate" or "circular".
-        dense_axes: as in `construct_kernel`.
+        stride, padding, groups, padding_mode: as in `DclsConv`.
 
     Shape:
         x (B, I * groups, T_0, ..), weight (O, I, D.., K), positions and spreads (M, O, I, D.., K) -> (B, O, T_0', ..)

@@ -33,17 +33,14 @@ class Interpolation:
         normalised: True if an element's taps are scaled to sum to 1 over the grid.
         spread_floor: added to |spread|, in taps; None if the form has no spread.
         initial_spread: initial value of learned spreads, before the floor is added, in taps.
-        clamps: True if an element outside the kernel has no gradient that would bring it back, so that positions are
-            clamped after every step by default.
     """
 
     name: str
     factor: _AxisFactor
     slopes: _AxisSlopes
-    normalised: bool
-    spread_floor: float | None
-    initial_spread: float
-    clamps: bool
+    normalised: bool = True
+    spread_floor: float | None = None
+    initial_spread: float = 0.0
 
     @property
     def has_spreads(self) -> bool:
@@ -134,26 +131,12 @@ def _bilinear_floor_slopes(
 INTERPOLATIONS: dict[str, Interpolation] = {
     form.name: form
     for form in (
-        Interpolation("gauss", _gauss, _gauss_slopes, True, spread_floor=0.27, initial_spread=0.23, clamps=False),
-        Interpolation(
-            "triangle", _triangle, _triangle_slopes, True, spread_floor=1.0, initial_spread=0.0, clamps=False
-        ),
-        Interpolation(
-            "bilinear", _bilinear, _bilinear_slopes, True, spread_floor=None, initial_spread=0.0, clamps=True
-        ),
-        Interpolation(
-            "bilinear_floor",
-            _bilinear_floor,
-            _bilinear_floor_slopes,
-            False,
-            spread_floor=None,
-            initial_spread=0.0,
-            clamps=True,
-        ),
+        Interpolation("gauss", _gauss, _gauss_slopes, spread_floor=0.27, initial_spread=0.23),
+        Interpolation("triangle", _triangle, _triangle_slopes, spread_floor=1.0),
+        Interpolation("bilinear", _bilinear, _bilinear_slopes),
+        Interpolation("bilinear_floor", _bilinear_floor, _bilinear_floor_slopes, normalised=False),
     )
 }
-
-
 AUTHORS_VERSIONS = {"gauss": "gauss", "triangle": "max", "bilinear": "v1", "bilinear_floor": "v0"}
 """Our name of an interpolation -> the `version` of the authors' layers."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from audio_dcls.errors import ArgumentError
 from audio_dcls.speed.machine import DTYPES
@@ -51,7 +50,3 @@ class BenchSettings:
             raise ArgumentError(f"`peers` (={', '.join(self.peers)}) must hold 'dcls': the others are compared with it")
         if min((*self.batches, self.num_rounds)) < 1:
             raise ArgumentError(f"`batches` (={self.batches}) and `num_rounds` (={self.num_rounds}) must be at least 1")
-
-    def to_json_dict(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        return asdict(self)

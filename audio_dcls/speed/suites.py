@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -64,7 +64,7 @@ def run_in_parts(settings: BenchSettings, progress: Progress = lambda text: None
     progress("matrix products")
     peaks = measure_peaks(device, settings.precisions, _PEAK_ROUNDS)
     machine = describe_machine(device)
-    report = BenchReport(machine, settings.to_json_dict(), peaks, ())
+    report = BenchReport(machine, asdict(settings), peaks, ())
     for case in _measure(settings, device, progress):
         report = replace(report, cases=(*report.cases, case))
         yield report

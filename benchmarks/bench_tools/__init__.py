@@ -1,1 +1,1 @@
-"""What several benchmark scripts use: peers, commands measured from outside, large manifests, files of results."""
+"""Tools of the benchmark scripts: other taggers, measured commands, large manifests, and files of results."""

@@ -1,4 +1,4 @@
-"""Millions of clips: every one dealt once, sent to workers by name, opened fast and shared."""
+"""Manifests of millions of clips: every clip is used once, tables open fast, and workers share them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmarks of tagging say met and missed where they should, and make the sounds they say."""
+"""The benchmark of tagging compares figures with targets, and makes sounds of the right length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Peers of tagging: they compute what their own packages compute."""
+"""Peers of tagging compute the same scores as their packages."""
 
 from __future__ import annotations
 

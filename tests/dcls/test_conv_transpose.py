@@ -1,4 +1,4 @@
-"""Transposed layers are the adjoint of the layer with the same kernel, and freeze into torch's."""
+"""Transposed layers are adjoint to the layer with the same kernel, and freeze into torch's layers."""
 
 from __future__ import annotations
 

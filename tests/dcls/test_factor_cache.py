@@ -1,4 +1,4 @@
-"""Layers that share positions build their factors once a forward pass, and never use stale ones."""
+"""Layers that share positions build their factors once per forward pass, and never use stale factors."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from audio_dcls.dcls import DclsConv2d, share_positions
 from audio_dcls.errors import ArgumentError
 
 
-class Twice(nn.Module):
-    """Three layers in a row that share, or not, the same positions."""
+class SharingModel(nn.Module):
+    """Three layers in a row, with or without shared positions."""
 
     def __init__(self, shared: bool = True) -> None:
         super().__init__()
@@ -44,21 +44,21 @@ def x() -> Tensor:
     return torch.randn(2, 3, 9, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
-def fresh_output(model: Twice, x: Tensor) -> Tensor:
-    """What the model gives now, without any cache."""
-    twin = Twice(shared=False)
+def fresh_output(model: SharingModel, x: Tensor) -> Tensor:
+    """The current output of the model, computed without a cache."""
+    twin = SharingModel(shared=False)
     for layer, source in zip(twin.layers, model.layers, strict=True):
         layer.load_state_dict({name: tensor.detach().clone() for name, tensor in source.state_dict().items()})
     with torch.no_grad():
         return twin(x)
 
 
-def builds(model: Twice) -> int:
+def builds(model: SharingModel) -> int:
     return model.layers[0].factor_cache.num_builds
 
 
-def test_one_build_a_forward_pass_and_one_gradient_a_backward_pass(x: Tensor) -> None:
-    shared, apart = Twice(), Twice(shared=False)
+def test_one_build_per_forward_pass_and_one_gradient_per_backward_pass(x: Tensor) -> None:
+    shared, apart = SharingModel(), SharingModel(shared=False)
     arrivals: list[str] = []
     for name in ("positions", "spreads"):
         parameter = getattr(shared.layers[0], name)
@@ -75,12 +75,12 @@ def test_one_build_a_forward_pass_and_one_gradient_a_backward_pass(x: Tensor) ->
 
 
 def test_gradients_accumulate_over_micro_batches(x: Tensor) -> None:
-    whole, parts = Twice(), Twice()
+    whole, parts = SharingModel(), SharingModel()
     whole(x).square().sum().backward()
     for half in x.split(1):
         parts(half).square().sum().backward()
     torch.testing.assert_close(parts.layers[0].positions.grad, whole.layers[0].positions.grad)
-    later = Twice()
+    later = SharingModel()
     losses = [later(half).square().sum() for half in x.split(1)]
     for loss in losses:
         loss.backward()
@@ -98,8 +98,8 @@ def test_gradients_accumulate_over_micro_batches(x: Tensor) -> None:
 )
 @pytest.mark.parametrize("skip_first", [False, True])
 def test_optimiser_steps_are_seen(optimizer: Callable[..., torch.optim.Optimizer], skip_first: bool, x: Tensor) -> None:
-    """Fused steps do not move version counters; a layer may sit out a pass, as with stochastic depth."""
-    model = Twice()
+    """Fused steps do not change version counters, and stochastic depth may skip a layer."""
+    model = SharingModel()
     stepper = optimizer(model.parameters())
     for _ in range(2):
         model(x, skip_first).square().sum().backward()
@@ -113,7 +113,7 @@ def shift(tensor: Tensor) -> None:
         tensor.add_(0.3)
 
 
-CHANGES: dict[str, Callable[[Twice], object]] = {
+CHANGES: dict[str, Callable[[SharingModel], object]] = {
     "no_grad": lambda model: shift(model.layers[0].positions),
     "data": lambda model: model.layers[1].spreads.data.mul_(1.5),
     "replaced data": lambda model: setattr(model.layers[0].positions, "data", model.layers[0].positions.data * 0.5),
@@ -125,7 +125,7 @@ CHANGES: dict[str, Callable[[Twice], object]] = {
 @pytest.mark.parametrize("mode", ["train", "no_grad", "inference"])
 @pytest.mark.parametrize("change", CHANGES)
 def test_changes_between_passes_are_seen(change: str, mode: str, x: Tensor) -> None:
-    model = Twice()
+    model = SharingModel()
     context = {"train": torch.enable_grad, "no_grad": torch.no_grad, "inference": torch.inference_mode}[mode]
     with context():
         model(x)
@@ -136,7 +136,7 @@ def test_changes_between_passes_are_seen(change: str, mode: str, x: Tensor) -> N
 
 
 def test_evaluation_and_training_alternate(x: Tensor) -> None:
-    model = Twice()
+    model = SharingModel()
     for context in (torch.no_grad, torch.inference_mode):
         with context():
             model(x)
@@ -148,13 +148,13 @@ def test_evaluation_and_training_alternate(x: Tensor) -> None:
 
 def test_models_made_in_inference_mode_run_in_it(x: Tensor) -> None:
     with torch.inference_mode():
-        model = Twice()
-        torch.testing.assert_close(model(x), Twice(shared=False)(x))
+        model = SharingModel()
+        torch.testing.assert_close(model(x), SharingModel(shared=False)(x))
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
 def test_activation_checkpointing_gives_the_same_gradients(use_reentrant: bool, x: Tensor) -> None:
-    plain, saved = Twice(), Twice()
+    plain, saved = SharingModel(), SharingModel()
     plain(x).square().sum().backward()
     y = x.clone().requires_grad_()
     for layer in saved.layers:
@@ -165,7 +165,7 @@ def test_activation_checkpointing_gives_the_same_gradients(use_reentrant: bool, 
 
 
 def test_changing_positions_before_backward_is_an_error(x: Tensor) -> None:
-    model = Twice()
+    model = SharingModel()
     loss = model(x).sum()
     shift(model.layers[0].positions)
     with pytest.raises(RuntimeError, match="between the forward pass and its backward pass"):
@@ -173,7 +173,7 @@ def test_changing_positions_before_backward_is_an_error(x: Tensor) -> None:
 
 
 def test_copies_share_among_themselves(x: Tensor) -> None:
-    model = Twice()
+    model = SharingModel()
     expected = model(x)
     buffer = io.BytesIO()
     torch.save(model, buffer)
@@ -189,10 +189,10 @@ def test_copies_share_among_themselves(x: Tensor) -> None:
 
 
 def test_sharing_survives_meta_device_and_assignment(x: Tensor) -> None:
-    source = Twice()
+    source = SharingModel()
     with torch.device("meta"):
         layers = [DclsConv2d(3, 3, 4, (5, 7), padding=(2, 3), groups=3, dtype=torch.float64) for _ in range(3)]
-    model = Twice()
+    model = SharingModel()
     model.layers = nn.ModuleList(layers)
     share_positions(layers)
     model.to_empty(device="cpu")

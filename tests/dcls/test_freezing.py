@@ -1,4 +1,4 @@
-"""Frozen models: plain convolutions with the same output, and back."""
+"""Frozen models are plain convolutions with the same output, and can be unfrozen."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_one_layer_in_two_places_stays_one() -> None:
     assert unfreeze(model)[1] is layer
 
 
-def test_discrete_kernels_have_an_element_a_tap() -> None:
+def test_discrete_kernels_have_each_element_on_one_tap() -> None:
     layer = DclsConv2d(2, 2, 3, (5, 7), groups=2)
     with torch.no_grad():
         layer.positions.copy_(torch.tensor([-1.4, 0.2, 1.6])[None, None, None])

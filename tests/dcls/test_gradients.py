@@ -1,4 +1,4 @@
-"""Written-out derivatives against recorded ones and finite differences, and what they keep in memory."""
+"""Written-out derivatives against recorded ones and finite differences, and their memory."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_spreads_may_be_constant_and_parameters_narrow() -> None:
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_construction_keeps_less_than_the_kernels_it_builds(shared: bool) -> None:
-    """Beside the parameters; the factors of a group of three weigh 2.26 kernels, where they are kept at all."""
+    """Without the parameters; the factors of a group of three take as much memory as 2.26 kernels, if they are kept."""
     layers = [DclsConv2d(16, 16, 26, 23, padding=11, groups=16) for _ in range(3)]
     if shared:
         share_positions(layers)

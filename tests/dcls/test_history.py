@@ -1,4 +1,4 @@
-"""Position history of models that share positions."""
+"""The position history of models with shared positions."""
 
 from __future__ import annotations
 

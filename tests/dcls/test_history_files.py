@@ -1,4 +1,4 @@
-"""Records of positions on disk are those of memory."""
+"""Records of positions on disk are the same as in memory."""
 
 from __future__ import annotations
 

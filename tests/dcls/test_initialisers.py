@@ -1,4 +1,4 @@
-"""Where elements start."""
+"""Initial positions of elements."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def maybe(spreads: Tensor, form: str) -> Tensor | None:
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_kernel_is_that_of_the_slow_loop(form: str, size: tuple[int, ...]) -> None:
-    """Positions up to 0.8 of the size from the centre, so some elements lie partly or wholly outside."""
+    """Positions up to 0.8 of the size from the centre, so some elements are partly or wholly outside."""
     weight, positions, spreads = elements(size, seed=len(size), reach=0.8)
     expected = slow_kernel(weight, positions, maybe(spreads, form), size, form)
     kernel = construct_kernel(weight, positions, maybe(spreads, form), size, form)
@@ -90,7 +90,7 @@ def test_moving_by_one_tap_shifts_the_kernel_by_one_tap(form: str, axis: int) ->
     before = construct_kernel(weight, positions, maybe(spreads, form), size, form)
     positions[axis] += 1
     after = construct_kernel(weight, positions, maybe(spreads, form), size, form)
-    # A Gaussian has no end: what lies beyond the edge 8 taps away is below 1e-12 of it.
+    # A Gaussian has no end: its part beyond the edge 8 taps away is below 1e-12.
     torch.testing.assert_close(after, before.roll(1, dims=2 + axis), rtol=0, atol=1e-12)
 
 

@@ -1,4 +1,4 @@
-"""Parameter groups, clamping, counting and repulsion by hand."""
+"""Parameter groups, clamping, counting and repulsion, compared with values worked out by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kernels, outputs and every gradient against the authors' library (package `dcls`), and its layout both ways."""
+"""Kernels, outputs and gradients against the authors' library (package `dcls`), and conversion in both directions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _quiet() -> Iterator[None]:
 
 
 def make_layer(size: tuple[int, ...], form: str, dtype: torch.dtype = torch.float64, **keywords: Any) -> DclsConv:
-    """A layer with elements all over its kernel, a few beyond the edge, and all kinds of spreads."""
+    """A layer with elements all over its kernel, a few beyond the edge, and various spreads."""
     generator = torch.Generator().manual_seed(sum(size))
     keywords = {"in_channels": 4, "out_channels": 6, "groups": 2, "padding": [t // 2 for t in size]} | keywords
     layer = CLASSES[len(size) - 1](
@@ -59,7 +59,7 @@ def make_layer(size: tuple[int, ...], form: str, dtype: torch.dtype = torch.floa
 
 
 def relative_error(actual: Tensor, expected: Tensor) -> float:
-    """Relative to the largest entry, or to 1 where all are small: an element of a one-tap kernel moves nothing."""
+    """The error relative to the largest entry, or to 1 if all are small, as for a kernel of one tap."""
     assert actual.shape == expected.shape
     return float((actual - expected).detach().abs().max() / expected.detach().abs().max().clamp_min(1))
 
@@ -124,7 +124,7 @@ def test_flat_kernels_of_two_axes(form: str, size: tuple[int, ...], dense_axis: 
 
 @pytest.mark.parametrize("size", [(5, 9), (9, 5)])
 def test_authors_measure_positions_from_the_centre_of_another_axis(size: tuple[int, int]) -> None:
-    """An element at 0 sits in the middle of our kernel; theirs, at P = 0, off it by the difference of the middles."""
+    """An element at 0 is in the middle of our kernel; theirs, at P = 0, is off by the difference of the middles."""
     centre = (size[0] // 2, size[1] // 2)
     ours = construct_kernel(torch.ones(1, 1, 1), torch.zeros(2, 1, 1, 1), None, size, "bilinear")
     assert ours[0, 0].argmax() == centre[0] * size[1] + centre[1]

@@ -10,7 +10,7 @@ from torch import nn
 from audio_dcls.speed.flops import count_gflops
 from audio_dcls.speed.peers import INPUT_SHAPE, build_peer
 
-# Multiply-accumulates of a clip in thousand millions: 7x7, and DCLS as dense 23x23 (the project's recipe, section 8).
+# Multiply-accumulates per clip in billions: 7x7, and DCLS as dense 23x23 (the project's recipe, section 8).
 PUBLISHED_GMAC = {"convnext_tiny": (5.45, 6.73), "convformer_s18": (5.07, 6.97), "fastvit_sa24": (3.69, 4.88)}
 
 

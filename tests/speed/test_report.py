@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ def make_report() -> BenchReport:
     ratios = (Ratio.of(ours, theirs), Ratio.of(theirs, ours))
     case = Case("train", "convnext_tiny", 8, "ms", (ours, theirs), ratios, ("a note",))
     machine = {"processor": "x", "threads": 2, "versions": {"torch": "2"}}
-    return BenchReport(machine, BenchSettings().to_json_dict(), {"fp32": 8000.0}, (case,))
+    return BenchReport(machine, dataclasses.asdict(BenchSettings()), {"fp32": 8000.0}, (case,))
 
 
 def test_ratio_and_its_spread_are_of_rounds():

@@ -1,4 +1,4 @@
-"""Every suite at its smallest, and that the peers compute what ours computes."""
+"""Every suite at its smallest size, and peers that compute the same output as our model."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_authors_peer_computes_what_ours_computes_and_shares_as_ours_does():
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    """Small matrix products, and no collection of the whole test process's garbage."""
+    """Small matrix products, and no garbage collection of the whole test process."""
     monkeypatch.setattr(machine_module, "_PEAK_SIZE", {"cpu": 64})
     monkeypatch.setattr(timing_module.gc, "collect", lambda: 0)
 
@@ -84,6 +84,6 @@ def test_a_larger_batch_takes_more_memory():
     assert 0 < small < large
 
 
-def test_a_device_that_is_not_there_is_refused():
+def test_a_device_that_does_not_exist_is_refused():
     with pytest.raises(ArgumentError, match="tpu"):
         run_benchmarks(BenchSettings(device="tpu"))

@@ -289,7 +289,7 @@ class Emitter:
         return [ir.Constant(self.vector, None)] * count
 
     def word(self, value: int) -> Value:
-        """The same 32-bit integer in every lane."""
+        """A vector with a 32-bit integer in every lane."""
         return ir.Constant(self.words, [value] * self.shape.num_lanes)
 
     def pointer(self, address: Value, kind: Any) -> Value:

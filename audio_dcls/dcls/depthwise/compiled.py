@@ -111,9 +111,7 @@ def weight_gradient_compiled(
 
     Args:
         x: input of the convolution, such that `compiled_covers(x, kernel_size)`.
-        grad: gradient of its output, same type.
-        kernel_size: rows and columns of the kernel, taps.
-        padding: zeros on each side of each axis, taps.
+        grad, kernel_size, padding: as in `weight_gradient`.
 
     Shape:
         x: (N, C, H, W); grad: (N, C, A, B); result: (C, 1, I, J), float32.

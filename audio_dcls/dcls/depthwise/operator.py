@@ -67,22 +67,16 @@ def depthwise_conv(
         return depthwise_conv(x[None], weight, bias, stride, padding, dilation)[0]
     groups, kernel_size = x.shape[1], (weight.shape[2], weight.shape[3])
     pads = _resolve_padding(padding, kernel_size)
-    covered = (
-        pads is not None
-        and _is_one(stride)
+    is_covered = (
+        _is_one(stride)
         and _is_one(dilation)
         and weight.shape[0] == groups
-        and all(0 <= pad < taps for pad, taps in zip(pads, kernel_size, strict=True))
         and x.device.type in _OWN_DEVICES
         and not torch.compiler.is_exporting()
         and not is_transformed()
     )
-    if not covered or pads is None:
-        dtype = torch.float32 if hangs_in_low_precision(x, weight) else x.dtype
-        weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
-        with full_precision(x.device) if dtype != x.dtype else contextlib.nullcontext():
-            result = F.conv2d(x.to(dtype), weight, bias, stride, padding, dilation, groups)  # pyright: ignore[reportArgumentType]
-        return result.to(x.dtype)
+    if pads is None or not is_covered or any(not 0 <= pad < taps for pad, taps in zip(pads, kernel_size, strict=True)):
+        return _torch_conv(x, weight, bias, stride, padding, dilation)
     if x.device.type == "cpu":
         x = x.contiguous(memory_format=torch.channels_last)
     is_recorded = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in (x, weight, bias))
@@ -116,6 +110,14 @@ def _check(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> 
             f"`x` ({x.dtype}); convert them, or run under torch.autocast"
         )
     return x
+
+
+def _torch_conv(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *options: Any) -> torch.Tensor:
+    """Torch's convolution, in float32 where it might not return in a narrower type."""
+    dtype = torch.float32 if hangs_in_low_precision(x, weight) else x.dtype
+    weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
+    with full_precision(x.device) if dtype != x.dtype else contextlib.nullcontext():
+        return F.conv2d(x.to(dtype), weight, bias, *options, groups=x.shape[1]).to(x.dtype)
 
 
 def _is_one(value: int | Sequence[int]) -> bool:

@@ -64,23 +64,10 @@ def plan_swap(
     num_coordinates: list[int] = []
     for name, conv in _matching(model, chosen):
         new_size = _size_per_axis(dilated_kernel_size, len(conv.kernel_size), name)
-        num_elements = conv.out_channels * (conv.in_channels // conv.groups) * kernel_count
-        num_biases = 0 if conv.bias is None else conv.out_channels
-        num_coordinates.append(num_elements * len(new_size) * (2 if form.has_spreads else 1))
+        entry, extra = _plan_layer(name, conv, chosen.reason, new_size, kernel_count)
+        entries.append(entry)
+        num_coordinates.append(extra * (2 if form.has_spreads else 1))
         keys.append(sharing_key(share, name, conv, new_size))
-        entries.append(
-            SwapEntry(
-                name=name,
-                reason=chosen.reason,
-                width=conv.out_channels,
-                old_kernel_size=tuple(conv.kernel_size),
-                new_kernel_size=new_size,
-                padding=_new_padding(conv, new_size, name),
-                group=None,
-                num_parameters_before=conv.weight.numel() + num_biases,
-                num_parameters_after=num_elements + num_biases,
-            )
-        )
     if not entries:
         raise ModelError(
             f"`rule` (={chosen.name!r}) matches no layer of the model: {_describe_convolutions(model, chosen)}"
@@ -100,6 +87,26 @@ def _matching(model: nn.Module, rule: SwapRule) -> Iterator[tuple[str, Any]]:
         if not name:
             raise ModelError("the model is itself the convolution to swap; build a DclsConv instead")
         yield name, module
+
+
+def _plan_layer(
+    name: str, conv: Any, reason: str, new_size: tuple[int, ...], kernel_count: int
+) -> tuple[SwapEntry, int]:
+    """The entry of one layer without its group, and its number of position coordinates."""
+    num_elements = conv.out_channels * (conv.in_channels // conv.groups) * kernel_count
+    num_biases = 0 if conv.bias is None else conv.out_channels
+    entry = SwapEntry(
+        name=name,
+        reason=reason,
+        width=conv.out_channels,
+        old_kernel_size=tuple(conv.kernel_size),
+        new_kernel_size=new_size,
+        padding=_new_padding(conv, new_size, name),
+        group=None,
+        num_parameters_before=conv.weight.numel() + num_biases,
+        num_parameters_after=num_elements + num_biases,
+    )
+    return entry, num_elements * len(new_size)
 
 
 def _describe_convolutions(model: nn.Module, rule: SwapRule) -> str:

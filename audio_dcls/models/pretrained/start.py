@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from audio_dcls.dcls.swap import SwapReport
+from audio_dcls.dcls.swap.plan import SwapReport
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.labels import LabelSet
 from audio_dcls.models.config import ModelConfig

@@ -1,4 +1,4 @@
-"""What docs/dcls.md shows runs as shown."""
+"""The examples of docs/dcls.md run as shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DCLS layers under torch's own machinery: compile, export, functional transforms, autocast, DDP."""
+"""DCLS layers with torch's tools: compile, export, functional transforms, autocast, DDP."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A wrong argument is named with its value, whatever is wrong about it; nothing foreign is raised."""
+"""Errors name a wrong argument with its value; no other exception is raised."""
 
 from __future__ import annotations
 

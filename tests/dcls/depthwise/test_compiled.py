@@ -1,4 +1,4 @@
-"""Convolution and weight gradient by generated code, against torch's own in float64."""
+"""Convolution and weight gradient by generated code, against torch in float64."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_every_processors_vectors_compute_the_same(
     shape, kernel, padding, num_lanes, num_registers, has_pairs, monkeypatch
 ):
     if num_lanes > host_vectors()[0] or (has_pairs and not has_pair_products()):
-        pytest.skip("this processor has not these instructions")
+        pytest.skip("this processor lacks these instructions")
     monkeypatch.setattr(machine_code_module, "host_vectors", lambda: (num_lanes, num_registers))
     monkeypatch.setattr(machine_code_module, "has_pair_products", lambda: has_pairs)
     x, grad = make_pair(shape, kernel, padding, torch.bfloat16)
@@ -112,14 +112,14 @@ def test_every_processors_vectors_compute_the_same(
 
 
 def make_weight(num_channels: int, kernel: tuple[int, int]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weights that bfloat16 can hold, and a bias."""
+    """Weights that bfloat16 represents exactly, and a bias."""
     generator = torch.Generator().manual_seed(num_channels)
     weight = torch.randn(num_channels, 1, *kernel, generator=generator).bfloat16().float()
     return weight, torch.randn(num_channels, generator=generator)
 
 
 def forward_error(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, int]) -> float:
-    """Largest difference from torch's own in float64, over the largest value."""
+    """The largest difference from torch in float64, divided by the largest value."""
     expected_bias = None if bias is None else bias.double()
     expected = F.conv2d(x.double(), weight.double(), expected_bias, padding=padding, groups=x.shape[1])
     actual = convolve_compiled(x, weight, bias, padding)
@@ -128,7 +128,7 @@ def forward_error(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | No
 
 
 BFLOAT16_STEP = 2**-8
-"""Relative error of one rounding to bfloat16: that of the result; products and sums are float32."""
+"""Relative error of rounding the result to bfloat16; products and sums are float32."""
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -179,7 +179,7 @@ def test_no_product_with_padding_is_generated():
     shape = RowShape(15, 15, 23, 11, False, False, 16, 32)
     assert shape.num_products == sum(15 - abs(lag) for lag in range(-11, 12))
     for emitter in (GradientEmitter(shape), ForwardEmitter(shape)):
-        # and one addition, of a group of clips to the sum, for each tap of the gradient
+        # plus, for each tap of the gradient, one addition of a group of clips to the sum
         assert emitter.generate("code").count("fadd contract") == shape.num_products
 
 

@@ -1,4 +1,4 @@
-"""Depthwise convolution against torch's own, in value and in every gradient."""
+"""Depthwise convolution against torch's: outputs and all gradients."""
 
 from __future__ import annotations
 

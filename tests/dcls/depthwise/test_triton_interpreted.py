@@ -1,4 +1,4 @@
-"""The Triton kernels in the interpreter, against torch; `test_triton` runs this file in its own process."""
+"""The Triton kernels in the interpreter, against torch; `test_triton.py` runs this file in its own process."""
 
 from __future__ import annotations
 

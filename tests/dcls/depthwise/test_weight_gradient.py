@@ -1,4 +1,4 @@
-"""Each way to compute a depthwise weight gradient, against torch's own in float64."""
+"""Each method for a depthwise weight gradient, against torch in float64."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Elements fitted to trained kernels: exact where there are enough, and close where there are not."""
+"""Elements fitted to trained kernels: exact with enough elements, and close with fewer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from audio_dcls.errors import ArgumentError
 
 
 def smooth_kernels(num_layers: int, width: int = 4, taps: int = 7) -> list[Tensor]:
-    """Kernels of a few low frequencies under a bump, as trained ones are."""
+    """Kernels made of a few low frequencies under a bump, similar to trained kernels."""
     generator = torch.Generator().manual_seed(0)
     place = torch.arange(taps) - taps // 2
     waves = torch.stack([torch.cos(math.pi * order * (place + taps / 2) / taps) for order in range(4)])
@@ -40,7 +40,7 @@ def relative_error(layer: DclsConv2d, kernel: Tensor) -> float:
 
 
 @pytest.mark.parametrize("form", INTERPOLATIONS)
-def test_an_element_a_tap_gives_the_kernel_back(form: str) -> None:
+def test_one_element_per_tap_reproduces_the_kernel(form: str) -> None:
     layers = shared_layers(3, 49, interpolation=form)
     kernels = [torch.randn(4, 1, 7, 7, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
     errors = fit_kernels(layers, kernels)

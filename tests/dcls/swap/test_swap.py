@@ -20,7 +20,7 @@ def depthwise(width: int, taps: int = 7, **keywords: object) -> nn.Conv2d:
 
 
 class Staged(nn.Module):
-    """Two stages of equal width and one wider, with a stride and a 3x3 that the paper's rule leaves alone."""
+    """Two stages of equal width and one wider, with a stride and a 3x3 that the paper's rule does not match."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -232,7 +232,7 @@ def test_a_fit_that_cannot_be_leaves_the_model_as_it_was() -> None:
         plan_swap(empty).apply(empty, transfer="fit")
 
 
-def test_report_is_json_and_a_line_a_layer() -> None:
+def test_report_is_json_and_one_line_per_layer() -> None:
     model = Staged()
     report = plan_swap(model).apply(model)
     got = json.loads(json.dumps(report.to_json_dict()))
@@ -248,7 +248,7 @@ def test_more_than_26_groups_keep_distinct_labels() -> None:
 
 
 class OwnArithmetic(nn.Conv2d):
-    """A convolution that does something else."""
+    """A convolution with its own arithmetic."""
 
 
 @pytest.mark.parametrize(
