@@ -6,9 +6,10 @@ import typing
 
 import torch
 
+from audio_dcls.choices import BackendName, Precision
 from audio_dcls.errors import ArgumentError
 from audio_dcls.extras import need_package
-from audio_dcls.inference.backends.backend import Backend, BackendName, Precision, check_precision
+from audio_dcls.inference.backends.backend import Backend, check_precision
 from audio_dcls.inference.backends.onnx_backend import OnnxBackend
 from audio_dcls.inference.backends.openvino_backend import OpenVinoBackend
 from audio_dcls.inference.backends.torch_backend import TorchBackend

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from audio_dcls.inference.events import Event, find_events
-from audio_dcls.inference.options import Plan
+from audio_dcls.inference.plan import Plan
 from audio_dcls.inference.results import Tag, TagResult, WindowScores
 from audio_dcls.inference.windows import pool_scores
 

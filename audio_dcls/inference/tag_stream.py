@@ -15,7 +15,7 @@ import numpy as np
 from audio_dcls.data.sound.sound_stream import Sound, resampled_blocks
 from audio_dcls.errors import ArgumentError, AudioFileError
 from audio_dcls.inference.backends.backend import Backend
-from audio_dcls.inference.options import Plan
+from audio_dcls.inference.plan import Plan
 from audio_dcls.inference.results import TagFailure, TagResult
 from audio_dcls.inference.sound_scores import SoundScores, merge_results
 from audio_dcls.inference.windows import WindowSplitter, fill_window

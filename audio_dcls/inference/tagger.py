@@ -5,45 +5,28 @@ Axis legend: W windows, T samples of a window, C classes, D features.
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
+from audio_dcls.choices import BackendName, Precision
 from audio_dcls.data.sound.sound_stream import ArraySound, FileSound, Sound
 from audio_dcls.errors import ArgumentError, AudioFileError
-from audio_dcls.inference.backends.backend import Backend, BackendName, Precision
+from audio_dcls.inference.backends.backend import Backend
 from audio_dcls.inference.backends.exported_file import is_exported, load_exported
 from audio_dcls.inference.build_backend import build_backend
-from audio_dcls.inference.options import Plan, TagOptions
+from audio_dcls.inference.plan import Plan, check_options
 from audio_dcls.inference.results import TagFailure, TagResult
 from audio_dcls.inference.tag_stream import WINDOWS_PER_BATCH, tag_sounds
 from audio_dcls.labels import LabelSet
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
 from audio_dcls.models.find_model import find_model
 
-if TYPE_CHECKING:
-    from typing import Unpack
-
 AnySound = str | Path | np.ndarray | torch.Tensor | Sound
 Watch = Callable[[Sound], Callable[[np.ndarray], None] | None]
-
-
-class _Options(typing.TypedDict, total=False):
-    """The fields of `TagOptions`, as keywords."""
-
-    top_k: int | None
-    threshold: Any
-    window_s: float | None
-    hop_s: float | None
-    pooling: Any
-    short: Any
-    classes: Any
-    timeline: Any
-    embeddings: bool
 
 
 class Tagger:
@@ -136,7 +119,7 @@ class Tagger:
         *,
         sample_rate_hz: int | None = None,
         on_block: Callable[[np.ndarray], None] | None = None,
-        **options: Unpack[_Options],
+        **options: Any,
     ) -> TagResult:
         """Tag one sound of any length; it is read window by window, so memory does not grow with it.
 
@@ -162,7 +145,7 @@ class Tagger:
         *,
         windows_per_batch: int = WINDOWS_PER_BATCH,
         watch: Watch | None = None,
-        **options: Unpack[_Options],
+        **options: Any,
     ) -> Iterator[TagResult | TagFailure]:
         """Tag sounds one after another; windows of several go through the model together.
 
@@ -192,18 +175,14 @@ class Tagger:
         heard = (as_sound(sound, None) for sound in sounds)
         return tag_sounds(heard, self.backend, plan, windows_per_batch=windows_per_batch, watch=watch)
 
-    def plan(self, **options: Unpack[_Options]) -> Plan:
+    def plan(self, **options: Any) -> Plan:
         """Check options against this model.
 
         Raises:
             ArgumentError: an option is unknown or breaks its rule.
         """
-        unknown = sorted(options.keys() - TagOptions.__dataclass_fields__.keys())
-        if unknown:
-            known = ", ".join(TagOptions.__dataclass_fields__)
-            raise ArgumentError(f"`{unknown[0]}` is no option of tagging; there are {known}")
         return Plan(
-            TagOptions(**options),
+            check_options(options),
             self.labels,
             sample_rate_hz=self.sample_rate_hz,
             clip_samples=self.clip_samples,

@@ -7,16 +7,11 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 
+from audio_dcls.choices import Pooling, Short
 from audio_dcls.errors import ArgumentError
-
-Pooling = Literal["mean", "max", "noisy_or"]
-"""How a sound's scores come from its windows': their average, their highest, or 1 - product of (1 - score)."""
-Short = Literal["pad", "repeat"]
-"""What follows a window's sound up to the length the model was trained on: zeros, or the sound again."""
 
 
 def window_starts(num_samples: int, window_samples: int, hop_samples: int) -> list[int]:

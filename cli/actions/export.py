@@ -16,7 +16,7 @@ from audio_dcls.inference.export.onnx_graph import OPSET
 from audio_dcls.inference.export.parity import read_sounds
 from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint, load_checkpoint
 from audio_dcls.runs.measure_backend import measure_backend
-from audio_dcls_cli.actions.inputs import choose_model
+from audio_dcls_cli.inputs import choose_model
 from audio_dcls_cli.screen.progress import clip_progress, say
 
 

@@ -22,7 +22,7 @@ from audio_dcls.errors import ArgumentError
 from audio_dcls.files import write_atomically
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.settings import build, load_yaml
-from audio_dcls_cli.actions.inputs import label_set
+from audio_dcls_cli.inputs import label_set
 from audio_dcls_cli.screen.progress import clip_progress, say
 
 

@@ -18,7 +18,7 @@ from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.table.label_matrix import co_occurrence
 from audio_dcls.files import write_atomically
 from audio_dcls.inspection import audit_page
-from audio_dcls_cli.actions.inputs import label_set
+from audio_dcls_cli.inputs import label_set
 from audio_dcls_cli.screen.manifest_tables import class_table, coverage_table, pair_table, problem_table, warning_table
 from audio_dcls_cli.screen.progress import clip_progress, say
 

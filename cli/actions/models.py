@@ -16,7 +16,7 @@ from audio_dcls.errors import ModelError
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.models import FAMILIES, PAPER_NAMES, AudioTagger, DclsConfig, ModelConfig, build_tagger, member_names
 from audio_dcls.models.weights.published import DEFAULT_NAME, PUBLISHED, PublishedWeights
-from audio_dcls_cli.actions.inputs import fetch_weights
+from audio_dcls_cli.inputs import fetch_weights
 from audio_dcls_cli.screen.progress import out, say
 
 DCLS_SUFFIX = "-dcls"

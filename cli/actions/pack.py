@@ -20,7 +20,7 @@ from audio_dcls.data.stores.foreign_manifest import read_foreign_manifest
 from audio_dcls.data.stores.pack_file import PackInfo, load_pack_info
 from audio_dcls.data.stores.store import Store
 from audio_dcls.labels import LabelSet
-from audio_dcls_cli.actions.inputs import label_set
+from audio_dcls_cli.inputs import label_set
 from audio_dcls_cli.screen.progress import MAX_PROBLEMS_SHOWN, clip_progress, out, say
 
 FOUND_SOMETHING = 1

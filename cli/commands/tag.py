@@ -1,22 +1,24 @@
-"""`audio-dcls tag`."""
+"""`audio-dcls tag`: name the sounds in files, folders, manifests, a pipe or a microphone."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-if TYPE_CHECKING:
-    from audio_dcls.data.sound.sound_stream import Sound
-    from audio_dcls.inference import Tagger
-    from audio_dcls.inference.ray_tagging import RayWorkers
+from audio_dcls.choices import BackendName, Pooling, Precision, Short
+from audio_dcls.tag_options import TagOptions, Timeline, describe_option
 
 HELP = "Name the sounds in files, folders, manifests, a pipe or a microphone, with the latest run by default."
-FAILED = 1
-STANDARD_INPUT = "-"
 SOURCES, WHAT, WINDOWS, OUTPUT, COMPUTE = "Sounds", "What to say", "Windows", "Output", "Model and speed"
+
+
+def _option(panel: str, *names: str, describes: str | None = None, **rules: Any) -> Any:
+    """An option in a panel of the help; `describes` names the option of tagging whose description it has."""
+    if describes is not None:
+        rules["help"] = describe_option(describes, Timeline if hasattr(Timeline, describes) else TagOptions)
+    return typer.Option(*names, rich_help_panel=panel, **rules)
 
 
 def tag(
@@ -30,226 +32,83 @@ def tag(
     ] = None,
     raw: Annotated[
         str | None,
-        typer.Option(
+        _option(
+            SOURCES,
             metavar="RATE[,CHANNELS[,s16le|f32le]]",
             help="Standard input is samples without a header, at RATE Hz.",
-            rich_help_panel=SOURCES,
         ),
     ] = None,
     mic: Annotated[
-        float | None,
-        typer.Option(metavar="SECONDS", help="Listen to the microphone for so long.", rich_help_panel=SOURCES),
+        float | None, _option(SOURCES, metavar="SECONDS", help="Record from the microphone for this time.")
     ] = None,
-    mic_device: Annotated[
-        str | None, typer.Option(help="Its number or a part of its name.", rich_help_panel=SOURCES)
-    ] = None,
+    mic_device: Annotated[str | None, _option(SOURCES, help="Number of the microphone, or a part of its name.")] = None,
     checkpoint: Annotated[
         str | None,
-        typer.Option(
+        _option(
+            COMPUTE,
             help="Study, seed-N or checkpoint folder, file, or a name of `models list` (default: the latest run).",
-            rich_help_panel=COMPUTE,
         ),
     ] = None,
-    top_k: Annotated[int, typer.Option(min=1, help="Tags a sound at most.", rich_help_panel=WHAT)] = 10,
-    threshold: Annotated[
-        str | None,
-        typer.Option(
-            metavar="P|fitted",
-            help="Leave out what is less probable; fitted: one a class, stored by `eval --fit-thresholds`.",
-            rich_help_panel=WHAT,
-        ),
-    ] = None,
-    classes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--class",
-            metavar="NAME",
-            help="Only this class, or those beneath it in AudioSet's ontology; again for more.",
-            rich_help_panel=WHAT,
-        ),
-    ] = None,
+    top_k: Annotated[int, _option(WHAT, describes="top_k", min=1)] = 10,
+    threshold: Annotated[str | None, _option(WHAT, describes="threshold", metavar="P|fitted")] = None,
+    classes: Annotated[list[str] | None, _option(WHAT, "--class", describes="classes", metavar="NAME")] = None,
     truth: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="MANIFEST", help="Show beside each file the labels this manifest gives it.", rich_help_panel=WHAT
-        ),
+        Path | None, _option(WHAT, metavar="MANIFEST", help="Show next to each file its labels in this manifest.")
     ] = None,
-    window: Annotated[
-        float | None,
-        typer.Option(
-            help="Seconds of a window (default: the model's clip; 2 for a timeline).", rich_help_panel=WINDOWS
-        ),
-    ] = None,
-    hop: Annotated[
-        float | None,
-        typer.Option(
-            help="Seconds between windows' starts (default: a window; half of one for a timeline).",
-            rich_help_panel=WINDOWS,
-        ),
-    ] = None,
-    pooling: Annotated[
-        str, typer.Option(help="Scores of a sound from its windows': mean, max or noisy_or.", rich_help_panel=WINDOWS)
-    ] = "mean",
-    short: Annotated[
-        str,
-        typer.Option(help="What fills a window shorter than the model's clip: pad or repeat.", rich_help_panel=WINDOWS),
-    ] = "pad",
+    window: Annotated[float | None, _option(WINDOWS, describes="window_s")] = None,
+    hop: Annotated[float | None, _option(WINDOWS, describes="hop_s")] = None,
+    pooling: Annotated[Pooling, _option(WINDOWS, describes="pooling")] = TagOptions.pooling,
+    short: Annotated[Short, _option(WINDOWS, describes="short")] = TagOptions.short,
     out: Annotated[
-        Path | None,
-        typer.Option(metavar="JSONL", help="Write JSON Lines, one a sound, as they come.", rich_help_panel=OUTPUT),
+        Path | None, _option(OUTPUT, metavar="JSONL", help="Write JSON Lines, one per sound, while tagging.")
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with OUT; no sound in it is done again.", rich_help_panel=OUTPUT)
-    ] = False,
+    resume: Annotated[bool, _option(OUTPUT, "--resume", help="Continue OUT; skip the sounds that are in it.")] = False,
     timeline: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Find events, write them: .csv, .jsonl, .txt (Audacity), .tsv (DCASE).",
-            rich_help_panel=OUTPUT,
-        ),
+        _option(OUTPUT, metavar="FILE", help="Find events, write them: .csv, .jsonl, .txt (Audacity), .tsv (DCASE)."),
     ] = None,
-    min_gap: Annotated[
-        float, typer.Option(min=0, help="Join events closer than so many seconds.", rich_help_panel=OUTPUT)
-    ] = 0.0,
-    min_duration: Annotated[
-        float, typer.Option(min=0, help="Leave out events shorter than so many seconds.", rich_help_panel=OUTPUT)
-    ] = 0.0,
+    min_gap: Annotated[float, _option(OUTPUT, describes="min_gap_s", min=0)] = Timeline.min_gap_s,
+    min_duration: Annotated[float, _option(OUTPUT, describes="min_duration_s", min=0)] = Timeline.min_duration_s,
     plot: Annotated[
         Path | None,
-        typer.Option(
-            metavar="PNG",
-            help="Draw sound, spectrogram and scores; a folder for several sounds.",
-            rich_help_panel=OUTPUT,
-        ),
+        _option(OUTPUT, metavar="PNG", help="Draw sound, spectrogram and scores; a folder for several sounds."),
     ] = None,
     embeddings: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write embeddings: .npz or .parquet.", rich_help_panel=OUTPUT)
+        Path | None, _option(OUTPUT, metavar="FILE", help="Write embeddings: .npz or .parquet.")
     ] = None,
-    json_: Annotated[
-        bool, typer.Option("--json", help="Print JSON Lines, one object a sound.", rich_help_panel=OUTPUT)
-    ] = False,
-    backend: Annotated[str, typer.Option(help="torch, onnx or openvino.", rich_help_panel=COMPUTE)] = "torch",
-    precision: Annotated[str, typer.Option(help="fp32 or bf16.", rich_help_panel=COMPUTE)] = "fp32",
-    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps.", rich_help_panel=COMPUTE)] = "cpu",
-    batch: Annotated[int, typer.Option(min=1, help="Windows computed at once.", rich_help_panel=COMPUTE)] = 4,
+    json_: Annotated[bool, _option(OUTPUT, "--json", help="Print JSON Lines, one object per sound.")] = False,
+    backend: Annotated[BackendName, _option(COMPUTE, help="Library that computes the model.")] = "torch",
+    precision: Annotated[Precision, _option(COMPUTE, help="Floating type of the backbone.")] = "fp32",
+    device: Annotated[str, _option(COMPUTE, help="cpu, cuda, cuda:1, mps.")] = "cpu",
+    batch: Annotated[int, _option(COMPUTE, min=1, help="Windows computed at once.")] = 4,
     engine: Annotated[
-        str, typer.Option(help="local, or ray: over a Ray cluster, for millions of sounds.", rich_help_panel=COMPUTE)
+        Literal["local", "ray"], _option(COMPUTE, help="ray: over a Ray cluster, for millions of sounds.")
     ] = "local",
     ray_address: Annotated[
-        str | None, typer.Option(help="Of the cluster; one is started here by default.", rich_help_panel=COMPUTE)
+        str | None, _option(COMPUTE, help="Address of the cluster (default: one that is started here).")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Ray processes (default: one a core or GPU).", rich_help_panel=COMPUTE)
+        int | None, _option(COMPUTE, min=1, help="Ray processes (default: one per core or GPU).")
     ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Fetch published weights without asking.", rich_help_panel=COMPUTE)
-    ] = False,
+    yes: Annotated[bool, _option(COMPUTE, "--yes", help="Fetch published weights without asking.")] = False,
 ) -> None:
-    """Tag sounds; one that cannot be read is reported, the rest go on, and the exit code is 1."""
-    from audio_dcls.errors import ArgumentError
-    from audio_dcls_cli.tag_run import TagOutputs, run_tagging
+    """Tag sounds; a sound that cannot be read is reported, the others are tagged, and the exit code is 1."""
+    from audio_dcls_cli.actions import tag as actions
 
-    if resume and out is None:
-        raise ArgumentError("--resume goes on with the file of --out, and none is named; give --out FILE.jsonl")
-    if not sounds and mic is None:
-        raise ArgumentError(
-            "no SOUND is named; give files, folders, a manifest, - for standard input, or --mic SECONDS"
-        )
-    outputs = TagOutputs(
-        json=json_, out=out, resume=resume, timeline=timeline, plot=plot, embeddings=embeddings, truth=truth
+    actions.tag(
+        actions.Sources(sounds or [], raw, mic, mic_device),
+        actions.Compute(checkpoint, backend, precision, device, batch, engine, ray_address, workers, yes),
+        actions.TagOutputs(json_, out, resume, timeline, plot, embeddings, truth),
+        {
+            "top_k": top_k,
+            "threshold": actions.number_or_name(threshold),
+            "window_s": window,
+            "hop_s": hop,
+            "pooling": pooling,
+            "short": short,
+            "classes": classes or None,
+            # A picture without events is enough of a timeline to have short windows.
+            "timeline": Timeline(min_gap_s=min_gap, min_duration_s=min_duration) if timeline or plot else False,
+            "embeddings": embeddings is not None,
+        },
     )
-    outputs.check()
-    options: dict[str, Any] = {
-        "top_k": top_k,
-        "threshold": _threshold(threshold),
-        "window_s": window,
-        "hop_s": hop,
-        "pooling": pooling,
-        "short": short,
-        "classes": classes or None,
-        "timeline": _timeline(timeline, plot, min_gap, min_duration),
-        "embeddings": embeddings is not None,
-    }
-    source = _choose(checkpoint, yes=yes, quiet=json_)
-    tagger = _load(source, backend=backend, precision=precision, device=device)
-    tagger.plan(**options)
-    heard = _sounds(sounds or [], raw, mic, mic_device, tagger)
-    ray = _ray_workers(engine, source, workers, ray_address, plot, device=device, backend=backend, precision=precision)
-    num_failed = run_tagging(tagger, heard, options, outputs, windows_per_batch=batch, ray=ray)
-    if num_failed:
-        raise typer.Exit(FAILED)
-
-
-def _threshold(text: str | None) -> float | str | None:
-    """A number where it is one; a name is checked by the tagger."""
-    if text is None:
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _timeline(timeline: Path | None, plot: Path | None, min_gap_s: float, min_duration_s: float) -> Any:
-    """A picture without events is enough of a timeline to have short windows."""
-    from audio_dcls.inference import Timeline
-
-    if timeline is None and plot is None:
-        return False
-    return Timeline(min_gap_s=min_gap_s, min_duration_s=min_duration_s)
-
-
-def _choose(checkpoint: str | None, *, yes: bool, quiet: bool) -> Path:
-    from audio_dcls_cli.actions.inputs import choose_model
-    from audio_dcls_cli.screen.progress import say
-
-    source = choose_model(checkpoint, yes=yes, quiet=quiet)
-    if not quiet:
-        say(f"Model: {source}")
-    return source
-
-
-def _load(source: Path, *, backend: Any, precision: Any, device: str) -> Tagger:
-    from audio_dcls.inference import Tagger
-
-    return Tagger.load(source, backend=backend, precision=precision, device=device)
-
-
-def _ray_workers(
-    engine: str, source: Path, workers: int | None, address: str | None, plot: Path | None, **compute: Any
-) -> RayWorkers | None:
-    """What Ray is asked for; None where this process tags by itself."""
-    from audio_dcls.errors import ArgumentError
-
-    if engine not in ("local", "ray"):
-        raise ArgumentError(f"--engine (={engine}) must be local or ray")
-    if engine == "local":
-        given = "--workers" if workers is not None else "--ray-address" if address is not None else None
-        if given is not None:
-            raise ArgumentError(f"{given} is of Ray; add --engine ray, or leave it out")
-        return None
-    if plot is not None:
-        raise ArgumentError(f"--plot {plot} draws what this process hears; leave it out with --engine ray")
-    from audio_dcls.inference.ray_tagging import RayWorkers
-
-    return RayWorkers(str(source.absolute()), num_workers=workers, address=address, **compute)
-
-
-def _sounds(
-    names: list[str], raw: str | None, mic_s: float | None, mic_device: str | None, tagger: Tagger
-) -> list[Sound]:
-    from audio_dcls.data.sound.microphone import MicrophoneSound
-    from audio_dcls.data.sound.standard_input import standard_input
-    from audio_dcls.errors import ArgumentError
-    from audio_dcls.inference.sound_inputs import find_sounds
-
-    heard: list[Sound] = []
-    if STANDARD_INPUT in names:
-        heard.append(standard_input(sys.stdin.buffer, raw))
-    elif raw is not None:
-        raise ArgumentError(f"--raw {raw} is of standard input, and - is not among the sounds; add it")
-    if mic_s is not None:
-        device = int(mic_device) if mic_device is not None and mic_device.isdigit() else mic_device
-        heard.append(MicrophoneSound(mic_s, device))
-    return heard + find_sounds([name for name in names if name != STANDARD_INPUT], tagger.labels)

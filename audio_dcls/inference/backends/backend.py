@@ -6,14 +6,12 @@ Axes: W windows, T samples, C classes, D features.
 from __future__ import annotations
 
 import typing
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from audio_dcls.choices import Precision
 from audio_dcls.errors import ArgumentError
-
-BackendName = Literal["torch", "onnx", "openvino"]
-Precision = Literal["fp32", "bf16"]
 
 
 class Backend(Protocol):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from audio_dcls.choices import Precision
 from audio_dcls.errors import ArgumentError
-from audio_dcls.inference.backends.backend import Precision
 from audio_dcls.inference.backends.onnx_backend import OnnxBackend
 from audio_dcls.inference.backends.openvino_backend import OpenVinoBackend
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from audio_dcls.choices import Precision
 from audio_dcls.errors import ArgumentError, CheckpointError
 from audio_dcls.extras import need_package
-from audio_dcls.inference.backends.backend import Precision, check_precision
+from audio_dcls.inference.backends.backend import check_precision
 from audio_dcls.inference.backends.graph_info import INPUT_NAME, METADATA_KEY, OUTPUT_NAMES, GraphInfo
 
 _TYPES = {"fp32": "f32", "bf16": "bf16"}

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from audio_dcls.choices import Precision
 from audio_dcls.errors import ArgumentError
-from audio_dcls.inference.backends.backend import Precision, check_precision
+from audio_dcls.inference.backends.backend import check_precision
 from audio_dcls.models.activation import Activation, activate
 from audio_dcls.models.device import find_device, has_bf16
 from audio_dcls.models.fusing import prepare_for_inference

@@ -10,7 +10,7 @@ import pydantic
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
-from audio_dcls.inference.windows import Pooling, Short
+from audio_dcls.choices import Pooling, Short
 from audio_dcls.service.auth import require
 from audio_dcls.service.problems import documented
 from audio_dcls.service.query_names import refuse_unknown_query
@@ -19,6 +19,7 @@ from audio_dcls.service.settings import ModelName, ServiceSettings
 from audio_dcls.service.tagging.upload_tagger import UploadTagger
 from audio_dcls.service.tagging.uploads import one_upload, several_uploads
 from audio_dcls.settings import Settings
+from audio_dcls.tag_options import TagOptions, describe_option
 
 _ERRORS = documented(400, 401, 403, 404, 408, 409, 413, 415, 422, 503, 504)
 _PARALLEL_FILES = 4
@@ -26,27 +27,24 @@ _PARALLEL_FILES = 4
 _BINARY = {"type": "string", "format": "binary"}
 
 
+def _option(name: str, **rules: Any) -> Any:
+    """A query parameter with the default and the description of an option of tagging."""
+    return pydantic.Field(default=getattr(TagOptions, name), description=describe_option(name), **rules)
+
+
 class TagQuery(Settings):
     """The query parameters of both routes."""
 
     model: ModelName | None = None
     """A model's name; by default the default model."""
-    top_k: Annotated[int, pydantic.Field(ge=1, le=10_000)] = 10
-    """The largest number of tags."""
-    threshold: float | Literal["fitted"] | None = None
-    """The lowest probability, 0 to 1, or `fitted`: the thresholds stored next to the weights."""
-    timeline: bool = False
-    """Find events, with their onset and offset."""
-    window_s: Annotated[float, pydantic.Field(gt=0)] | None = None
-    """Length of a window."""
-    hop_s: Annotated[float, pydantic.Field(gt=0)] | None = None
-    """Time between the starts of windows."""
-    pooling: Pooling = "mean"
-    """How the scores of the windows are combined."""
-    short: Short = "pad"
-    """What fills a window that is too short."""
-    classes: list[str] | None = pydantic.Field(default=None, alias="class")
-    """Only these classes: names, ids or parents; may be repeated."""
+    top_k: int = _option("top_k", ge=1, le=10_000)
+    threshold: float | Literal["fitted"] | None = _option("threshold")
+    timeline: bool = _option("timeline")
+    window_s: float | None = _option("window_s", gt=0)
+    hop_s: float | None = _option("hop_s", gt=0)
+    pooling: Pooling = _option("pooling")
+    short: Short = _option("short")
+    classes: list[str] | None = _option("classes", alias="class")
     timeout_s: Annotated[float, pydantic.Field(ge=1, le=3600)] | None = None
     """Deadline, from the arrival of the request."""
 

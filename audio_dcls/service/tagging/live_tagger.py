@@ -12,7 +12,7 @@ from audio_dcls.data.sound.sound_file import FILE_RATES_HZ, to_mono
 from audio_dcls.data.sound.sound_stream import RawFormat
 from audio_dcls.errors import ArgumentError, AudioFileError
 from audio_dcls.inference import TagResult
-from audio_dcls.inference.options import Plan
+from audio_dcls.inference.plan import Plan
 from audio_dcls.inference.sound_scores import SoundScores
 from audio_dcls.inference.windows import WindowSplitter, fill_window
 from audio_dcls.service.tagging.batcher import Batcher

@@ -13,7 +13,7 @@ import numpy as np
 
 from audio_dcls.errors import AudioFileError, ServiceError
 from audio_dcls.inference import TagResult
-from audio_dcls.inference.options import Plan
+from audio_dcls.inference.plan import Plan
 from audio_dcls.inference.sound_scores import SoundScores, merge_results
 from audio_dcls.inference.windows import fill_window, window_starts
 from audio_dcls.inspection.sound_picture import DYNAMIC_RANGE_DB, LOW_HZ, SoundPicture

@@ -22,8 +22,8 @@ from audio_dcls.models.find_model import find_model
 from audio_dcls.models.weights import zenodo
 from audio_dcls.models.weights.published import DEFAULT_NAME, PUBLISHED, find_published
 from audio_dcls.models.weights.resolve import resolve, resolve_tagger
-from audio_dcls_cli.actions.inputs import fetch_weights
 from audio_dcls_cli.commands.models import app
+from audio_dcls_cli.inputs import fetch_weights
 
 if TYPE_CHECKING:
     from conftest import FileServer

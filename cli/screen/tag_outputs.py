@@ -1,31 +1,35 @@
-"""What `audio-dcls tag` does with outcomes: print, write, draw."""
+"""What `audio-dcls tag` does with results: print, write and draw them."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import typer
 
-if TYPE_CHECKING:
-    from audio_dcls.data.sound.sound_stream import Sound
-    from audio_dcls.inference import Event, TagFailure, Tagger, TagResult
-    from audio_dcls.inference.embedding_files import EmbeddingFile
-    from audio_dcls.inference.ray_tagging import RayWorkers
-    from audio_dcls.inference.tag_log import TagLog
-    from audio_dcls.inspection.sound_picture import SoundPicture
+from audio_dcls.data.sound.sound_stream import Sound
+from audio_dcls.errors import ArgumentError
+from audio_dcls.inference import Event, TagFailure, Tagger, TagResult
+from audio_dcls.inference.embedding_files import EmbeddingFile
+from audio_dcls.inference.event_files import check_one_sound, check_replaceable, event_form, write_events
+from audio_dcls.inference.ray_tagging import RayWorkers, tag_with_ray
+from audio_dcls.inference.tag_log import TagLog
+from audio_dcls.inspection.sound_picture import SoundPicture
+from audio_dcls_cli.screen.progress import clip_progress, say, warn
+from audio_dcls_cli.screen.tag_table import tag_table
 
 BAR_FROM = 5
-"""Sounds from which a bar counts them."""
+"""From this number of sounds on, a progress bar counts them."""
 
 
 @dataclass(frozen=True)
 class TagOutputs:
-    """Where outcomes go."""
+    """Where results are printed and written."""
 
     json: bool
     out: Path | None
@@ -36,23 +40,19 @@ class TagOutputs:
     truth: Path | None
 
     def check(self) -> None:
-        """Refuse names and combinations before anything is computed.
+        """Refuse wrong names and combinations before anything is computed.
 
         Raises:
-            ArgumentError: one cannot be.
+            ArgumentError: a name or combination is not possible.
         """
-        from audio_dcls.errors import ArgumentError
-        from audio_dcls.inference.embedding_files import EmbeddingFile
-        from audio_dcls.inference.event_files import event_form
-
         if self.timeline is not None:
             event_form(self.timeline)
         if self.embeddings is not None:
             EmbeddingFile(self.embeddings)
             if self.resume:
                 raise ArgumentError(
-                    "--embeddings cannot go with --resume: those of the sounds that are done are not in OUT; leave "
-                    "--resume away and name another OUT"
+                    "--embeddings cannot be used with --resume: OUT does not contain embeddings; leave --resume out and "
+                    "name another OUT"
                 )
 
 
@@ -65,22 +65,16 @@ def run_tagging(
     windows_per_batch: int,
     ray: RayWorkers | None = None,
 ) -> int:
-    """Tag sounds and deal with each outcome as it comes.
+    """Tag sounds, and print, write and draw each result when it is ready.
 
     Returns:
-        Number of sounds that failed, earlier ones of a resumed file included.
+        The number of sounds that failed, including earlier ones of a resumed file.
     """
-    from audio_dcls.inference import TagFailure
-    from audio_dcls.inference.event_files import write_events
-    from audio_dcls_cli.screen.progress import clip_progress, say, warn
-
     if outputs.plot is not None and len(sounds) == 1:
-        from audio_dcls.inspection.tag_figure import check_figure_path
+        from audio_dcls.inspection.tag_figure import check_figure_path  # it loads matplotlib
 
         check_figure_path(outputs.plot)
     if outputs.timeline is not None:
-        from audio_dcls.inference.event_files import check_one_sound, check_replaceable
-
         check_one_sound(outputs.timeline, [sound.name for sound in sounds])
         check_replaceable(outputs.timeline)
     with contextlib.ExitStack() as stack:
@@ -106,7 +100,7 @@ def run_tagging(
         if not outputs.json:
             say(f"{num_events} events: {outputs.timeline}")
     if writer.num_without_truth and not outputs.json:
-        say(f"not in {outputs.truth}, so shown without labels: {writer.num_without_truth} of {len(sounds)} sounds")
+        say(f"not in {outputs.truth}, shown without labels: {writer.num_without_truth} of {len(sounds)} sounds")
     num_failed = log.num_failed if log is not None else len(failures)
     if len(sounds) > 1 and not outputs.json:
         say(
@@ -126,20 +120,14 @@ def _outcomes(
 ) -> Iterator[TagResult | TagFailure]:
     if ray is None:
         return tagger.tag_many(sounds, windows_per_batch=windows_per_batch, watch=writer.watch, **options)
-    from audio_dcls.inference.ray_tagging import tag_with_ray
-
     return tag_with_ray(sounds, ray, options, windows_per_batch=windows_per_batch)
 
 
 def _open_log(stack: contextlib.ExitStack, outputs: TagOutputs) -> TagLog | None:
-    from audio_dcls.inference.tag_log import TagLog
-
     return None if outputs.out is None else stack.enter_context(TagLog(outputs.out, resume=outputs.resume))
 
 
 def _open_embeddings(stack: contextlib.ExitStack, outputs: TagOutputs) -> EmbeddingFile | None:
-    from audio_dcls.inference.embedding_files import EmbeddingFile
-
     return None if outputs.embeddings is None else stack.enter_context(EmbeddingFile(outputs.embeddings))
 
 
@@ -162,16 +150,14 @@ class _Writer:
         self.num_without_truth = 0
 
     def watch(self, sound: Sound) -> Callable[[np.ndarray], None] | None:
-        """Take a picture of each sound where they are drawn."""
+        """The function that collects the picture of a sound, if sounds are drawn."""
         if self.outputs.plot is None:
             return None
-        from audio_dcls.inspection.sound_picture import SoundPicture
-
         picture = self.pictures[sound.name] = SoundPicture(self.tagger.sample_rate_hz)
         return picture.add
 
     def write(self, result: TagResult) -> None:
-        """Deal with one result."""
+        """Print, write and draw one result."""
         self._show(result)
         if self.log is not None:
             self.log.add(result)
@@ -185,10 +171,6 @@ class _Writer:
             self._draw(result, self.outputs.plot)
 
     def _show(self, result: TagResult) -> None:
-        import json
-
-        from audio_dcls_cli.screen.tag_table import tag_table
-
         true = None
         if self.true_labels is not None:
             true = self.true_labels.get(result.path) or self.true_labels.get(str(Path(result.path).resolve()))
@@ -199,7 +181,7 @@ class _Writer:
             tag_table(result, true)
 
     def _draw(self, result: TagResult, plot: Path) -> None:
-        from audio_dcls.inspection.tag_figure import draw_tags, save_figure
+        from audio_dcls.inspection.tag_figure import draw_tags, save_figure  # it loads matplotlib
 
         path = plot
         if self.several:
@@ -210,8 +192,8 @@ class _Writer:
 
 
 def _true_labels(manifest: Path, tagger: Tagger) -> dict[str, tuple[str, ...]]:
-    """Names of each clip's labels, by its file and by its id."""
-    from audio_dcls.data import load_manifest
+    """The label names of each clip, by its file and by its id."""
+    from audio_dcls.data import load_manifest  # it loads pandas
 
     found: dict[str, tuple[str, ...]] = {}
     for clip in load_manifest(manifest, tagger.labels).clips:

@@ -1,80 +1,82 @@
-"""What is asked of a tagger, beside the sounds.
+"""The options of tagging, checked against a model.
 
-Axis legend: C classes.
+Axes: C classes.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+import pydantic
 
 from audio_dcls.errors import ArgumentError
 from audio_dcls.inference.class_filter import choose_classes
-from audio_dcls.inference.windows import Pooling, Short
 from audio_dcls.labels import LabelSet
+from audio_dcls.near_names import did_you_mean
+from audio_dcls.tag_options import FITTED, LEAST_S, TagOptions, Timeline
 
 TIMELINE_WINDOW_S = 2.0
 TIMELINE_HOP_S = 1.0
-"""Where a timeline is asked for and no window named: half of each window overlaps, so times are within a hop."""
+"""Window and hop of a timeline by default: half of each window overlaps, so times are within a hop."""
 TIMELINE_ON = 0.5
-"""Score that begins an event where no threshold is named."""
-FITTED = "fitted"
-LEAST_S = 0.01
-"""Shortest window and hop: every window costs as much as a whole clip."""
-Threshold = float | str | np.ndarray | None
+"""Score that begins an event by default."""
 
 
-@dataclass(frozen=True)
-class Timeline:
-    """How events are found in the scores of windows (`find_events`)."""
+def check_options(values: Mapping[str, Any]) -> TagOptions:
+    """Options from keywords, with their types and rules checked.
 
-    off: float | None = None
-    """Score below which an event ends; three quarters of the threshold that begins it by default."""
-    min_gap_s: float = 0.0
-    """Events of a class that are closer become one, 0 or more."""
-    min_duration_s: float = 0.0
-    """Shorter events are left out, 0 or more."""
+    Raises:
+        ArgumentError: an option is unknown or breaks its rule.
+
+    >>> check_options({"top_k": 3}).top_k
+    3
+    """
+    known = list(TagOptions.__dataclass_fields__)
+    for name in values:
+        if name not in known:
+            remedy = did_you_mean(name, known, f"the options are {', '.join(known)}")
+            raise ArgumentError(f"`{name}` is not an option of tagging; {remedy}")
+    try:
+        return _validator().validate_python(values)
+    except pydantic.ValidationError as error:
+        problem = error.errors()[0]
+        name = str(problem["loc"][0])
+        raise ArgumentError(f"`{name}` (={values[name]!r}) must be {_rule(name, problem)}") from error
 
 
-@dataclass(frozen=True, eq=False)
-class TagOptions:
-    """Options of `Tagger.tag`."""
+@functools.cache
+def _validator() -> pydantic.TypeAdapter[TagOptions]:
+    return pydantic.TypeAdapter(TagOptions)
 
-    top_k: int | None = 10
-    """Number of tags at most, best first; None for all."""
-    threshold: Threshold = None
-    """Tags (and events) need this probability: one for all, 0 to 1; (C,) one a class; "fitted", those stored beside the
-    weights; None for no threshold, and 0.5 for events."""
-    window_s: float | None = None
-    """Length of a window, at least 0.01 s, at most the model's clip; the clip by default. By default events have
-    windows of 2 s of their own; named, it is that of both."""
-    hop_s: float | None = None
-    """Time between starts of windows; the window by default, half of it for events."""
-    pooling: Pooling = "mean"
-    """How a sound's scores come from its windows'."""
-    short: Short = "pad"
-    """What follows a sound, or a window, that is shorter than the model's clip."""
-    classes: Sequence[str] | None = None
-    """Only these: names, ids, or parents in AudioSet's ontology (`choose_classes`)."""
-    timeline: bool | Timeline = False
-    """Whether events are looked for."""
-    embeddings: bool = False
-    """Whether the result holds embeddings."""
+
+def _rule(name: str, problem: Any) -> str:
+    """What a value must be, after "must be"."""
+    if name == "threshold":
+        return f"a number from 0 to 1, or '{FITTED}'"
+    context = problem.get("ctx", {})
+    if "ge" in context:
+        return f"at least {context['ge']:g}" + (" s" if name.endswith("_s") else "")
+    if problem["type"] == "literal_error":
+        return f"one of {', '.join(context['expected'].replace(' or ', ', ').replace(chr(39), '').split(', '))}"
+    if problem["type"] == "sequence_str":
+        return "a list of names"
+    return f"valid: {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 
 class Plan:
     """Options checked against a model, in samples and class indices.
 
     Args:
-        options: as asked.
+        options: the options of one call.
         labels: the model's classes.
         sample_rate_hz: of the model.
         clip_samples: length it was trained on.
-        fitted: (C,) thresholds stored beside the weights; None where there are none.
+        fitted: (C,) thresholds stored with the weights; None if there are none.
 
     Raises:
         ArgumentError: an option breaks its rule.
@@ -89,8 +91,6 @@ class Plan:
         clip_samples: int,
         fitted: np.ndarray | None,
     ) -> None:
-        if options.top_k is not None and options.top_k < 1:
-            raise ArgumentError(f"`top_k` (={options.top_k}) must be at least 1")
         self.options = options
         self.labels = labels
         self.sample_rate_hz = sample_rate_hz
@@ -111,7 +111,7 @@ class Plan:
         self.chosen = None if options.classes is None else choose_classes(labels, options.classes)
         self.thresholds = _thresholds(options.threshold, len(labels), fitted)
         self.of_clips: Plan | None = None
-        """Of the tags, where events have short windows that nobody named: tags keep those the model was trained on."""
+        """The plan of the tags, if events have short windows by default: tags keep windows as long as the clips."""
         if has_timeline and options.window_s is None:
             self.of_clips = Plan(
                 dataclasses.replace(options, timeline=False, hop_s=None),
@@ -143,17 +143,15 @@ def _samples(name: str, seconds: float, sample_rate_hz: int, limit: int, limit_n
     return num
 
 
-def _thresholds(threshold: Threshold, num_classes: int, fitted: np.ndarray | None) -> np.ndarray | None:
-    """(C,) or None."""
+def _thresholds(threshold: Any, num_classes: int, fitted: np.ndarray | None) -> np.ndarray | None:
+    """The thresholds (C,), or None."""
     if threshold is None:
         return None
     if isinstance(threshold, str):
-        if threshold != FITTED:
-            raise ArgumentError(f"`threshold` (={threshold!r}) must be a number from 0 to 1, or '{FITTED}'")
         if fitted is None:
             raise ArgumentError(
-                f"`threshold` (='{FITTED}') needs thresholds stored beside the weights, and there are none; fit them "
-                "by `audio-dcls eval RUN --fit-thresholds SPLIT`"
+                f"`threshold` (='{FITTED}') needs thresholds stored with the weights, and there are none; fit them "
+                "with `audio-dcls eval RUN --fit-thresholds SPLIT`"
             )
         return np.asarray(fitted, dtype=np.float64)
     values = np.asarray(threshold, dtype=np.float64)
@@ -164,6 +162,6 @@ def _thresholds(threshold: Threshold, num_classes: int, fitted: np.ndarray | Non
     ):
         shown = f"{threshold}" if values.ndim == 0 else f"shape {values.shape}"
         raise ArgumentError(
-            f"`threshold` (={shown}) must lie between 0 and 1: one number, or one for each of {num_classes} classes"
+            f"`threshold` (={shown}) must be between 0 and 1: one number, or one for each of {num_classes} classes"
         )
     return np.broadcast_to(values, num_classes).copy()
