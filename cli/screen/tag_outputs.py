@@ -19,7 +19,6 @@ from audio_dcls.inference.embedding_files import EmbeddingFile
 from audio_dcls.inference.event_files import check_one_sound, check_replaceable, event_form, write_events
 from audio_dcls.inference.ray_tagging import RayWorkers, tag_with_ray
 from audio_dcls.inference.tag_log import TagLog
-from audio_dcls.inspection.sound_picture import SoundPicture
 from audio_dcls_cli.screen.progress import clip_progress, say, warn
 from audio_dcls_cli.screen.tag_table import tag_table
 
@@ -51,7 +50,7 @@ class TagOutputs:
             EmbeddingFile(self.embeddings)
             if self.resume:
                 raise ArgumentError(
-                    "--embeddings cannot be used with --resume: OUT does not contain embeddings; leave --resume out and "
+                    "--embeddings cannot be used with --resume: OUT contains no embeddings; leave --resume out and "
                     "name another OUT"
                 )
 
@@ -145,7 +144,7 @@ class _Writer:
     ) -> None:
         self.tagger, self.outputs, self.embeddings, self.log, self.several = tagger, outputs, embeddings, log, several
         self.events: list[tuple[str, Sequence[Event]]] = []
-        self.pictures: dict[str, SoundPicture] = {}
+        self.pictures: dict[str, Any] = {}
         self.true_labels = None if outputs.truth is None else _true_labels(outputs.truth, tagger)
         self.num_without_truth = 0
 
@@ -153,6 +152,8 @@ class _Writer:
         """The function that collects the picture of a sound, if sounds are drawn."""
         if self.outputs.plot is None:
             return None
+        from audio_dcls.inspection.sound_picture import SoundPicture  # its package loads matplotlib
+
         picture = self.pictures[sound.name] = SoundPicture(self.tagger.sample_rate_hz)
         return picture.add
 

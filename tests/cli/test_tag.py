@@ -193,8 +193,6 @@ def test_a_torn_last_line_is_done_again_and_another_file_is_refused(
         (["sounds/a.wav", "--threshold", "2"], "--threshold (=2.0)"),
         (["sounds/a.wav", "--window", "100"], "--window (=100)"),
         (["sounds/a.wav", "--class", "Dgo"], "Dgo"),
-        (["sounds/a.wav", "--backend", "tensorflow"], "--backend (='tensorflow')"),
-        (["sounds/a.wav", "--precision", "fp8"], "--precision (='fp8')"),
         (["sounds/a.wav", "--device", "gpu"], "--device (='gpu')"),
         (["-", "--raw", "loud"], "--raw (='loud')"),
         (["sounds/a.wav", "--truth", "none.csv"], "none.csv"),
@@ -206,6 +204,21 @@ def test_mistakes_are_one_line(
     Path("empty").mkdir()
     Path("segments.csv").write_text("# Segments csv created 2017\n# num_ytids=1\n# YTID, start_seconds\n")
     assert message in command_line.refuse("tag", *arguments, "--checkpoint", model)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "choices"),
+    [
+        ("--backend", "tensorflow", "'torch', 'onnx', 'openvino'"),
+        ("--precision", "fp8", "'fp32', 'bf16'"),
+        ("--pooling", "sum", "'mean', 'max', 'noisy_or'"),
+    ],
+)
+def test_a_wrong_choice_is_named_with_the_right_ones(
+    folder: Path, command_line: Any, option: str, value: str, choices: str
+) -> None:
+    text = " ".join(command_line("tag", "sounds/a.wav", option, value, code=2).stderr.replace("│", " ").split())
+    assert f"'{option}': '{value}' is not one of {choices}" in text
 
 
 def break_files(folder: Path) -> dict[str, str]:

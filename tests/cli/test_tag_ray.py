@@ -88,7 +88,7 @@ def test_what_ray_cannot_do_is_said(tmp_path: Path, model: Path, command_line: A
     sound = tmp_path / "a.wav"
     soundfile.write(sound, np.zeros(RATE_HZ), RATE_HZ)
     tag = ["tag", sound, "--checkpoint", model]
-    assert "--workers is of Ray" in command_line.refuse(*tag, "--workers", 2).splitlines()[-1]
+    assert "--workers is an option of Ray" in command_line.refuse(*tag, "--workers", 2).splitlines()[-1]
     assert "must be local or ray" in command_line.refuse(*tag, "--engine", "spark")
     assert "leave it out with --engine ray" in command_line.refuse(*tag, "--engine", "ray", "--plot", "x.png")
     array = ArraySound(np.zeros(RATE_HZ, dtype=np.float32), RATE_HZ)

@@ -298,7 +298,7 @@ def test_results_turn_to_json_and_dataframes(tagger: Tagger) -> None:
         ({"pooling": "median"}, "mean, max, noisy_or"),
         ({"short": "mirror"}, "pad, repeat"),
         ({"classes": ["Z"]}, "'Z'"),
-        ({"loud": True}, "`loud` is no option"),
+        ({"loud": True}, "`loud` is not an option of tagging"),
         ({"timeline": Timeline(min_gap_s=-1)}, "min_gap_s"),
     ],
 )

@@ -111,8 +111,8 @@ def test_too_many_files_are_refused(start: Callable[..., TestClient], tmp_path: 
     ("query", "said"),
     [
         ("top_k=0", "top_k"),
-        ("threshold=2", "`threshold` (=2.0) must lie between 0 and 1"),
-        ("threshold=fitted", "fit them by"),
+        ("threshold=2", "`threshold` (=2.0) must be between 0 and 1"),
+        ("threshold=fitted", "fit them with"),
         ("window_s=99", "`window_s` (=99) must be at least 0.01 s and at most 1.3 s"),
         ("class=Elephant", "Elephant"),
         ("pooling=median", "pooling"),
