@@ -1,4 +1,4 @@
-"""Every mistake a user can make has a class here.
+"""The errors that a user can fix, one class per kind.
 
 The tree::
 
@@ -10,21 +10,21 @@ The tree::
     ├── ManifestError          a manifest, segments file or corpus is unusable
     ├── AudioFileError         one sound cannot be used; `reason` says which rule it broke
     ├── ModelError             a model name, plan or override cannot be built
-    │   └── PretrainedError    pretrained weights cannot be had or do not fit
+    │   └── PretrainedError    pretrained weights are not available or do not fit
     ├── CheckpointError        a checkpoint is missing, damaged, or of another kind
     ├── RunError               a run or study directory is missing, busy or incomplete
     ├── EvaluationError        scores cannot be computed from what was given
     └── ServiceError           a request to the service cannot be met; `status` is HTTP's
 
-The command line prints the message on one line and exits with code 2; a message names the file, row, key or
-argument, quotes its value, states the rule and ends with the remedy.
+The command line prints the message on one line and exits with code 2. A message names the file, row, key or argument,
+quotes its value, states the rule and ends with the remedy.
 """
 
 from __future__ import annotations
 
 
 class AudioDclsError(Exception):
-    """Base of every error that is the user's to mend."""
+    """Base class of the errors that a user can fix."""
 
 
 class ArgumentError(AudioDclsError, ValueError):
@@ -51,9 +51,9 @@ class AudioFileError(AudioDclsError):
     """One sound cannot be used.
 
     Args:
-        message: full sentence naming the file.
-        reason: short stable code for reports: `missing`, `empty`, `unreadable`, `blank`, `too_short`, `silent`,
-            `not_finite`, `out_of_range`, `changed`; of the service also `too_long` and `too_large`.
+        message: a full sentence that names the file.
+        reason: a short, stable code for reports: `missing`, `empty`, `unreadable`, `blank`, `too_short`, `silent`,
+            `not_finite`, `out_of_range`, `changed`; in the service also `too_long` and `too_large`.
     """
 
     def __init__(self, message: str, *, reason: str) -> None:
@@ -65,7 +65,7 @@ class AudioFileError(AudioDclsError):
 
 
 def _rebuild_audio_file_error(message: str, reason: str) -> AudioFileError:
-    """Pickling helper: errors cross process borders in data loading."""
+    """Build the error again after pickling: data loading sends errors between processes."""
     return AudioFileError(message, reason=reason)
 
 
@@ -74,7 +74,7 @@ class ModelError(AudioDclsError):
 
 
 class PretrainedError(ModelError):
-    """Pretrained weights cannot be had, or do not fit."""
+    """Pretrained weights are not available or do not fit."""
 
 
 class CheckpointError(AudioDclsError):
@@ -93,10 +93,10 @@ class ServiceError(AudioDclsError):
     """A request to the service cannot be met.
 
     Args:
-        message: full sentence with the remedy.
-        status: of HTTP, 400 to 599.
-        code: short and stable, for programs.
-        headers: to answer with.
+        message: a full sentence with the remedy.
+        status: the HTTP status, 400 to 599.
+        code: a short, stable code for programs.
+        headers: headers of the response.
     """
 
     def __init__(self, message: str, *, status: int, code: str, headers: dict[str, str] | None = None) -> None:

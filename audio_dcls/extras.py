@@ -14,13 +14,13 @@ def need_package(name: str, extra: str, error_type: type[AudioDclsError] = Argum
     Args:
         name: the package or module to import.
         extra: the extra of audio-dcls that brings it.
-        error_type: which error to raise.
+        error_type: class of the error to raise.
 
     Returns:
         The module.
 
     Raises:
-        AudioDclsError: of the given type: the package is not installed.
+        AudioDclsError: the package is not installed; the error has the given type.
 
     >>> need_package("json", "onnx").dumps([1])
     '[1]'
@@ -29,7 +29,7 @@ def need_package(name: str, extra: str, error_type: type[AudioDclsError] = Argum
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != name.partition(".")[0]:
-            raise  # the package is here, and one that it needs is not
+            raise  # the package is installed, but a package that it needs is not
         raise error_type(
             f"this needs {name}, which is not installed; install it with: pip install 'audio-dcls[{extra}]'"
         ) from error

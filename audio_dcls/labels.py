@@ -6,7 +6,6 @@ An index is the position of a class in a tagger's output. For AudioSet the ident
 from __future__ import annotations
 
 import csv
-import difflib
 import functools
 import hashlib
 import importlib.resources
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from audio_dcls.errors import ArgumentError, LabelError
+from audio_dcls.near_names import near_names
 
 COLUMNS = ("index", "mid", "display_name")
 SEPARATOR = ";"
@@ -59,7 +59,7 @@ class LabelSet:
                     )
                 if index_of.setdefault(key, index) != index:
                     other = index_of[key]
-                    raise LabelError(f"label {index} (={key!r}) also stands for label {other}; rename one of them")
+                    raise LabelError(f"label {index} (={key!r}) also names label {other}; rename one of them")
         object.__setattr__(self, "_index_of", index_of)
 
     def __len__(self) -> int:
@@ -83,7 +83,7 @@ class LabelSet:
     def from_csv(cls, path: str | Path) -> LabelSet:
         """Read a label set written as AudioSet's `class_labels_indices.csv`: index, mid, display_name.
 
-        Rows may stand in any order; the indices must be 0 .. C - 1, each once.
+        The rows may have any order; the indices must be 0 .. C - 1, each once.
 
         Raises:
             LabelError: the file is missing, not of this form, or a row is wrong; the row is named.
@@ -121,7 +121,7 @@ class LabelSet:
         """Index of a class by identifier, or by display name whatever its case.
 
         Raises:
-            LabelError: no class has this identifier or name; the nearest ones are named.
+            LabelError: no class has this identifier or name; the most similar one is named.
         """
         index = self._index_of.get(key.strip())
         if index is None:
@@ -135,7 +135,7 @@ class LabelSet:
         part_of = [name for name in self.names if len(wanted) > 2 and wanted in name.casefold()]
         if part_of:
             return f"did you mean {part_of[0]!r} ({self.ids[self.names.index(part_of[0])]})?"
-        near = difflib.get_close_matches(wanted, list(self._index_of), n=1, cutoff=0.6)
+        near = near_names(wanted, self._index_of, min_similarity=0.6)
         if near:
             index = self._index_of[near[0]]
             return f"did you mean {self.names[index]!r} ({self.ids[index]})?"
@@ -164,7 +164,7 @@ class LabelSet:
         target = np.zeros(len(self), dtype=np.float32)
         for index in indices:
             if not 0 <= index < len(self):
-                raise ArgumentError(f"`indices` (holding {index}) must lie in 0..{len(self) - 1}, one per label")
+                raise ArgumentError(f"`indices` (holding {index}) must be in 0..{len(self) - 1}, one per label")
             target[index] = 1.0
         return target
 

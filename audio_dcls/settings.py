@@ -7,7 +7,6 @@ shipped, merged in order before the file's own lines (mappings merge key by key,
 from __future__ import annotations
 
 import copy
-import difflib
 import importlib.resources
 import re
 import typing
@@ -18,12 +17,13 @@ import pydantic
 import yaml
 
 from audio_dcls.errors import ConfigError
+from audio_dcls.near_names import did_you_mean
 
 SettingsType = TypeVar("SettingsType", bound="Settings")
 
 
 class Settings(pydantic.BaseModel):
-    """Base of every config class: immutable, and an unknown key is an error."""
+    """Base class of every config: immutable, and an unknown key is an error."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -46,7 +46,7 @@ def find_config(path: str | Path) -> Path:
 
 
 def find_named_config(name: str, source: Path) -> Path:
-    """Locate a config that another file names: beside that file, or, if no such file exists, among those shipped.
+    """Locate a config that another file names: next to that file or, if no such file exists, among those shipped.
 
     Args:
         name: relative to the folder of `source`, or a name under the shipped configs.
@@ -119,7 +119,7 @@ def _load_yaml(path: Path, parents: tuple[Path, ...]) -> dict[str, Any]:
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML with two repairs: a repeated key is an error, and 1e-3 is a number (YAML 1.2), not text."""
+    """YAML with two corrections: a repeated key is an error, and 1e-3 is a number (YAML 1.2), not text."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -206,8 +206,7 @@ def _describe(settings_class: type[Settings], item: Any) -> str:
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         known = _known_keys(settings_class, item["loc"][:-1])
-        near = difflib.get_close_matches(str(item["loc"][-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"known keys here: {', '.join(known)}"
+        hint = did_you_mean(str(item["loc"][-1]), known, f"known keys here: {', '.join(known)}")
         return f"unknown key '{key}'; {hint}"
     if item["type"] == "missing":
         return f"key '{key}' is required; add it"
@@ -219,7 +218,7 @@ def _describe(settings_class: type[Settings], item: Any) -> str:
 
 
 def _takes_null(settings_class: type[Settings], location: tuple[Any, ...]) -> bool:
-    """Whether the field at a location may be left empty."""
+    """Return whether the field at a location may be null."""
     parent = _settings_at(settings_class, location[:-1])
     field = parent.model_fields.get(location[-1]) if parent is not None and location else None
     return field is not None and type(None) in typing.get_args(field.annotation)

@@ -109,7 +109,7 @@ def test_multi_hot(pets):
     assert target.dtype == np.float32
     np.testing.assert_array_equal(pets.multi_hot([]), [0, 0, 0])
     for index in (-1, 3):
-        with pytest.raises(ArgumentError, match=r"must lie in 0\.\.2"):
+        with pytest.raises(ArgumentError, match=r"must be in 0\.\.2"):
             pets.multi_hot([index])
 
 
@@ -118,9 +118,9 @@ def test_multi_hot(pets):
     [
         ((), (), "at least one"),
         (("a",), ("A", "B"), "as many names"),
-        (("a", "a"), ("A", "B"), "also stands for label 0"),
-        (("a", "b"), ("Same", "same"), "also stands for label 0"),
-        (("a", "b"), ("b", "B2"), "also stands for label 1"),
+        (("a", "a"), ("A", "B"), "also names label 0"),
+        (("a", "b"), ("Same", "same"), "also names label 0"),
+        (("a", "b"), ("b", "B2"), "also names label 1"),
         (("a;b",), ("A",), "separates labels"),
         (("a",), (" ",), "must be text"),
         (("a ",), ("A",), "outer spaces"),
@@ -141,7 +141,7 @@ def test_ambiguous_sets_are_refused(ids, names, words):
         (b"index,mid,display_name\nzero,/m/a,A\n", "row 2"),
         (b"index,mid,display_name\n1,/m/a,A\n", "0 to 0"),
         (b"index,mid,display_name\n0,/m/a,A\n0,/m/b,B\n", "0 to 1"),
-        (b"index,mid,display_name\n0,/m/a,A\n1,/m/a,B\n", "also stands for"),
+        (b"index,mid,display_name\n0,/m/a,A\n1,/m/a,B\n", "also names"),
         (b"RIFF\xff\xfe\x00", "UTF-8"),
     ],
 )

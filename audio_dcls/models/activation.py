@@ -1,4 +1,4 @@
-"""From logits to probabilities: each class for itself, or one class out of all.
+"""From logits to probabilities: independent classes, or one class out of all.
 
 Axis legend: B clips, C classes.
 """
@@ -15,7 +15,7 @@ Activation = Literal["sigmoid", "softmax"]
 
 
 def activate(logits: Tensor, activation: Activation) -> Tensor:
-    """Probabilities in float32.
+    """Probabilities (B, C) in float32 from logits (B, C).
 
     Args:
         logits: (B, C).
@@ -33,10 +33,10 @@ def activate(logits: Tensor, activation: Activation) -> Tensor:
 
 
 def stored_activation(info: dict[str, Any], source: object) -> Activation:
-    """The activation a checkpoint's JSON names; one without was trained with sigmoids.
+    """The activation that a checkpoint's JSON names; without a name it is the sigmoid.
 
     Raises:
-        CheckpointError: it names one this program does not have.
+        CheckpointError: this program does not have that activation.
     """
     activation = info.get("activation", "sigmoid")
     if activation not in ("sigmoid", "softmax"):

@@ -1,8 +1,8 @@
 """Weight files in the authors' own naming: read without running their pickle, and renamed to timm's names.
 
-A file is a state dict, or a dict with one under `model` beside what training needs. Where it was swapped for DCLS,
-every swapped layer has `weight` (C, 1, K), `P` and `SIG` (2, C, 1, K), and `bias` (C) where it has one; what layers
-share stands there once for each. timm maps the names of the three backbones; P and SIG ride along.
+A file is a state dict, or a dict with a state dict under `model` next to what training needs. Every layer that was
+swapped for DCLS has `weight` (C, 1, K), `P` and `SIG` (2, C, 1, K), and, if it has a bias, `bias` (C). What several
+layers share is stored once per layer. timm maps the names of the three backbones; P and SIG keep their layer.
 
 Axis legend: C channels, K elements.
 """
@@ -49,8 +49,8 @@ class AuthorsWeights:
         depths: blocks of each stage.
         dims: width of each stage.
         num_classes: outputs.
-        kernel_count: elements of each DCLS kernel; None where the model is not swapped.
-        is_tagger: whether its stem is that of spectrograms; others are of images.
+        kernel_count: elements of each DCLS kernel; None for a plain model.
+        is_tagger: True if its stem is for spectrograms, False if it is for images.
     """
 
     path: Path
@@ -96,13 +96,13 @@ def _known_titles() -> str:
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a .pth or .safetensors file; of a pickle nothing is run.
+    """The tensors of a .pth or .safetensors file. Nothing in a pickle is run.
 
     Only tensors, plain values and `argparse.Namespace` (which holds the options of the authors' training) are built
-    from a pickle. A file that asks for anything else is refused whole.
+    from a pickle. A file that needs anything else is refused.
 
     Raises:
-        CheckpointError: the file is missing, damaged, holds no tensors, or asks to run something.
+        CheckpointError: the file is missing, damaged, contains no tensors, or needs something else.
     """
     path = Path(path)
     if not path.is_file():
@@ -125,18 +125,20 @@ def _read_safetensors(path: Path) -> Any:
 def _read_pickle(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Detected pickle protocol")  # what is no file of torch's is refused below
+            warnings.filterwarnings(
+                "ignore", "Detected pickle protocol"
+            )  # a file that torch did not write is refused below
             return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except UnpicklingError as error:
         wanted = re.search(r"GLOBAL ([\w.]+)", str(error))
         if wanted is None:
             raise CheckpointError(
-                f"weights '{path}' are no file of torch's, or a damaged one, and nothing in it was run; "
+                f"weights '{path}' are not a file of torch, or are damaged, and nothing in it was run; "
                 "copy or download them again"
             ) from error
         raise CheckpointError(
-            f"weights '{path}' ask to run '{wanted[1]}' as they are read, which could be any program; nothing was run. "
-            "Weights need tensors alone: get the file from where its authors published it"
+            f"weights '{path}' need '{wanted[1]}' to be run while they are read, which could be any program; nothing "
+            "was run. Weights need only tensors: get the file from where its authors published it"
         ) from error
     except (EOFError, OSError, RuntimeError, ValueError, KeyError, AttributeError, TypeError) as error:
         detail = " ".join(str(error).split())[:120] or type(error).__name__
@@ -144,23 +146,23 @@ def _read_pickle(path: Path) -> Any:
 
 
 def read_authors_weights(path: str | Path) -> AuthorsWeights:
-    """Read a file in the authors' naming, and what its shapes say of the model.
+    """Read a file in the authors' naming, and derive the model from its shapes.
 
     Raises:
-        CheckpointError: the file cannot be read, or its names are none of the authors'.
+        CheckpointError: the file cannot be read, or its names are not the authors'.
     """
     return describe_state(read_state(path), path)
 
 
 def describe_state(state: Mapping[str, Tensor], path: str | Path) -> AuthorsWeights:
-    """What the shapes of a state in the authors' naming say of its model.
+    """Derive the model from the shapes of a state in the authors' naming.
 
     Args:
         state: its entries.
         path: the file, for messages.
 
     Raises:
-        CheckpointError: the names are none of the authors', or some that every model has are missing.
+        CheckpointError: the names are not the authors', or names that every model has are missing.
     """
     path = Path(path)
     family = find_authors_family(state)
@@ -192,12 +194,12 @@ def describe_state(state: Mapping[str, Tensor], path: str | Path) -> AuthorsWeig
 
 
 def build_authors_backbone(weights: AuthorsWeights, name: str, dcls: DclsConfig | None) -> nn.Module:
-    """A model of a file's form, without memory for its entries: for `to_timm_state` alone.
+    """A model with the structure of a file, without memory for its entries, for `to_timm_state`.
 
     Args:
         weights: the file.
         name: timm's name of the backbone.
-        dcls: its swap; None where it has none.
+        dcls: its swap; None for a plain model.
     """
     with torch.device("meta"):
         if weights.is_tagger:
@@ -223,14 +225,14 @@ def to_timm_state(weights: AuthorsWeights, backbone: nn.Module) -> dict[str, Ten
 
     Args:
         weights: the file.
-        backbone: a model of that form, with the same layers swapped; may be on the meta device.
+        backbone: a model with that structure and the same layers swapped; it may be on the meta device.
 
     Raises:
-        CheckpointError: an entry is missing, left over or of another shape, or layers that share positions in the
-            backbone do not in the file.
+        CheckpointError: an entry is missing, left over or has another shape, or layers that share positions in the
+            backbone differ in the file.
     """
     theirs = state_to_reference(backbone)
-    # timm's maps ask a model for the names and shapes of its entries, and whether its head is linear.
+    # timm's functions read the names and shapes of a model's entries, and whether its head is linear.
     stand_in = SimpleNamespace(state_dict=lambda: theirs, head=backbone.get_submodule("head"))
     try:
         renamed = weights.layout.rename(dict(weights.state), stand_in)
@@ -254,7 +256,7 @@ def to_timm_state(weights: AuthorsWeights, backbone: nn.Module) -> dict[str, Ten
 
 
 def _torn_apart(state: Mapping[str, Tensor], backbone: nn.Module) -> list[str]:
-    """Shared positions and spreads that differ between the layers of a group."""
+    """Messages about shared positions and spreads that differ between the layers of a group."""
     first: dict[int, str] = {}
     problems = []
     for name, layer in backbone.named_modules():

@@ -25,14 +25,14 @@ def build_backbone(
     head_pooling: str | None = None,
     overrides: dict[str, Any] | None = None,
 ) -> nn.Module:
-    """A timm model with one input channel, the shared (2, 16) stem and a head of `num_classes`, randomly initialised.
+    """A timm model with one input channel, the shared (2, 16) stem and `num_classes` outputs, randomly initialised.
 
     Args:
         name: timm's name of a ConvNeXt, ConvFormer or FastViT, with or without a tag.
         num_classes: outputs, at least 1.
         drop_path_rate: probability of skipping the last block, linear over depth, in [0, 1).
         head_dropout: dropout before the classifier, in [0, 1).
-        layer_scale_init: start of the layer scale; None keeps timm's.
+        layer_scale_init: initial value of the layer scale; None keeps timm's.
         head_pooling: "avg", "max" or "avgmax"; None keeps timm's.
         overrides: sizes that differ from the named model's, under the names of `ModelConfig.overrides`.
 
@@ -40,7 +40,7 @@ def build_backbone(
         of the model: (B, 1, M, F) -> (B, num_classes).
 
     Raises:
-        ModelError: an unknown name or override, or sizes that do not go together.
+        ModelError: the name or an override is unknown, or the sizes do not fit together.
         ArgumentError: `num_classes` below 1.
 
     >>> build_backbone("convnext_atto", 5, overrides={"depths": [1, 1, 1, 1]})(torch.zeros(2, 1, 128, 201)).shape
@@ -94,7 +94,7 @@ def _check_sizes(key: str, value: Any) -> tuple[int, ...]:
     is_list = isinstance(value, (list, tuple)) and len(value) == NUM_STAGES
     if not is_list or not all(isinstance(size, int) and not isinstance(size, bool) and size >= 1 for size in value):
         raise ModelError(
-            f"`model.overrides.{key}` (={value!r}) must be {NUM_STAGES} integers of at least 1, one for each stage"
+            f"`model.overrides.{key}` (={value!r}) must be {NUM_STAGES} integers of at least 1, one per stage"
         )
     return tuple(value)
 
@@ -105,7 +105,7 @@ def _first_stage_channels(backbone: nn.Module) -> int:
 
 
 def stage_maps(backbone: nn.Module, spectrograms: torch.Tensor) -> list[torch.Tensor]:
-    """The map each stage puts out.
+    """The output map of each stage.
 
     Args:
         backbone: a model of `build_backbone`.

@@ -1,4 +1,4 @@
-"""Taggers in the authors' files, turned into checkpoints of this program."""
+"""Convert taggers in the authors' files into checkpoints of this program."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _PACKAGES = ("audio-dcls", "torch", "timm")
 
 @dataclass(frozen=True)
 class ConvertedTagger:
-    """A tagger of the authors, as a model of ours.
+    """A tagger of the authors, as a model of this program.
 
     Attributes:
-        tagger: with their weights, in evaluation mode.
-        model_config: what it is made of.
-        frontend_config: its spectrogram, which is the paper's.
+        tagger: the model with their weights, in evaluation mode.
+        model_config: its config.
+        frontend_config: the config of its spectrogram.
         labels: its classes.
         source: the file.
-        num_entries: entries of the file, all of them used.
+        num_entries: number of entries of the file; all of them are used.
     """
 
     tagger: AudioTagger
@@ -54,35 +54,35 @@ def convert_tagger(
 ) -> ConvertedTagger:
     """Build the tagger that a file in the authors' naming holds.
 
-    Depths, widths, number of classes and elements are read from the file. What its shapes do not say is taken from the
-    arguments, and is the paper's by default.
+    Depths, widths, and the numbers of classes and elements are read from the file. What the shapes do not determine is
+    taken from the arguments, whose defaults are the paper's.
 
     Args:
-        source: a .pth file, of which nothing is run, or a .safetensors file with the same names.
-        name: timm's name of the backbone; None is the member of its family that the authors published.
-        labels: its classes; None stands for AudioSet's 527.
+        source: a .pth file, from which nothing is run, or a .safetensors file with the same names.
+        name: timm's name of the backbone; None means the member of its family that the authors published.
+        labels: its classes; None means AudioSet's 527.
         frontend: its spectrogram.
-        dcls: size, interpolation and sharing of its kernels; None for those that were published.
+        dcls: size, interpolation and sharing of its kernels; None means those of the published models.
 
     Raises:
-        CheckpointError: the file cannot be read, is not of a tagger, or does not fit.
+        CheckpointError: the file cannot be read, is not a tagger, or does not fit.
     """
     weights = read_authors_weights(source)
     labels = LabelSet.audioset() if labels is None else labels
     if not weights.is_tagger:
         raise CheckpointError(
-            f"weights '{source}' are of images: their stem is not that of spectrograms; start a training "
-            "from them by model.pretrained=true and model.pretrained_file"
+            f"weights '{source}' are of an image model: their stem is not one for spectrograms; start a "
+            "training from them with model.pretrained=true and model.pretrained_file"
         )
     if weights.num_classes != len(labels):
         raise CheckpointError(
-            f"weights '{source}' have {weights.num_classes} classes, and the labels {len(labels)}; give the file of "
-            "labels they were trained with"
+            f"weights '{source}' have {weights.num_classes} classes, but the labels have {len(labels)}; give the "
+            "label file that they were trained with"
         )
     if dcls is None and weights.kernel_count not in (None, DclsConfig().kernel_count):
         raise CheckpointError(
-            f"weights '{source}' have {weights.kernel_count} elements a kernel, not {DclsConfig().kernel_count} as the "
-            "published ones, so that the size of the kernels is not known; give it and their interpolation"
+            f"weights '{source}' have {weights.kernel_count} elements per kernel, not {DclsConfig().kernel_count} as "
+            "the published ones have, so the size of the kernels is unknown; give the size and the interpolation"
         )
     model_config = _model_config(weights, name or weights.layout.member, dcls or DclsConfig())
     frontend = frontend or FrontendConfig()
@@ -100,8 +100,8 @@ def convert_checkpoint(
     Args:
         source: the authors' file.
         target: the .safetensors file to write, atomically.
-        info: further JSON for it, such as `licence` and `metrics`; the file's name and sha256 are added.
-        options: as for `convert_tagger`.
+        info: further JSON, such as `licence` and `metrics`; the name and sha256 of the source are added.
+        options: arguments of `convert_tagger`.
 
     Raises:
         CheckpointError: as `convert_tagger`.
@@ -128,7 +128,7 @@ def convert_checkpoint(
 
 
 def _model_config(weights: AuthorsWeights, name: str, dcls: DclsConfig) -> ModelConfig:
-    """The config of a file's model; sizes are named only where they are not those of `name`."""
+    """The config of a file's model; it names only the sizes that differ from those of `name`."""
     with torch.device("meta"):
         backbone: Any = build_backbone(name, num_classes=1)
     depths = tuple(len(stage.blocks) for stage in backbone.stages)

@@ -1,4 +1,4 @@
-"""How far each parameter of a backbone is from its classifier, for learning rates that fall with depth."""
+"""Distance of each parameter of a backbone from the classifier, for learning rates that fall with depth."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _STAGE = re.compile(r"stages\.(\d+)\.")
 def depths_from_head(backbone: nn.Module) -> dict[str, int]:
     """Number of layers between each parameter and the output.
 
-    A block is a layer, with whatever else of its stage comes before the stage's first block; so is the stem; all that
-    follows the last stage (norms, final convolution, classifier) is layer 0. A parameter that several layers share
-    goes by the one farthest from the output.
+    Each block is one layer, and so is the stem. What comes before the first block of a stage belongs to that block.
+    Everything after the last stage (norms, final convolution, classifier) has depth 0. A parameter that several layers
+    share has the depth of the layer that is farthest from the output.
 
     Args:
         backbone: a model of `build_backbone`, swapped or not.
 
     Returns:
-        name -> depth, 0 to the number of blocks + 1, for every parameter once.
+        name -> depth, from 0 to the number of blocks + 1, for every parameter.
 
     >>> from audio_dcls.models.backbones import build_backbone
     >>> depths = depths_from_head(build_backbone("convnext_atto", 5, overrides={"depths": [1, 1, 2, 1]}))

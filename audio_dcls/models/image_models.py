@@ -1,4 +1,4 @@
-"""DCLS in image models, as timm models of their own names: importing this registers them.
+"""Image models with DCLS. Importing this module registers them with timm, under their own names.
 
     >>> import timm
     >>> import audio_dcls.models.image_models
@@ -6,7 +6,7 @@
     (3, 224, 224)
 
 ConvNeXt-T, -S and -B with 17x17 bilinear kernels of 34, 40 and 40 elements, and with 23x23 Gauss ones of 26; ResNet-50
-with every convolution above one tap in 7x7, bilinear (thesis, chapters 2 and 3). None has more parameters than its
+with every convolution above one tap in 7x7, bilinear (thesis, chapters 2 and 3). No model has more parameters than its
 original.
 """
 
@@ -26,7 +26,7 @@ from audio_dcls.models.image_optim import mark_positions
 
 @dataclass(frozen=True)
 class ImageSwap:
-    """A timm model and the kernels its convolutions get."""
+    """A timm model, and the kernels that its convolutions get."""
 
     original: str
     kernel_size: int
@@ -34,7 +34,7 @@ class ImageSwap:
     kernel_count: int
     interpolation: str
     rule: str = "paper"
-    """Of `plan_swap`."""
+    """The rule of `plan_swap`."""
 
 
 IMAGE_SWAPS = {
@@ -46,17 +46,17 @@ IMAGE_SWAPS = {
     "convnext_base_dcls_gauss": ImageSwap("convnext_base", 23, 26, "gauss"),
     "resnet50_dcls_bilinear": ImageSwap("resnet50", 7, 5, "bilinear", "every"),
 }
-"""What is registered. Five elements are the most that leave ResNet-50 no larger: its 3x3 convolutions have 9 weights a
-pair of channels, and n layers that share positions have n + 2 numbers an element."""
+"""The registered models. ResNet-50 has five elements, the most that do not make it larger: its 3x3 convolutions have 9
+weights per pair of channels, and n layers that share positions have n + 2 numbers per element."""
 
 
 def build_image_model(name: str, pretrained: bool = False, **arguments: Any) -> nn.Module:
-    """A model of `IMAGE_SWAPS`.
+    """Build a model of `IMAGE_SWAPS`.
 
     Args:
-        name: of it.
-        pretrained: take timm's weights of the original; kernels are fitted to its, the rest is copied.
-        arguments: of timm's `create_model`.
+        name: its name in `IMAGE_SWAPS`.
+        pretrained: load timm's weights of the original; kernels are fitted to its kernels, the rest is copied.
+        arguments: arguments of timm's `create_model`.
 
     Shape:
         of the model: (B, 3, H, W) -> (B, num_classes).
@@ -114,5 +114,5 @@ def convnext_base_dcls_gauss(pretrained: bool = False, **arguments: Any) -> nn.M
 
 @register_model
 def resnet50_dcls_bilinear(pretrained: bool = False, **arguments: Any) -> nn.Module:
-    """ResNet-50, every convolution above one tap in 7x7 with 5 bilinear elements a pair of channels."""
+    """ResNet-50, every convolution above one tap in 7x7 with 5 bilinear elements per pair of channels."""
     return build_image_model("resnet50_dcls_bilinear", pretrained, **arguments)

@@ -1,7 +1,7 @@
-"""AdamW and LAMB that know positions, under names that timm's optimiser factory takes: `dclsadamw`, `dclslamb`.
+"""AdamW and LAMB for DCLS positions, under names that timm's optimiser factory accepts: `dclsadamw`, `dclslamb`.
 
 Positions and spreads learn at five times the rate, without weight decay, and bilinear positions are clamped after every
-step (thesis, section 2.4). timm's own training script can do none of this for parameters of several axes.
+step (thesis, section 2.4). timm's own training script cannot do this for parameters with several axes.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _MARK = "dcls_borders"
 
 
 def mark_positions(layer: DclsConv) -> None:
-    """Tell a layer's positions and spreads from weights, for optimisers that are given parameters alone.
+    """Mark the positions and spreads of a layer, for optimisers that see only parameters.
 
     Args:
-        layer: its bilinear positions are marked with their borders.
+        layer: bilinear positions are marked with their borders.
     """
     borders = None if layer.form.has_spreads else tuple(size // 2 for size in layer.learned_size)
     setattr(layer.positions, _MARK, borders)
@@ -33,7 +33,7 @@ def mark_positions(layer: DclsConv) -> None:
 
 
 class _KnowsPositions(torch.optim.Optimizer):
-    """Splits marked parameters off the groups it is given, and keeps those with borders inside."""
+    """Puts marked parameters into groups of their own, and keeps those with borders inside the borders."""
 
     def __init__(self, params: Any, **options: Any) -> None:
         super().__init__(_split(params, float(options["lr"])), **options)  # type: ignore[call-arg]

@@ -1,4 +1,4 @@
-"""Runs a training script with the image models and optimisers registered:
+"""Run a training script with the image models and optimisers registered:
 
     python -m audio_dcls.models.image_training train.py IMAGES --model convnext_tiny_dcls_gauss --opt dclsadamw ...
 
@@ -17,19 +17,19 @@ from audio_dcls.errors import ArgumentError
 
 
 def run_script(arguments: Sequence[str]) -> None:
-    """Run a script as the main program after registering what is in `image_models`.
+    """Run a script as the main program, after registering the models of `image_models`.
 
     Args:
         arguments: the script's path, then its own arguments.
 
     Raises:
-        ArgumentError: the script is not there.
+        ArgumentError: the script does not exist.
     """
     import audio_dcls.models.image_models  # noqa: F401
 
     if not arguments or not Path(arguments[0]).is_file():
         found = f"there is no training script '{arguments[0]}'" if arguments else "no training script is named"
-        raise ArgumentError(f"{found}; give one first, such as timm's train.py, which lies in its repository alone")
+        raise ArgumentError(f"{found}; give one first, such as timm's train.py, which is only in its repository")
     sys.argv = list(arguments)
     sys.path.insert(0, str(Path(arguments[0]).resolve().parent))
     runpy.run_path(arguments[0], run_name="__main__")

@@ -1,4 +1,4 @@
-"""An account of where each entry of a backbone that started from trained weights comes from."""
+"""Report of the origin of each entry of a backbone that started from trained weights."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from audio_dcls.models.families import CLASSIFIER
 
 @dataclass(frozen=True)
 class PretrainedReport:
-    """Where each entry of a backbone's state comes from.
+    """The origin of each entry of a backbone's state.
 
-    `loaded`, `adapted`, `fitted` and `random` together name every entry once.
+    `loaded`, `adapted`, `fitted` and `random` together contain every entry once.
 
     Attributes:
-        source: name of the weights, or the file they were read from.
-        loaded: copied as they are.
-        adapted: copied after a reshape, or row by row for the classes in common.
-        random: left at their random start, name -> why.
-        unused: entries of the source that have no place in the backbone.
-        fitted: entries of kernels that were fitted to loaded ones, name -> relative error of the kernel.
-        kept_classes: identifiers of the classes whose rows of the classifier were taken, where the weights are of a
-            classifier of other classes.
-        new_classes: identifiers of the other classes, whose rows are random; empty where the classes are the same.
+        source: name of the weights, or the file that they were read from.
+        loaded: entries that were copied unchanged.
+        adapted: entries that were reshaped, or copied row by row for the classes in common.
+        random: entries that keep their random initial values: name -> reason.
+        unused: entries of the source that have no counterpart in the backbone.
+        fitted: entries of kernels that were fitted to loaded kernels: name -> relative error of the kernel.
+        kept_classes: identifiers of the classes whose rows of the classifier were loaded, if the weights have other
+            classes.
+        new_classes: identifiers of the classes whose rows are random; empty if the classes are the same.
     """
 
     source: str
@@ -41,7 +41,7 @@ class PretrainedReport:
 
     @property
     def has_classifier(self) -> bool:
-        """Whether the whole classifier was loaded, with a row for every class."""
+        """True if the whole classifier was loaded, with a row for every class."""
         return not self.new_classes and not any(key.startswith(f"{CLASSIFIER}.") for key in self.random)
 
     def __str__(self) -> str:
@@ -60,11 +60,11 @@ class PretrainedReport:
         return f"{text}; left random: {left}"
 
     def after_swap(self, swap: SwapReport, state: Mapping[str, Tensor]) -> PretrainedReport:
-        """The report once loaded kernels have been swapped with `transfer="fit"`.
+        """The report after loaded kernels were swapped with `transfer="fit"`.
 
         Args:
-            swap: what the swap did.
-            state: the backbone's after it.
+            swap: the report of the swap.
+            state: the state of the swapped backbone.
         """
         fitted = {}
         for kept in swap.transfers:

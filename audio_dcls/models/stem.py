@@ -18,12 +18,12 @@ WEIGHT_STD = 0.02
 class PatchStem(nn.Conv2d):
     """Convolution whose stride is its kernel: each patch of 2 mels by 16 frames becomes one vector of channels.
 
-    Patches do not overlap, so the convolution is one matrix product over flattened patches, and its result lies in
-    channels_last order; frames and mels that do not fill a patch are left out.
+    Patches do not overlap, so the convolution is one matrix product over flattened patches, and its result is in
+    channels_last order. Frames and mels that do not fill a patch are left out.
 
     Args:
         out_channels: channels of the first stage.
-        bias: whether a constant is added to each channel.
+        bias: True to add a constant to each channel.
 
     Shape:
         (B, 1, M, F) -> (B, C, M // 2, F // 16).
@@ -49,9 +49,9 @@ class PatchStem(nn.Conv2d):
 
 
 def to_channels_last(backbone: nn.Module) -> None:
-    """Lay the weights of plain convolutions out in channels_last, as the maps are after the stem.
+    """Put the weights of plain convolutions into channels_last order, the order of the maps after the stem.
 
-    Only those: `Module.to(memory_format=...)` would also reorder the four axes of DCLS positions.
+    `Module.to(memory_format=...)` is not used: it would also reorder the four axes of DCLS positions.
     """
     for module in backbone.modules():
         if isinstance(module, nn.Conv2d):

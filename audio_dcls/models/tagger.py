@@ -1,4 +1,4 @@
-"""AudioTagger: waveforms to one logit for each class.
+"""AudioTagger: from waveforms to one logit per class.
 
 Axes: B batch, T samples, N frequency bins, M mels, F frames, C classes, D features.
 """
@@ -36,8 +36,8 @@ class AudioTagger(nn.Module):
     Args:
         frontend: waveforms to normalised log-mel spectrograms.
         backbone: a model of `build_backbone`.
-        swap_report: what was swapped in the backbone, if anything was.
-        pretrained_report: where its weights come from, if they were loaded.
+        swap_report: describes the swap, if the backbone was swapped.
+        pretrained_report: describes the origin of the weights, if trained weights were loaded.
 
     Shape:
         (B, T) -> (B, C).
@@ -64,7 +64,7 @@ class AudioTagger(nn.Module):
 
     @property
     def swap_plan(self) -> SwapPlan | None:
-        """What was swapped, and what shares."""
+        """The layers that were swapped, and how they share; None for a plain model."""
         return None if self.swap_report is None else self.swap_report.plan
 
     def forward(self, waveforms: Tensor, on_power: TensorMap | None = None, on_mel: TensorMap | None = None) -> Tensor:
@@ -80,7 +80,7 @@ class AudioTagger(nn.Module):
     def spectrogram(
         self, waveforms: Tensor, on_power: TensorMap | None = None, on_mel: TensorMap | None = None
     ) -> Tensor:
-        """What the backbone is given, in its floating type: (B, T) -> (B, 1, M, F)."""
+        """The input of the backbone, in its floating type: (B, T) -> (B, 1, M, F)."""
         if on_power is None:
             mel = self.frontend(waveforms)
         else:
@@ -90,7 +90,7 @@ class AudioTagger(nn.Module):
         return mel.to(next(self.backbone.parameters()).dtype)
 
     def features(self, waveforms: Tensor) -> Tensor:
-        """Embeddings: the pooled features the classifier is given, (B, T) -> (B, D)."""
+        """Embeddings: the pooled features before the classifier, (B, T) -> (B, D)."""
         backbone: Any = self.backbone
         return backbone.forward_head(backbone.forward_features(self.spectrogram(waveforms)), pre_logits=True)
 
@@ -188,7 +188,7 @@ def swap_backbone(backbone: nn.Module, dcls: DclsConfig) -> SwapReport:
 
 
 def _widen_start(backbone: nn.Module, dcls: DclsConfig) -> None:
-    """Scale the first weights and positions to the deviations asked for; each shared position once."""
+    """Scale the initial weights and positions to the configured deviations; each shared position once."""
     placed: set[int] = set()
     with torch.no_grad():
         for layer in dcls_layers(backbone).values():
@@ -200,10 +200,10 @@ def _widen_start(backbone: nn.Module, dcls: DclsConfig) -> None:
 
 
 def use_fast_depthwise(backbone: nn.Module) -> None:
-    """Put `DepthwiseConv2d` in place of plain depthwise convolutions of stride 1 from 7x7 up.
+    """Put `DepthwiseConv2d` in place of plain depthwise convolutions of stride 1 of 7x7 and larger.
 
-    Parameters and results stay. On a CPU the backward pass of 7x7 takes about a fifth less; of 3x3 it takes longer, so
-    those stay torch's.
+    Parameters and results stay the same. On a CPU the backward pass takes about a fifth less time for 7x7 and more time
+    for 3x3, so small convolutions stay torch's.
     """
     for parent in list(backbone.modules()):
         for name, child in list(parent._modules.items()):
@@ -214,7 +214,7 @@ def use_fast_depthwise(backbone: nn.Module) -> None:
 
 
 def _fast_twin(conv: nn.Conv2d) -> DepthwiseConv2d:
-    """The same convolution, with the same parameter objects, through the package's operator."""
+    """A convolution with the same parameter objects that uses the package's operator."""
     twin = DepthwiseConv2d(
         conv.out_channels,
         kernel_size=(conv.kernel_size[0], conv.kernel_size[1]),

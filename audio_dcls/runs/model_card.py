@@ -1,7 +1,7 @@
-"""A model card: what a checkpoint is, how it was made and how to use it, from what the checkpoint itself says.
+"""Model cards: what a checkpoint is, how it was made and how to use it, written from the checkpoint itself.
 
-The YAML on top is the Hugging Face hub's; the rest is Markdown for people. Nothing is written that the file does not
-say, and none of the places on a disk that it was trained from.
+The YAML at the top is for the Hugging Face hub, and the rest is Markdown for people. The card contains only what the
+file says, and no paths of the training data.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from audio_dcls.labels import LabelSet
 from audio_dcls.models.families import find_family
 
 LICENCES = ("apache-2.0", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-sa-4.0", "cc0-1.0", "gpl-3.0", "mit")
-"""Of the hub's names, those that people use for weights; any other licence is called `other`."""
+"""The hub's names of licences that are common for weights; any other licence is called `other`."""
 
 MAX_CLASSES_NAMED = 40
 _TRAINING_KEYS = (
@@ -32,12 +32,12 @@ _TRAINING_KEYS = (
 
 
 def build_card(info: Mapping[str, Any], *, repo_id: str | None = None, licence: str | None = None) -> str:
-    """The text of a README.md.
+    """The text of the card, for a README.md.
 
     Args:
         info: the JSON of a tagger's checkpoint.
-        repo_id: where it will be, "owner/name"; None for a card beside a file.
-        licence: in place of the checkpoint's own.
+        repo_id: the repository, "owner/name"; None for a card next to a file.
+        licence: replaces the checkpoint's own licence.
     """
     licence = licence or info.get("licence")
     title = (repo_id or "").rpartition("/")[2] or _describe_model(info)
@@ -130,11 +130,11 @@ def _scores(info: Mapping[str, Any]) -> str:
     elif published:
         lines.append(
             f"mAP {100 * published['mAP_mean']:.2f} ± {100 * published['mAP_std']:.2f} % on the evaluation clips of "
-            f"{published['trained_on']}, as its authors report it over {published['num_seeds']} seeds, of which this "
-            "is one."
+            f"{published['trained_on']}, as its authors report over {published['num_seeds']} seeds; this is the "
+            "model of one seed."
         )
     else:
-        lines.append("Not measured, as far as the file says.")
+        lines.append("The file contains no scores.")
     return "\n".join(["## Scores", "", *lines])
 
 
@@ -144,8 +144,8 @@ def _sound(info: Mapping[str, Any]) -> str:
         "## Sound\n\n"
         f"Mono at {frontend['sample_rate_hz']} Hz in clips of {frontend['clip_s']:g} s; {frontend['num_mels']} mel "
         f"bands from {frontend['low_hz']:g} to {frontend['high_hz']:g} Hz, every {frontend['hop_samples']} samples, in "
-        f"dB, less {frontend['mean_db']:g} and divided by {frontend['std_db']:g}. The program resamples, mixes down "
-        "and cuts longer sounds into windows by itself."
+        f"dB, less {frontend['mean_db']:g} and divided by {frontend['std_db']:g}. The program resamples sounds, "
+        "mixes them to mono and splits longer ones into windows."
     )
 
 
@@ -159,7 +159,7 @@ def _classes(info: Mapping[str, Any]) -> str:
     if info.get("activation") == "softmax":
         text += " One of them at a time: probabilities add up to 1."
     if info.get("thresholds"):
-        text += f" A threshold a class is stored, fitted on '{info['thresholds']['split']}'."
+        text += f" It contains one threshold per class, fitted on '{info['thresholds']['split']}'."
     return f"## Classes\n\n{text}"
 
 
@@ -183,9 +183,9 @@ def _training(info: Mapping[str, Any]) -> str:
 
 def _limits(info: Mapping[str, Any], licence: str | None) -> str:
     text = (
-        "## Limits\n\nProbabilities are those of the recordings it was trained on: measure it on some of yours before "
-        "you act on them. Sounds shorter than its clips are filled up, by default with silence."
+        "## Limits\n\nThe probabilities hold for recordings like those that it was trained on: measure it on some of "
+        "yours before you act on them. Sounds shorter than its clips are padded, by default with silence."
     )
     if info.get("step") is not None and not info.get("metrics"):
-        text += " It was never measured on held-out clips, as far as the file says."
-    return f"{text}\n\n## Licence\n\n{licence}" if licence else f"{text}\n\n## Licence\n\nNone is named."
+        text += " The file contains no scores on held-out clips."
+    return f"{text}\n\n## Licence\n\n{licence}" if licence else f"{text}\n\n## Licence\n\nNo licence is named."

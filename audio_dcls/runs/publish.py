@@ -31,31 +31,31 @@ def push_checkpoint(
     token: str | None = None,
     endpoint: str | None = None,
 ) -> str:
-    """Put a checkpoint on the hub, in one commit with a model card and its configuration.
+    """Publish a checkpoint on the hub, in one commit with a model card and its configuration.
 
-    The repository is made where there is none. A card that is there stays, so that what people wrote into it is kept.
+    The repository is created if it does not exist. An existing card is kept, with what people wrote into it.
 
     Args:
         path: a tagger's .safetensors file.
         repo_id: "owner/name".
-        private: whether a repository that is made now is private.
-        licence: of the weights, in place of the one the file names.
-        replace_card: whether a card that is there is written anew.
-        message: of the commit.
-        token: of the hub; None takes the one that is logged in.
-        endpoint: address of the hub; None is the public one, or `HF_ENDPOINT`.
+        private: whether a repository that is created now is private.
+        licence: licence of the weights; it replaces the one that the file names.
+        replace_card: replace an existing card.
+        message: message of the commit.
+        token: the hub's token; None uses the stored one.
+        endpoint: address of the hub; None means the public one, or `HF_ENDPOINT`.
 
     Returns:
-        Address of the commit.
+        The address of the commit.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or of no tagger.
-        ArgumentError: the name is none, or the hub refuses it.
+        CheckpointError: the file is missing, damaged, or not a tagger.
+        ArgumentError: `repo_id` has the wrong form, or the hub refuses the commit.
     """
     path = Path(path)
     _, info = load_tagger_tensors(path)
     if not REPO_ID.fullmatch(repo_id):
-        raise ArgumentError(f"`repo_id` (={repo_id!r}) must be 'owner/name', as the hub has it")
+        raise ArgumentError(f"`repo_id` (={repo_id!r}) must be 'owner/name', the form of names on the hub")
     api = huggingface_hub.HfApi(endpoint=endpoint, token=token, library_name="audio-dcls")
     try:
         api.create_repo(repo_id, private=private, exist_ok=True)
@@ -76,6 +76,6 @@ def push_checkpoint(
 
 
 def _config(info: dict[str, Any]) -> bytes:
-    """The model in a few lines, for people and for the hub's counter; the checkpoint has it all."""
+    """The model in a few lines, for people and for the hub's counter; the checkpoint contains everything."""
     keys = ("model", "frontend", "activation", "labels", "format_version")
     return json.dumps({key: info[key] for key in keys}, indent=2, ensure_ascii=False).encode()

@@ -16,7 +16,7 @@ from audio_dcls.dcls.history_files import drop_records_after, write_record
 from audio_dcls.dcls.parameters import clamp_positions, count_outside
 from audio_dcls.evaluation.metrics import TaggingMetrics
 from audio_dcls.models.device import has_bf16
-from audio_dcls.models.sync_norm import synchronise_norms
+from audio_dcls.models.layers.sync_norm import synchronise_norms
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.run_dir import RunDir
 from audio_dcls.runs.training_clips import TrainingClips, build_dataset

@@ -19,7 +19,7 @@ from audio_dcls.data.augment.augmentation import Augmentation
 from audio_dcls.data.augment.mixup import MixupConfig, draw_mixup, micro_batch_partners, mix, smooth_labels
 from audio_dcls.data.loading.sampler import StepBatchSampler
 from audio_dcls.data.loading.samples import Batch
-from audio_dcls.models.drop_path import set_drop_path_draws, use_counted_drop_path
+from audio_dcls.models.layers.drop_path import set_drop_path_draws, use_counted_drop_path
 from audio_dcls.training.distributed.processes import sum_over_processes
 from audio_dcls.training.learning.distillation import Distillation
 from audio_dcls.training.learning.frozen_backbone import BackboneFreeze

@@ -1,4 +1,4 @@
-"""The authors' models stand beside the other slow references; a server of files that can resume, and can break."""
+"""The path of the slow reference models, and a file server that can resume and can break connections."""
 
 from __future__ import annotations
 

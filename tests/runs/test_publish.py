@@ -208,13 +208,13 @@ def test_the_card_is_one_the_hub_reads(checkpoint: Path) -> None:
         "| seed | 3 |",
     ):
         assert part in text
-    assert "/secret" not in text and "None" not in text.replace("None is named", "")
+    assert "/secret" not in text and "None" not in text.replace("No licence is named", "")
 
 
 def test_a_card_says_what_is_not_known(checkpoint: Path) -> None:
     info = load_info(checkpoint) | {"metrics": None, "licence": None}
     text = build_card(info)
-    assert "# convnext_atto-dcls" in text and "Not measured" in text and "None is named" in text
+    assert "# convnext_atto-dcls" in text and "The file contains no scores" in text and "No licence is named" in text
     data = ModelCard(build_card(info, licence="Licence of the house")).data
     assert data.license == "other" and data.to_dict()["license_name"] == "Licence of the house"
     published = {"trained_on": "AudioSet-2M", "mAP_mean": 0.4552, "mAP_std": 0.0005, "num_seeds": 3}

@@ -31,7 +31,7 @@ from audio_dcls.settings import build
 
 @dataclass(frozen=True)
 class LoadedCheckpoint:
-    """A model ready for inference with what it needs to be understood."""
+    """A model ready for inference, with its labels and everything else that the file says."""
 
     model: AudioTagger
     labels: LabelSet
@@ -39,11 +39,11 @@ class LoadedCheckpoint:
     info: dict[str, Any]
     path: Path
     activation: Activation = "sigmoid"
-    """Turns its logits into probabilities."""
+    """The function that turns its logits into probabilities."""
 
     @property
     def thresholds(self) -> np.ndarray | None:
-        """(C,) probabilities above which a class counts as heard, float64; None where none were fitted."""
+        """(C,) probabilities above which a class counts as present, float64; None if no thresholds were fitted."""
         stored = self.info["thresholds"]
         if stored is None:
             return None
@@ -59,7 +59,7 @@ def save_checkpoint(
     labels: LabelSet,
     info: Mapping[str, Any],
 ) -> None:
-    """Write a model with everything needed to use it again.
+    """Write a model with everything that is needed to use it.
 
     Args:
         path: file to write, atomically.
@@ -98,7 +98,7 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Loa
     model_config = build(ModelConfig, info["model"], f"checkpoint '{path}'")
     frontend_config = build(FrontendConfig, info["frontend"], f"checkpoint '{path}'")
     activation = stored_activation(info, path)
-    with torch.device("meta"):  # nothing is drawn at random to be replaced
+    with torch.device("meta"):  # no random weights are drawn only to be replaced
         model = build_tagger(model_config, frontend_config, len(labels))
     wanted = model.state_dict()
     missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
@@ -116,28 +116,30 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Loa
 
 
 def load_tagger_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the JSON of a model's file; no model is built.
+    """The tensors and the JSON of a model's file, without building the model.
 
     Raises:
         CheckpointError: the file is missing, damaged, or of another kind.
     """
     tensors, info = load_tensors(path)
     if info.get("kind") != "tagger":
-        raise CheckpointError(f"'{path}' holds '{info.get('kind')}', not a model; give the model.safetensors beside it")
+        raise CheckpointError(
+            f"'{path}' holds '{info.get('kind')}', not a model; give the model.safetensors next to it"
+        )
     return tensors, info
 
 
 def check_labels(found: LabelSet, wanted: LabelSet, path: str | Path, wanted_by: str) -> None:
-    """Refuse a checkpoint whose classes are not those that are wanted, in that order.
+    """Refuse a checkpoint whose classes differ from the required ones, or have another order.
 
     Args:
-        found: of the checkpoint.
-        wanted: what they must be.
+        found: the classes of the checkpoint.
+        wanted: the required classes.
         path: the checkpoint, for messages.
-        wanted_by: what wants them, for messages.
+        wanted_by: what requires them, for messages.
 
     Raises:
-        CheckpointError: they are others, or stand in another order.
+        CheckpointError: the classes or their order differ.
     """
     if found.ids == wanted.ids:
         return
@@ -149,34 +151,34 @@ def check_labels(found: LabelSet, wanted: LabelSet, path: str | Path, wanted_by:
         )
     missing = [mid for mid in wanted.ids if mid not in set(found.ids)][:3]
     raise CheckpointError(
-        f"checkpoint '{path}' has {len(found)} classes and {wanted_by} {len(wanted)}, of which {missing} are not among "
-        "them; use a checkpoint trained with these labels"
+        f"checkpoint '{path}' has {len(found)} classes and {wanted_by} {len(wanted)}; it lacks {missing}; use a "
+        "checkpoint trained with these labels"
     )
 
 
 def store_thresholds(
     path: str | Path, values: Sequence[float] | np.ndarray, *, split: str, clip_id_hash: str | None
 ) -> None:
-    """Write thresholds into a checkpoint, in place of those it has; nothing else in it changes.
+    """Replace the thresholds of a checkpoint; nothing else in it changes.
 
     Args:
         path: the checkpoint's file.
-        values: (C,) probabilities; infinity for a class that never counts as heard.
-        split: what they were fitted on.
-        clip_id_hash: of its clips.
+        values: (C,) probabilities; infinity for a class that never counts as present.
+        split: the split that they were fitted on.
+        clip_id_hash: hash of the ids of its clips.
 
     Raises:
-        CheckpointError: the file is missing or damaged, has another number of classes, or a threshold is no
+        CheckpointError: the file is missing or damaged, has another number of classes, or a threshold is not a
             probability.
     """
     path = Path(path)
     tensors, info = load_tagger_tensors(path)
     num_classes = len(info["labels"]["ids"])
     if len(values) != num_classes:
-        raise CheckpointError(f"checkpoint '{path}' has {num_classes} classes, and there are {len(values)} thresholds")
+        raise CheckpointError(f"checkpoint '{path}' has {num_classes} classes, but {len(values)} thresholds were given")
     wrong = [float(value) for value in values if not (0 <= value <= 1 or value == np.inf)]
     if wrong:
-        raise CheckpointError(f"a threshold for '{path}' is {wrong[0]}, and must lie between 0 and 1, or be infinity")
+        raise CheckpointError(f"a threshold for '{path}' is {wrong[0]}; it must be between 0 and 1, or infinity")
     # JSON has no infinity.
     numbers = [float(value) if np.isfinite(value) else None for value in values]
     info["thresholds"] = {"values": numbers, "split": split, "clip_id_hash": clip_id_hash}

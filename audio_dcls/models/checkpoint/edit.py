@@ -1,4 +1,4 @@
-"""Checkpoints out of checkpoints: the average of several, and one without what only training needs."""
+"""Make checkpoints from checkpoints: the average of several, or a copy without what only training needs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from audio_dcls.models.checkpoint.checkpoint import check_labels, load_checkpoin
 from audio_dcls.models.checkpoint.tensor_file import save_tensors
 
 ARCHITECTURE_KEYS = ("name", "overrides", "dcls")
-"""Of a model's config: what its tensors depend on."""
+"""The keys of a model's config that determine its tensors."""
 KEPT_KEYS = (
     "kind",
     "model",
@@ -35,26 +35,26 @@ KEPT_KEYS = (
 
 
 def average_checkpoints(sources: Sequence[str | Path], target: str | Path) -> Path:
-    """Write the average of models that began alike, such as checkpoints of one run (Izmailov et al., 2018; Wortsman et
-    al., 2022).
+    """Write the average of models that started from the same weights, such as checkpoints of one run (Izmailov et al.,
+    2018; Wortsman et al., 2022).
 
-    Every floating point tensor is the mean, in float64, of those of the sources; others are the first's. Scores and
-    thresholds of the sources are not those of the average, and are left out.
+    Every floating point tensor is the mean, in float64, of those of the sources; others are taken from the first
+    source. Scores and thresholds are left out, since those of the sources are not valid for the average.
 
     Args:
-        sources: two checkpoints or more, of one architecture, one frontend and the same classes in one order.
+        sources: two or more checkpoints with the same architecture, frontend and classes in the same order.
         target: the file to write, atomically.
 
     Raises:
-        ArgumentError: fewer than two sources.
-        CheckpointError: one cannot be read, or is of another architecture, frontend or list of classes.
+        ArgumentError: there are fewer than two sources, or one is named twice.
+        CheckpointError: one cannot be read, or has another architecture, frontend or list of classes.
     """
     if len(sources) < 2:
-        raise ArgumentError(f"an average needs two checkpoints or more, and {len(sources)} is given")
+        raise ArgumentError(f"an average needs two checkpoints or more, but {len(sources)} was given")
     paths = [Path(source) for source in sources]
     twice = [path for path in paths if [p.resolve() for p in paths].count(path.resolve()) > 1]
     if twice:
-        raise ArgumentError(f"'{twice[0]}' is named more than once, which would count it so often; leave one out")
+        raise ArgumentError(f"'{twice[0]}' is named more than once, which would give it more weight; name it once")
     first, info = load_tagger_tensors(paths[0])
     totals = {name: tensor.double() for name, tensor in first.items() if tensor.is_floating_point()}
     for path in paths[1:]:
@@ -79,9 +79,9 @@ def average_checkpoints(sources: Sequence[str | Path], target: str | Path) -> Pa
 
 
 def strip_checkpoint(source: str | Path, target: str | Path) -> Path:
-    """Write a checkpoint without what only its training needs: the training config, with its paths, and versions.
+    """Write a checkpoint without what only training needs: the training config with its paths, and the versions.
 
-    What it takes to use the model, to know its scores and to cite it stays.
+    Everything that is needed to use the model, to know its scores and to cite it is kept.
 
     Args:
         source: the checkpoint.
@@ -98,17 +98,17 @@ def strip_checkpoint(source: str | Path, target: str | Path) -> Path:
 
 
 def examine_checkpoint(path: str | Path, labels: LabelSet | None = None) -> list[str]:
-    """What is wrong with a checkpoint; nothing where all is well.
+    """List the faults of a checkpoint; the list is empty if the checkpoint is intact.
 
-    The checksum, the format, that the tensors are those of its own config, that every number is finite, and, where
-    `labels` are given, that its classes are those in that order.
+    This checks the checksum, the format, that the tensors fit the checkpoint's own config, and that every number is
+    finite; and, if `labels` are given, that the classes are those, in the same order.
 
     Args:
         path: the file.
-        labels: what its classes must be.
+        labels: the required classes.
 
     Returns:
-        A sentence a fault. A file that cannot be read has one.
+        One sentence per fault. A file that cannot be read has one fault.
     """
     try:
         loaded = load_checkpoint(path)
@@ -136,7 +136,7 @@ def examine_checkpoint(path: str | Path, labels: LabelSet | None = None) -> list
 
 
 def _check_alike(info: Mapping[str, Any], other: Mapping[str, Any], first: Path, path: Path) -> None:
-    """Refuse to average what differs."""
+    """Refuse to average models that differ."""
     labels = LabelSet.from_json_dict(info["labels"])
     check_labels(LabelSet.from_json_dict(other["labels"]), labels, path, f"'{first}'")
     for key in ARCHITECTURE_KEYS:
@@ -153,7 +153,7 @@ def _check_alike(info: Mapping[str, Any], other: Mapping[str, Any], first: Path,
 
 
 def _shared_again(tensors: Mapping[str, Tensor], first: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors that were one object are one object again, so that they are stored once."""
+    """Make tensors that were one object one object again, so that they are stored once."""
     stored: dict[tuple[int, torch.Size], Tensor] = {}
     return {
         name: stored.setdefault((first[name].data_ptr(), first[name].shape), tensor) if tensor.numel() else tensor

@@ -1,8 +1,8 @@
 """Tensors and JSON in one safetensors file, written atomically, with a checksum of every byte. No pickle.
 
-The file's metadata has two keys. `audio_dcls` is JSON: the format version and what the writer adds; tensors that are
-one object are stored once, and `aliases` maps their other names to the stored one. `sha256` is the digest of the whole
-file with 64 zeros in the digest's own place.
+The file's metadata has two keys. `audio_dcls` is JSON: the format version, `aliases`, and what the writer adds. A
+tensor with several names is stored once, and `aliases` maps its other names to the stored name. `sha256` is the digest
+of the whole file with 64 zeros in the digest's own place.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FORMAT_VERSION = 2
 _NO_DIGEST = "0" * 64
 _DIGEST_MARK = f'"{DIGEST_KEY}":"'.encode()
 MAX_HEADER_BYTES = 100_000_000
-"""safetensors takes no longer ones."""
+"""safetensors accepts no longer header."""
 _LENGTH_BYTES = 8
 """A safetensors file begins with the length of its JSON header."""
 _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -43,7 +43,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, A
 
     Args:
         path: file to write.
-        tensors: name to tensor, on any device; tensors that are one object are stored once.
+        tensors: name to tensor, on any device; a tensor with several names is stored once.
         info: JSON-serialisable mapping.
     """
     write_atomically(path, encode_tensors(tensors, info))
@@ -85,7 +85,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def load_info(path: Path) -> dict[str, Any]:
-    """The JSON of a file alone; its tensors are not read, and not checked.
+    """The JSON of a file, without reading or checking its tensors.
 
     Raises:
         CheckpointError: the file is missing, damaged, not ours, or newer than this program.
@@ -94,8 +94,8 @@ def load_info(path: Path) -> dict[str, Any]:
         metadata = file.metadata() or {}
     if METADATA_KEY not in metadata:
         raise CheckpointError(
-            f"'{path}' is a safetensors file but not an audio_dcls checkpoint (no '{METADATA_KEY}' metadata); where it "
-            "is of the authors' own training, `audio-dcls checkpoint convert` makes one"
+            f"'{path}' is a safetensors file but not an audio_dcls checkpoint (no '{METADATA_KEY}' metadata); if it "
+            "is of the authors' own training, convert it with `audio-dcls checkpoint convert`"
         )
     try:
         info = json.loads(metadata[METADATA_KEY])
@@ -121,7 +121,7 @@ def load_info(path: Path) -> dict[str, Any]:
 
 
 def check_digest(path: Path) -> None:
-    """Refuse a file of which a byte is not as it was written.
+    """Refuse a file if any byte of it has changed since it was written.
 
     Args:
         path: the file.
@@ -145,13 +145,13 @@ def check_digest(path: Path) -> None:
             digest.update(view[end:])
     if digest.hexdigest().encode() != stored:
         raise CheckpointError(
-            f"checkpoint '{path}' is not as it was written: its sha256 is {digest.hexdigest()[:16]}…, and it says "
+            f"checkpoint '{path}' is not as it was written: its sha256 is {digest.hexdigest()[:16]}…, but it names "
             f"{stored.decode(errors='replace')[:16]}…; copy or download it again"
         )
 
 
 def _digest_place(content: bytes | bytearray | mmap.mmap) -> int | None:
-    """Where the digest's first digit stands; None for a file without one.
+    """Position of the digest's first digit; None for a file without a digest.
 
     In the header's JSON the other metadata is text in quotes, so its own quotes have backslashes before them.
     """
@@ -179,12 +179,12 @@ def _describe_damage(path: Path, error: Exception) -> str:
         )
     if start.startswith(_PICKLE_STARTS):
         return (
-            f"'{path}' is a pickle, which can run any program when it is read; nothing in it was run. Where it holds "
-            "weights of the authors' own training, `audio-dcls checkpoint convert` reads those alone"
+            f"'{path}' is a pickle, which can run any program when it is read; nothing in it was run. If it contains "
+            "weights of the authors' own training, `audio-dcls checkpoint convert` reads only the weights"
         )
     size, wanted = path.stat().st_size, _promised_bytes(path)
     if wanted is None:
-        return f"'{path}' is no safetensors file ({size} bytes); give a checkpoint of audio_dcls"
+        return f"'{path}' is not a safetensors file ({size} bytes); give a checkpoint of audio_dcls"
     if size < wanted:
         return f"checkpoint '{path}' is truncated: it has {size} of {wanted} bytes; copy or download it again"
     if size > wanted:
@@ -193,7 +193,7 @@ def _describe_damage(path: Path, error: Exception) -> str:
 
 
 def _promised_bytes(path: Path) -> int | None:
-    """Length of a file by its header, or as far as its header is there; None for what is no safetensors file."""
+    """Length that a file's header promises, as far as the header is complete; None if it is not a safetensors file."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
         start = file.read(1)
@@ -213,7 +213,7 @@ def _promised_bytes(path: Path) -> int | None:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file was written by `save_tensors`; any other file, or none, is not."""
+    """Return whether a file exists and was written by `save_tensors`."""
     try:
         with safetensors.safe_open(str(path), framework="pt") as file:
             return METADATA_KEY in (file.metadata() or {})

@@ -1,4 +1,4 @@
-"""What a family of backbones is: everything that sets its models apart from those of other families."""
+"""A family of backbones: everything in which its models differ from those of other families."""
 
 from __future__ import annotations
 

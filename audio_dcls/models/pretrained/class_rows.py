@@ -1,4 +1,4 @@
-"""A trained classifier's rows, carried over to another set of classes by their identifiers.
+"""Carry the rows of a trained classifier over to another set of classes, matched by identifier.
 
 Axis legend: C classes, D features.
 """
@@ -19,10 +19,10 @@ class ClassRows:
     """A backbone's state with the classifier's rows in another order.
 
     Attributes:
-        state: all entries; those of `keys` as the new classifier's, those without a class in common left out.
-        keys: entries of the output layer.
-        kept: identifiers of the classes whose row was taken.
-        new: identifiers of the classes that start at random.
+        state: all entries; those of `keys` have the new classifier's rows, and are left out without a common class.
+        keys: names of the entries of the output layer.
+        kept: identifiers of the classes whose rows were kept.
+        new: identifiers of the classes whose rows start at random.
     """
 
     state: Mapping[str, Tensor]
@@ -34,16 +34,16 @@ class ClassRows:
 def carry_class_rows(
     state: Mapping[str, Tensor], theirs: LabelSet, backbone: nn.Module, ours: LabelSet
 ) -> ClassRows | None:
-    """Put the rows of the classes that two label sets have in common where the new classifier has them.
+    """Move the rows of the classes that two label sets have in common to their places in the new classifier.
 
     Args:
         state: a trained backbone's entries, with a classifier of `theirs`.
-        theirs: classes it was trained on.
-        backbone: of `ours`; its rows stay where a class is new.
-        ours: classes of the new classifier.
+        theirs: the classes that it was trained on.
+        backbone: a model with the classes `ours`; it gives the rows of new classes.
+        ours: the classes of the new classifier.
 
     Returns:
-        None where both have the same classes in the same order.
+        None if both have the same classes in the same order.
 
     Shape:
         the output layer's weight (C, D) and bias (C,).
@@ -69,7 +69,7 @@ def carry_class_rows(
 
 
 def output_layer(backbone: nn.Module) -> str:
-    """Path of the linear layer that puts out the logits."""
+    """Path of the linear layer whose output is the logits."""
     head = backbone.get_submodule(CLASSIFIER)
     paths = [path for path, module in head.named_modules(prefix=CLASSIFIER) if isinstance(module, nn.Linear)]
     return paths[-1]

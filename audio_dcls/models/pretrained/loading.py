@@ -1,4 +1,4 @@
-"""Trained weights for an adapted backbone, and an account of where each of its entries comes from."""
+"""Load trained weights into an adapted backbone, and report the origin of each entry."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ def load_pretrained(
 ) -> PretrainedReport:
     """Copy trained weights into a backbone wherever they fit.
 
-    Of ImageNet weights the stem's convolution, the classifier and the kernels of swapped layers have no counterpart and
-    stay random, as in the paper; a swapped layer's bias is loaded, and its kernel where the weights are of a swapped
-    model. A tagger also gives its stem, its classifier (with `labels`, the rows of the classes it knows; else as far as
-    it has the same shape), and its swapped kernels. Everything else must be found, and everything found must be used.
+    ImageNet weights have no counterpart for the stem's convolution, the classifier and the kernels of swapped layers,
+    so these stay random, as in the paper. The bias of a swapped layer is loaded; its kernel is loaded if the weights
+    are of a swapped model. From a tagger the stem, the swapped kernels and the classifier are loaded too: with `labels`
+    the rows of the classes that it knows, and otherwise the whole classifier if it has the same shape. Every other
+    entry must be in the weights, and every other weight must be used.
 
     Args:
         backbone: a model of `build_backbone`, swapped or not; changed in place.
-        name: its name.
-        weights: what to copy.
+        name: the model's name.
+        weights: the weights to copy.
         labels: the backbone's classes.
 
     Raises:
-        PretrainedError: an entry is missing, left over or of another shape.
+        PretrainedError: an entry is missing, left over or has another shape.
     """
     rows = None
     if weights.labels is not None and labels is not None:
@@ -64,7 +65,7 @@ def load_pretrained(
         shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
         remedy = "remove the `model.overrides` that change its sizes"
         if weights.is_tagger:
-            remedy = "take `model.overrides` from the config they were trained with"
+            remedy = "take `model.overrides` from the config that they were trained with"
         raise PretrainedError(
             f"`model.pretrained`: the weights '{weights.source}' do not fit the backbone: {shown}; {remedy}, or set "
             "model.pretrained=false"
@@ -87,7 +88,7 @@ def load_pretrained(
 def _expect_random(
     backbone: nn.Module, stem_convolution: str, target: Mapping[str, Tensor], weights: Weights
 ) -> dict[str, str]:
-    """Entries that the weights have no counterpart of: name -> why."""
+    """Entries that have no counterpart in the weights: name -> reason."""
     source = weights.state
     swapped = {name for name, module in backbone.named_modules() if isinstance(module, DclsConv)}
     random: dict[str, str] = {}
@@ -110,5 +111,5 @@ def _may_be_unused(key: str, expected_random: Mapping[str, str]) -> bool:
 
 
 def _is_same_but_for_ones(source: Tensor, target: Tensor) -> bool:
-    """Whether two shapes differ only by axes of length 1, as a linear layer's and a 1x1 convolution's do."""
+    """Return whether two shapes differ only by axes of length 1, like those of a linear layer and a 1x1 convolution."""
     return [size for size in source.shape if size > 1] == [size for size in target.shape if size > 1]

@@ -1,4 +1,4 @@
-"""Weights a backbone can start from: timm's or the authors', from a hub or a file, or a model of this program."""
+"""Read the weights that a backbone can start from: timm's, the authors', or a checkpoint of this program."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _BACKBONE = "backbone."
 
 @dataclass(frozen=True)
 class Weights:
-    """A backbone's state and where it comes from.
+    """A backbone's state and its origin.
 
     Attributes:
-        source: name of the weights, or the file they were read from.
+        source: name of the weights, or the file that they were read from.
         state: entries under timm's names.
-        is_tagger: whether they are of a tagger, with its stem and classifier; others are of images.
-        dcls: the swap of that model, if it was swapped.
-        labels: the classes of its classifier; None for those of images.
+        is_tagger: True for a tagger, with its stem and classifier; False for an image model.
+        dcls: the swap of that model; None for a plain model.
+        labels: the classes of its classifier; None for an image model.
     """
 
     source: str
@@ -53,17 +53,17 @@ class Weights:
 
 
 def read_weights(name: str, weights_file: str | Path | None = None, dcls: DclsConfig | None = None) -> Weights:
-    """Get the weights `pretrained` stands for.
+    """Read the weights that `model.pretrained` means.
 
     Args:
-        name: name of the model; without a tag, the weights trained on ImageNet-1k alone are taken where timm has them.
-        weights_file: instead of asking the hub, a .safetensors or .pth file in timm's or the authors' naming, or a
-            checkpoint of this program: its folder, or the model.safetensors in it; or the name of published weights.
-        dcls: the swap that is wanted; size and interpolation of the kernels of a file in the authors' naming, which
-            does not say them.
+        name: name of the model; without a tag, weights trained on ImageNet-1k alone are used if timm has them.
+        weights_file: a .safetensors or .pth file in timm's or the authors' naming, or whatever `find_model` accepts;
+            None fetches timm's weights from the hub.
+        dcls: the swap of the new model; it gives the size and interpolation of the kernels of a file in the authors'
+            naming, which does not contain them.
 
     Raises:
-        PretrainedError: the weights cannot be had, or are of another model.
+        PretrainedError: the weights are not available, or are of another model.
     """
     if weights_file is not None:
         try:
@@ -81,10 +81,10 @@ def read_weights(name: str, weights_file: str | Path | None = None, dcls: DclsCo
 
 
 def choose_weights(name: str) -> str:
-    """The full name of the weights `pretrained` stands for.
+    """The full name of the weights that `model.pretrained` means.
 
     Args:
-        name: timm's name; with a tag it is kept.
+        name: timm's name; a name with a tag is returned unchanged.
 
     >>> choose_weights("convnext_tiny"), choose_weights("convnext_tiny.in12k")
     ('convnext_tiny.fb_in1k', 'convnext_tiny.in12k')
@@ -99,11 +99,11 @@ def choose_weights(name: str) -> str:
 
 
 def _read_tagger(name: str, path: Path) -> Weights:
-    """Weights of a checkpoint of ours."""
+    """Weights of a checkpoint of this program."""
     try:
         tensors, info = load_tensors(path)
         if info.get("kind") != "tagger":
-            raise CheckpointError(f"'{path}' holds '{info.get('kind')}', not a model; give the {MODEL_FILE} beside it")
+            raise CheckpointError(f"'{path}' holds '{info.get('kind')}', not a model; give the {MODEL_FILE} next to it")
         config = build(ModelConfig, info["model"], f"checkpoint '{path}'")
         labels = LabelSet.from_json_dict(info["labels"])
     except (CheckpointError, ConfigError, LabelError) as error:
@@ -118,7 +118,7 @@ def _read_tagger(name: str, path: Path) -> Weights:
 
 
 def _read_authors(name: str, path: Path, dcls: DclsConfig | None) -> Weights | None:
-    """Weights of a swapped model, or of a tagger, in the authors' naming; None where a file holds neither."""
+    """Weights of a swapped model or a tagger in the authors' naming; None for any other file."""
     if not path.is_file():
         return None
     try:
@@ -143,7 +143,7 @@ def _read_authors(name: str, path: Path, dcls: DclsConfig | None) -> Weights | N
 
 
 def _read_timm(full_name: str, weights_file: str | Path | None) -> Mapping[str, Tensor]:
-    """State of timm's own, unadapted model with the weights in it."""
+    """State of timm's own, unadapted model with the weights."""
     find_family(full_name)
     overlay = None if weights_file is None else {"file": str(weights_file)}
     try:
@@ -174,7 +174,7 @@ def _describe_failure(full_name: str, weights_file: str | Path | None, error: Ex
 
 
 def check_swap(weights: Weights, wanted: DclsConfig | None) -> None:
-    """Refuse the weights of a swapped model for a backbone that is not swapped alike.
+    """Refuse the weights of a swapped model for a backbone that is swapped differently or not at all.
 
     Raises:
         PretrainedError: they differ.

@@ -1,4 +1,4 @@
-"""The tagger that a training starts with: built, and given the trained weights that its config names."""
+"""Build the tagger that a training starts with, and load the trained weights that its config names."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from audio_dcls.models.tagger import (
 def start_tagger(
     model: ModelConfig, frontend: FrontendConfig, num_classes: int, labels: LabelSet | None = None
 ) -> AudioTagger:
-    """Build a tagger, and load its weights where `model.pretrained` asks for them.
+    """Build a tagger, and load trained weights if `model.pretrained` is true.
 
     Args:
         model: the backbone, its swap and its weights.
         frontend: the spectrogram.
         num_classes: logits, at least 1.
-        labels: the classes, by which the rows of a trained classifier are matched; None matches them by shape alone.
+        labels: the classes, to match the rows of a trained classifier; None compares only its shape.
 
     Raises:
         ModelError: the model cannot be built as asked, or a clip is too short for it.
@@ -45,7 +45,7 @@ def start_tagger(
 def _load(
     backbone: nn.Module, model: ModelConfig, labels: LabelSet | None
 ) -> tuple[SwapReport | None, PretrainedReport]:
-    """Swap a backbone and load its weights, in the order that `model.dcls.transfer` asks for."""
+    """Swap a backbone and load its weights, in the order that `model.dcls.transfer` requires."""
     dcls = model.dcls
     weights = read_weights(model.name, model.pretrained_file, dcls)
     check_swap(weights, dcls)

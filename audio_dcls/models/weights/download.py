@@ -1,7 +1,8 @@
-"""One file over HTTP: resumed, checked, and whole before it has its name.
+"""Download one file over HTTP: resumable, checked, and complete before it gets its name.
 
-What has come so far lies in a hidden file beside the target, with the server's tag of the version it is of, so that a
-later call goes on where this one broke off (RFC 9110, sections 13.1.5 and 14.2: `If-Range` and `Range`).
+The bytes so far are in a hidden file next to the target, together with the server's tag of the file's version, so a
+later call resumes where this one stopped (RFC 9110, sections 13.1.5 and 14.2: `If-Range` and `Range`). pooch is not
+used: it cannot resume a download.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from typing import IO, Any
 from audio_dcls.errors import PretrainedError
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes that are there and, where it is known, their number in all."""
+"""Called with the number of bytes so far and the total; the total is None if it is unknown."""
 
 TIMEOUT_S = 30.0
 MAX_ATTEMPTS = 5
-"""Connections in a row that may break before it is given up, as long as each brings something."""
+"""Connections that may break in a row, if each brings some bytes, before the download fails."""
 
 _CHUNK_BYTES = 1 << 18
 _SERVER_FAULT = 500
@@ -39,18 +40,18 @@ def download(
     progress: Progress | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Path:
-    """Fetch a file, going on from what an earlier call left.
+    """Download a file, or resume its download.
 
     Args:
-        url: its address, http or https.
-        target: where it goes; replaced only by a file that is whole.
-        num_bytes: its size; None takes the server's word.
-        checksum: "md5:..." or "sha256:...", in hexadecimal digits; None checks the size alone.
-        progress: called as bytes come.
+        url: address of the file, http or https.
+        target: path to write; it is replaced only by a complete file.
+        num_bytes: its size; None trusts the server.
+        checksum: "md5:..." or "sha256:...", in hexadecimal digits; None checks only the size.
+        progress: called while bytes arrive.
         timeout_s: seconds of silence after which a connection counts as broken.
 
     Raises:
-        PretrainedError: it cannot be reached, or what came is not what it should be.
+        PretrainedError: the file cannot be downloaded, or has another size or checksum.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +59,7 @@ def download(
     for attempt in range(1, MAX_ATTEMPTS + 1):
         before = _size(part)
         try:
-            total = _go_on(url, part, checksum is not None, progress, timeout_s)
+            total = _resume(url, part, checksum is not None, progress, timeout_s)
         except urllib.error.HTTPError as error:
             if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and before:
                 _forget(part)
@@ -71,8 +72,8 @@ def download(
                 continue
             reason = getattr(error, "reason", None) or error
             raise PretrainedError(
-                f"'{url}' cannot be reached ({reason}); check the network and try again, which goes on after the "
-                f"{_size(part)} bytes that are there"
+                f"'{url}' cannot be reached ({reason}); check the network and try again, which resumes after "
+                f"{_size(part)} bytes"
             ) from error
         if total is None or _size(part) >= total:
             break
@@ -82,12 +83,12 @@ def download(
     return target
 
 
-def _go_on(url: str, part: Path, is_checked: bool, progress: Progress | None, timeout_s: float) -> int | None:
-    """Fetch what is missing; returns the file's size, where the server says it."""
+def _resume(url: str, part: Path, is_checked: bool, progress: Progress | None, timeout_s: float) -> int | None:
+    """Fetch the missing bytes, and return the size of the file if the server sends it."""
     headers = {"User-Agent": f"audio-dcls/{importlib.metadata.version('audio-dcls')}", "Accept-Encoding": "identity"}
     done, tag = _size(part), _tag_file(part)
     known = tag.read_text(encoding="utf-8") if tag.is_file() else ""
-    # Without a tag only a checksum can tell that the rest is of the same version.
+    # Without a tag, only a checksum can show that the rest is of the same version.
     if done and (known or is_checked):
         headers["Range"] = f"bytes={done}-"
         if known:
@@ -119,17 +120,17 @@ def _copy(response: Any, file: IO[bytes], done: int, total: int | None, progress
 
 
 def _strong_tag(response: Any) -> str:
-    """What names this version of the file to the byte; a weak tag does not."""
+    """The tag that identifies this version of the file to the byte; empty for a weak tag, which does not."""
     tag = response.headers.get("ETag") or ""
     return "" if tag.startswith("W/") else tag
 
 
 def _check(part: Path, url: str, num_bytes: int | None, checksum: str | None) -> None:
-    """Refuse what is not what it should be; what is too short is kept, to go on from."""
+    """Refuse a file of the wrong size or checksum; a file that is too short is kept, so that it can be resumed."""
     size = _size(part)
     if num_bytes is not None and size < num_bytes:
         raise PretrainedError(
-            f"'{url}' broke off after {size} of {num_bytes} bytes; try again, which goes on from there"
+            f"'{url}' was interrupted after {size} of {num_bytes} bytes; try again, which resumes there"
         )
     if num_bytes is not None and size > num_bytes:
         _forget(part)
@@ -142,8 +143,8 @@ def _check(part: Path, url: str, num_bytes: int | None, checksum: str | None) ->
     if found != digest:
         _forget(part)
         raise PretrainedError(
-            f"'{url}' sent a file whose {algorithm} is {found} instead of {digest}: it was damaged on the way, and is "
-            "deleted; try again"
+            f"'{url}' sent a file whose {algorithm} is {found} instead of {digest}: it was damaged on the way and has "
+            "been deleted; try again"
         )
 
 

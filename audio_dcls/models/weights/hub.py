@@ -26,19 +26,19 @@ REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def fetch_checkpoint(name: str, *, token: str | None = None, endpoint: str | None = None) -> Path:
-    """The file of a checkpoint on the hub, fetched once and then kept in the hub's own cache.
+    """The file of a checkpoint on the hub; it is fetched once and kept in the hub's own cache.
 
     Args:
-        name: "hf:owner/name", with "@revision" behind it for another state than the newest.
-        token: of the hub, for what is private.
-        endpoint: address of the hub; None is the public one.
+        name: "hf:owner/name", or "hf:owner/name@revision" for another version than the newest.
+        token: the hub's token, for private repositories.
+        endpoint: address of the hub; None means the public one.
 
     Raises:
-        PretrainedError: there is none of that name, or it is neither here nor to be had.
+        PretrainedError: the hub has no such checkpoint, or it cannot be fetched.
     """
     repo_id, _, revision = name.removeprefix(HUB_PREFIX).partition("@")
     if not REPO_ID.fullmatch(repo_id):
-        raise PretrainedError(f"'{name}' must be {HUB_PREFIX}owner/name, as the hub has it")
+        raise PretrainedError(f"'{name}' must be {HUB_PREFIX}owner/name, the form of names on the hub")
     try:
         found = huggingface_hub.hf_hub_download(
             repo_id, MODEL_FILE, revision=revision or None, token=token, endpoint=endpoint, library_name="audio-dcls"

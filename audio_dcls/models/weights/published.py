@@ -12,28 +12,28 @@ from audio_dcls.models.weights import zenodo
 from audio_dcls.near_names import near_names
 
 HUB_PREFIX = "hf:"
-"""What begins the name of a checkpoint on the Hugging Face hub: hf:owner/name, or hf:owner/name@revision."""
+"""Beginning of the names of checkpoints on the Hugging Face hub: hf:owner/name or hf:owner/name@revision."""
 
 DEFAULT_NAME = "convnext_tiny-dcls"
-"""The best of them, which `audio-dcls tag` offers to who has no model."""
+"""The best published tagger, which `audio-dcls tag` offers to users without a model."""
 
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """A file of the authors.
+    """One published file of the authors.
 
     Attributes:
-        name: what it is called here: timm's name of the backbone, with -dcls where it is swapped.
+        name: its name here: timm's name of the backbone, with -dcls if it is swapped.
         backbone: timm's name.
         file: its name in its record.
-        num_parameters: numbers in the model, four bytes each; what it shares counts once.
+        num_parameters: parameters of the model; shared parameters count once.
         mean_average_precision: on AudioSet's evaluation clips, 0 to 1, mean over three seeds (arXiv 2309.13972); None
-            for weights of images.
+            for an image model.
         std: its standard deviation over the seeds.
-        trained_on: the data.
+        trained_on: the training data.
         num_classes: outputs.
         record: number of its Zenodo record.
-        licence: of the authors' repository.
+        licence: the licence of the authors' repository.
     """
 
     name: str
@@ -49,12 +49,12 @@ class PublishedWeights:
 
     @property
     def is_tagger(self) -> bool:
-        """Whether it tags sound; the others are for `model.pretrained_file`."""
+        """True for a tagger; image models are for `model.pretrained_file`."""
         return self.mean_average_precision is not None
 
     @property
     def page(self) -> str:
-        """Where people read about it."""
+        """Address of the page of its record."""
         return f"{zenodo.SITE}/records/{self.record}"
 
     @property
@@ -64,21 +64,21 @@ class PublishedWeights:
 
     @property
     def download_path(self) -> Path:
-        """Where the file lies once it is fetched, or put there by hand."""
+        """Path of the downloaded file, or of a copy made by hand."""
         return weights_folder() / str(self.record) / self.file
 
     @property
     def path(self) -> Path:
-        """What is used on this machine: a checkpoint of ours for a tagger, else the file itself."""
+        """Path of the file that is used: a checkpoint of this program for a tagger, or else the downloaded file."""
         return weights_folder() / self.name / MODEL_FILE if self.is_tagger else self.download_path
 
     @property
     def is_cached(self) -> bool:
-        """Whether it can be used without the network."""
+        """True if it can be used without the network."""
         return self.path.is_file() or self.download_path.is_file()
 
     def to_json_dict(self) -> dict[str, Any]:
-        """Everything about it as plain values; bytes are those on this machine, where it is there."""
+        """All facts as plain values; `cached` and `num_bytes` are None if the file is not on this machine."""
         here = self.path if self.path.is_file() else None
         return asdict(self) | {
             "kind": "tagger" if self.is_tagger else "backbone",
@@ -134,7 +134,7 @@ PUBLISHED = (
 
 
 def find_published(name: str | Path) -> PublishedWeights | None:
-    """The published weights of that name; None where there are none.
+    """The published weights of that name; None for an unknown name.
 
     >>> find_published("convnext_tiny-dcls").file, find_published("resnet50")
     ('convnext_dcls_audio_tiny.pth', None)
@@ -143,7 +143,7 @@ def find_published(name: str | Path) -> PublishedWeights | None:
 
 
 def nearest_name(name: str) -> str | None:
-    """The name of published weights that one was perhaps meant to be.
+    """The name of published weights that is most similar to another name; None if no name is similar.
 
     >>> nearest_name("convnext_tiny_dcls"), nearest_name("runs/demo")
     ('convnext_tiny-dcls', None)
@@ -152,7 +152,7 @@ def nearest_name(name: str) -> str | None:
 
 
 def is_on_hub(name: str | Path) -> bool:
-    """Whether a name is that of a checkpoint on the Hugging Face hub.
+    """Return whether a name means a checkpoint on the Hugging Face hub.
 
     >>> is_on_hub("hf:owner/name"), is_on_hub("runs/demo")
     (True, False)
@@ -161,7 +161,7 @@ def is_on_hub(name: str | Path) -> bool:
 
 
 def is_published_name(name: str | Path) -> bool:
-    """Whether `resolve` takes a name; what exists as a path should be taken as one first."""
+    """Return whether `resolve` accepts a name. If a path of that name exists, use the path instead."""
     return find_published(name) is not None or is_on_hub(name)
 
 

@@ -22,23 +22,22 @@ from audio_dcls.near_names import did_you_mean
 
 
 def resolve(name: str, *, progress: Progress | None = None, site: str = zenodo.SITE) -> Path:
-    """The file of published weights on this machine, fetched and converted where it is not there yet.
+    """The file of published weights on this machine; it is fetched and converted if it is missing.
 
-    A name such as "hf:owner/name" is that of a checkpoint on the Hugging Face hub.
-
-    Processes that want the same weights at the same time wait for the one that fetches them.
+    A name such as "hf:owner/name" means a checkpoint on the Hugging Face hub. If several processes need the same
+    weights at the same time, one fetches them and the others wait.
 
     Args:
-        name: of `PUBLISHED`, or one on the hub.
-        progress: called as bytes come.
-        site: where the records are.
+        name: a name in `PUBLISHED`, or one on the hub.
+        progress: called with the bytes so far and their total.
+        site: address of the site with the records.
 
     Returns:
-        A checkpoint for `load_checkpoint`, or, of weights of images, the authors' file for `model.pretrained_file`.
+        A checkpoint for `load_checkpoint` or, for an image model, the authors' file for `model.pretrained_file`.
 
     Raises:
-        PretrainedError: there are none of that name, or they are neither here nor to be had.
-        CheckpointError: the authors' file is damaged, or not what it should be.
+        PretrainedError: the name is unknown, or the weights cannot be fetched.
+        CheckpointError: the authors' file is damaged, or does not fit its model.
     """
     if is_on_hub(name):
         return fetch_checkpoint(name)
@@ -59,17 +58,17 @@ def resolve(name: str, *, progress: Progress | None = None, site: str = zenodo.S
 
 
 def resolve_tagger(name: str, *, progress: Progress | None = None, site: str = zenodo.SITE) -> Path:
-    """As `resolve`, for weights that tag sound.
+    """Like `resolve`, but only for taggers.
 
     Raises:
-        PretrainedError: as `resolve`, or they are of images.
-        CheckpointError: as `resolve`.
+        PretrainedError: as in `resolve`, or the weights are of an image model.
+        CheckpointError: as in `resolve`.
     """
     weights = find_published(name)
     if weights is not None and not weights.is_tagger:
         raise PretrainedError(
-            f"the weights '{name}' are of images, and tag no sound; start a training from them: model.pretrained=true "
-            f"and model.pretrained_file={name}; or take '{DEFAULT_NAME}'"
+            f"the weights '{name}' are of an image model and cannot tag sound; start a training from them: "
+            f"model.pretrained=true and model.pretrained_file={name}; or take '{DEFAULT_NAME}'"
         )
     return resolve(name, progress=progress, site=site)
 

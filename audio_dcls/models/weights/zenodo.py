@@ -1,4 +1,4 @@
-"""What a record of Zenodo says of its files."""
+"""Size and checksum of a file of a Zenodo record."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class RecordFile:
 
     Attributes:
         url: its address.
-        num_bytes: its size; None where the record does not say.
-        checksum: such as "md5:..."; None where the record does not say.
+        num_bytes: its size; None if the record does not contain it.
+        checksum: such as "md5:..."; None if the record does not contain it.
     """
 
     url: str
@@ -40,12 +40,12 @@ def file_url(record: int, name: str, site: str = SITE) -> str:
 
 
 def look_up(record: int, name: str, site: str = SITE) -> RecordFile:
-    """Ask Zenodo for the size and the checksum of a file (developers.zenodo.org, "Records").
+    """Look up the size and the checksum of a file at Zenodo (developers.zenodo.org, "Records").
 
     Args:
-        record: its number.
-        name: of the file.
-        site: where the records are.
+        record: number of the record.
+        name: name of the file.
+        site: address of the site with the records.
 
     Raises:
         PretrainedError: the record cannot be read, or has no such file.
@@ -61,10 +61,11 @@ def look_up(record: int, name: str, site: str = SITE) -> RecordFile:
         raise PretrainedError(f"'{url}' cannot be reached ({reason}); check the network and try again") from error
     except (ValueError, KeyError, TypeError) as error:
         raise PretrainedError(
-            f"'{url}' does not list the record's files as it used to; download '{file_url(record, name, site)}' by hand"
+            f"'{url}' does not list the record's files in the known form; download "
+            f"'{file_url(record, name, site)}' by hand"
         ) from error
     if name not in files:
-        raise PretrainedError(f"'{url}' lists no '{name}', only {', '.join(files)}; the record was changed")
+        raise PretrainedError(f"'{url}' lists no '{name}', only {', '.join(files)}; the record has changed")
     size, checksum = files[name].get("size"), files[name].get("checksum")
     is_known = isinstance(checksum, str) and checksum.partition(":")[0] in ("md5", "sha256")
     return RecordFile(

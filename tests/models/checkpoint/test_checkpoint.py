@@ -72,8 +72,8 @@ def with_header(document: dict[str, Any], tensors: bytes) -> bytes:
 
 def test_the_digest_is_of_the_file_with_zeros_in_its_place(checkpoint: Path) -> None:
     content = checkpoint.read_bytes()
-    told = header(content)[0]["__metadata__"][DIGEST_KEY]
-    assert hashlib.sha256(content.replace(told.encode(), b"0" * 64)).hexdigest() == told
+    stored = header(content)[0]["__metadata__"][DIGEST_KEY]
+    assert hashlib.sha256(content.replace(stored.encode(), b"0" * 64)).hexdigest() == stored
     assert safetensors.torch.load(content)  # any safetensors reader reads it
 
 
@@ -149,7 +149,7 @@ def test_another_label_order_is_refused_by_its_own_message(checkpoint: Path, tmp
     turned = LabelSet(("b", "a", "c"), ("Bat", "Ape", "Cat"))
     with pytest.raises(CheckpointError, match=r"in another order: class 0 is 'Ape', there 'Bat'; scores would go"):
         check_labels(LABELS, turned, "x.safetensors", "the manifest")
-    with pytest.raises(CheckpointError, match=r"3 classes and the manifest 2, of which \['d'\]"):
+    with pytest.raises(CheckpointError, match=r"3 classes and the manifest 2; it lacks \['d'\]"):
         check_labels(LABELS, LabelSet(("a", "d"), ("Ape", "Dog")), "x.safetensors", "the manifest")
     assert examine_checkpoint(checkpoint, LABELS) == []
     (fault,) = examine_checkpoint(checkpoint, turned)
@@ -234,10 +234,10 @@ def test_thresholds_replace_those_before(checkpoint: Path, tmp_path: Path) -> No
     store_thresholds(model, [0.25, np.inf, 0.5], split="val", clip_id_hash="abc")
     thresholds = load_checkpoint(model).thresholds
     assert thresholds is not None and thresholds.tolist() == [0.25, np.inf, 0.5]
-    with pytest.raises(CheckpointError, match="3 classes, and there are 2 thresholds"):
+    with pytest.raises(CheckpointError, match="3 classes, but 2 thresholds were given"):
         store_thresholds(model, [0.1, 0.2], split="val", clip_id_hash="abc")
     for wrong in (np.nan, -np.inf, 1.5, -0.1):
-        with pytest.raises(CheckpointError, match="must lie between 0 and 1, or be infinity"):
+        with pytest.raises(CheckpointError, match="must be between 0 and 1, or infinity"):
             store_thresholds(model, [0.1, wrong, 0.2], split="val", clip_id_hash="abc")
     strip_checkpoint(model, model)  # a run's own file
     assert not examine_checkpoint(model)

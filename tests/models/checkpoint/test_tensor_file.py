@@ -33,7 +33,7 @@ def test_a_flipped_bit_is_found(written: Path) -> None:
     [
         (lambda content: content + b"x", "has 1 bytes more than its header names"),
         (lambda content: content[:-5], "is truncated: it has"),
-        (lambda content: b"RIFF\x00\x10\x00\x00WAVEfmt " + content, "is no safetensors file"),
+        (lambda content: b"RIFF\x00\x10\x00\x00WAVEfmt " + content, "is not a safetensors file"),
         (lambda _: b"{}", "is truncated"),
         (lambda _: b"", "is truncated: it has 0 of"),
     ],

@@ -84,7 +84,7 @@ def test_what_does_not_go_together_is_named(tmp_path: Path) -> None:
     with pytest.raises(PretrainedError, match=r"holds a ConvNeXt, but `model.name` is 'fastvit_t8'"):
         start_from(file, "fastvit_t8", 7, dcls=DclsConfig())
     torch.save({"model": torch.load(file)["model"], "args": Path(tmp_path)}, tmp_path / "asks.pth")
-    with pytest.raises(PretrainedError, match=r"pretrained_file.*ask to run 'pathlib\..*nothing was run"):
+    with pytest.raises(PretrainedError, match=r"pretrained_file.*need 'pathlib\..*nothing was run"):
         start_from(tmp_path / "asks.pth", "convnext_atto", 7, dcls=DclsConfig())
     with pytest.raises(PretrainedError, match=r"pretrained_file.*do not fit a ConvNeXt"):
         start_from(file, "convnext_femto", 7, dcls=DclsConfig())

@@ -240,7 +240,7 @@ def test_files_of_ours_that_hold_no_model_and_the_authors_dcls_are_refused(
     weights: dict[str, Path], tmp_path: Path
 ) -> None:
     save_tensors(tmp_path / "state.safetensors", {"a": torch.zeros(1)}, {"kind": "training_state"})
-    with pytest.raises(PretrainedError, match=r"training_state.*model\.safetensors beside it"):
+    with pytest.raises(PretrainedError, match=r"training_state.*model\.safetensors next to it"):
         start_from(tmp_path / "state.safetensors")
     with pytest.raises(PretrainedError, match="pretrained_file"):
         start_from(tmp_path)

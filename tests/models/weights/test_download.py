@@ -1,4 +1,4 @@
-"""Downloads from a server of the tests' own: whole, broken off, resumed, changed, damaged."""
+"""Downloads from a server of the tests: complete, interrupted, resumed, changed, damaged."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def test_a_file_comes_whole_and_is_counted(address: str, tmp_path: Path) -> None
     assert [file.name for file in path.parent.iterdir()] == ["a.pth"]
 
 
-def test_broken_connections_are_gone_on_from(address: str, file_server: FileServer, tmp_path: Path) -> None:
+def test_broken_connections_are_resumed(address: str, file_server: FileServer, tmp_path: Path) -> None:
     file_server.breaks = [300_000, 1, 400_000]
     assert download(address, tmp_path / "a.pth").read_bytes() == CONTENT
     starts = [asked for _, asked in file_server.requests]
     assert starts == [None, "bytes=300000-", "bytes=300001-", "bytes=700001-"]
 
 
-def test_a_later_call_goes_on_where_one_gave_up(address: str, file_server: FileServer, tmp_path: Path) -> None:
+def test_a_later_call_resumes_where_one_gave_up(address: str, file_server: FileServer, tmp_path: Path) -> None:
     file_server.breaks = [1000] * MAX_ATTEMPTS
     with pytest.raises(PretrainedError, match=rf"after {1000 * MAX_ATTEMPTS} of {len(CONTENT)} bytes; try again"):
         download(address, tmp_path / "a.pth")
@@ -64,13 +64,13 @@ def test_a_later_call_goes_on_where_one_gave_up(address: str, file_server: FileS
     assert (tmp_path / "a.pth").read_bytes() == CONTENT
 
 
-def test_a_file_that_changed_meanwhile_is_begun_anew(address: str, file_server: FileServer, tmp_path: Path) -> None:
+def test_a_file_that_changed_meanwhile_starts_again(address: str, file_server: FileServer, tmp_path: Path) -> None:
     left_part(tmp_path, b"x" * 5000, tag_of(b"the older file"))
     assert download(address, tmp_path / "a.pth").read_bytes() == CONTENT
     assert file_server.requests == [("/a.pth", "bytes=5000-")]
 
 
-def test_without_a_tag_a_part_is_trusted_only_where_a_checksum_tells(
+def test_without_a_tag_a_part_is_trusted_only_with_a_checksum(
     address: str, file_server: FileServer, tmp_path: Path
 ) -> None:
     file_server.has_tags = False
@@ -87,7 +87,7 @@ def test_a_server_that_cannot_resume_sends_all(address: str, file_server: FileSe
     assert download(address, tmp_path / "a.pth").read_bytes() == CONTENT
 
 
-def test_a_part_longer_than_the_file_is_begun_anew(address: str, tmp_path: Path) -> None:
+def test_a_part_longer_than_the_file_starts_again(address: str, tmp_path: Path) -> None:
     left_part(tmp_path, CONTENT + b"more", tag_of(CONTENT))
     assert download(address, tmp_path / "a.pth").read_bytes() == CONTENT
 
@@ -98,7 +98,7 @@ def test_what_is_not_what_it_should_be_is_refused(address: str, file_server: Fil
         download(address, tmp_path / "a.pth", checksum=f"md5:{md5}")
     with pytest.raises(PretrainedError, match=f"sent {len(CONTENT)} bytes instead of 10"):
         download(address, tmp_path / "a.pth", num_bytes=10)
-    with pytest.raises(PretrainedError, match=f"broke off after {len(CONTENT)} of {len(CONTENT) + 1}"):
+    with pytest.raises(PretrainedError, match=f"was interrupted after {len(CONTENT)} of {len(CONTENT) + 1}"):
         download(address, tmp_path / "a.pth", num_bytes=len(CONTENT) + 1)
     assert not (tmp_path / "a.pth").exists()
     with pytest.raises(PretrainedError, match=r"b\.pth' answers 404"):

@@ -153,7 +153,7 @@ def test_a_tagger_of_that_name_tags(cache: Path, content: bytes) -> None:
     assert len(tagger.tag(noise, sample_rate_hz=32_000, top_k=3).tags) == 3
     assert Tagger.load(cache / DEFAULT_NAME).labels == tagger.labels
     assert find_model(DEFAULT_NAME) == cache / DEFAULT_NAME / "model.safetensors"
-    with pytest.raises(PretrainedError, match=r"are of images.*model.pretrained_file=convnext_tiny-dcls-imagenet"):
+    with pytest.raises(PretrainedError, match=r"image model.*model.pretrained_file=convnext_tiny-dcls-imagenet"):
         Tagger.load("convnext_tiny-dcls-imagenet")
 
 
@@ -167,7 +167,7 @@ def test_the_command_fetches_and_says_from_where(
     assert result.exit_code == 0
     assert result.stdout.strip() == str(cache / DEFAULT_NAME / "model.safetensors")
     assert fetch_weights(DEFAULT_NAME, quiet=True) == Path(result.stdout.strip())
-    with pytest.raises(PretrainedError, match="are of images"):
+    with pytest.raises(PretrainedError, match="are of an image model"):
         fetch_weights("convnext_tiny-dcls-imagenet")
 
 

@@ -2,8 +2,8 @@
 
 Axes: B clips of this process, C channels, D.. rows and columns.
 
-torch's `SyncBatchNorm` runs on accelerators only. This one reduces sums and counts through autograd, so it is slower
-and runs wherever processes can talk.
+torch's `SyncBatchNorm` runs on accelerators only. This one reduces sums and counts through autograd: it is slower, and
+runs wherever processes can communicate.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ from torch.distributed.nn.functional import all_reduce
 
 
 class SyncedNorm(nn.BatchNorm2d):
-    """`torch.nn.BatchNorm2d` whose statistics in training are those of all processes together.
+    """`torch.nn.BatchNorm2d` whose training statistics are computed over all processes.
 
     Shape:
         (B, C, D..) -> (B, C, D..)
     """
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise; in evaluation mode, and alone, as `torch.nn.BatchNorm2d`."""
+        """Normalise; in evaluation mode, or with one process, this equals `torch.nn.BatchNorm2d`."""
         return synced_norm(self, input)
 
 
 class SyncedNormAct(BatchNormAct2d):
-    """timm's `BatchNormAct2d`, a batch norm with its activation, with statistics of all processes.
+    """timm's `BatchNormAct2d`, a batch norm with its activation, over all processes.
 
     Shape:
         (B, C, D..) -> (B, C, D..)
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise and activate; in evaluation mode, and alone, as timm's."""
+        """Normalise and activate; in evaluation mode, or with one process, this equals timm's."""
         if not _is_synchronous(self):
             return super().forward(x)
         normalised: Tensor = synced_norm(self, x)
@@ -49,7 +49,7 @@ def _is_synchronous(norm: nn.Module) -> bool:
 
 
 def synced_norm(norm: Any, x: Tensor) -> Tensor:
-    """What a batch norm makes of `x`, with statistics of all processes in training."""
+    """The output of a batch norm for `x`; in training its statistics are computed over all processes."""
     if not _is_synchronous(norm):
         return nn.BatchNorm2d.forward(norm, x)
     axes = [0, *range(2, x.ndim)]
@@ -79,7 +79,7 @@ def _update(norm: Any, mean: Tensor, variance: Tensor) -> None:
 
 
 def synchronise_norms(model: nn.Module, device: torch.device) -> nn.Module:
-    """Make every batch norm of a model one over all processes; parameters and their names stay."""
+    """Make every batch norm of a model use all processes; parameters and their names stay the same."""
     if device.type == "cuda":
         return convert_sync_batchnorm(model)
     synced = {nn.BatchNorm2d: SyncedNorm, BatchNormAct2d: SyncedNormAct}

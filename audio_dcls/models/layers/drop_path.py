@@ -1,9 +1,9 @@
-"""Drop path whose draws are given from outside, so that they do not depend on how a batch is cut.
+"""Drop path whose random draws are passed in, so that they do not depend on how a batch is split.
 
 Axes: B clips, L drop-path layers of a model.
 
-Stochastic depth (Huang et al., 2016, arXiv 1603.09382) skips a residual branch for some clips of a batch. Drawn from a
-global generator, which clips depends on micro-batches, devices and order.
+Stochastic depth (Huang et al., 2016, arXiv 1603.09382) skips a residual branch for some clips of a batch. With a global
+generator, the skipped clips would depend on micro-batches, devices and order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class CountedDropPath(DropPath):
     draws: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, ...) -> (B, ...); without draws as timm's."""
+        """(B, ...) -> (B, ...); without draws it does what timm's does."""
         if self.drop_prob == 0.0 or not self.training or self.draws is None:
             return super().forward(x)
         kept = (self.draws >= self.drop_prob).to(x.dtype).view(-1, *[1] * (x.ndim - 1))
@@ -28,10 +28,10 @@ class CountedDropPath(DropPath):
 
 
 def use_counted_drop_path(model: nn.Module) -> int:
-    """Let every drop path of a model take draws from outside.
+    """Make every drop path of a model use the draws of `set_drop_path_draws`.
 
     Returns:
-        L, the number of layers that draw.
+        L, the number of drop-path layers.
     """
     layers = [module for module in model.modules() if type(module) in (DropPath, CountedDropPath)]
     for layer in layers:
@@ -40,11 +40,11 @@ def use_counted_drop_path(model: nn.Module) -> int:
 
 
 def set_drop_path_draws(model: nn.Module, draws: Tensor | None) -> None:
-    """Give each layer its draws for the next forward pass.
+    """Set the draws of each layer for the next forward pass.
 
     Args:
         model: a model after `use_counted_drop_path`.
-        draws: (L, B) uniform in [0, 1), in the order of the model's modules; None to draw as timm does.
+        draws: (L, B) uniform in [0, 1), in the order of the model's modules; None to use timm's own draws.
     """
     layers = [module for module in model.modules() if isinstance(module, CountedDropPath)]
     for index, layer in enumerate(layers):

@@ -1,0 +1,1 @@
+"""Layers that training puts in the place of timm's."""
