@@ -218,7 +218,7 @@ def test_a_wrong_choice_is_named_with_the_right_ones(
     folder: Path, command_line: Any, option: str, value: str, choices: str
 ) -> None:
     text = " ".join(command_line("tag", "sounds/a.wav", option, value, code=2).stderr.replace("│", " ").split())
-    assert f"'{option}': '{value}' is not one of {choices}" in text
+    assert option in text and f"'{value}' is not one of {choices}" in text
 
 
 def break_files(folder: Path) -> dict[str, str]:

@@ -89,7 +89,7 @@ def test_what_ray_cannot_do_is_said(tmp_path: Path, model: Path, command_line: A
     soundfile.write(sound, np.zeros(RATE_HZ), RATE_HZ)
     tag = ["tag", sound, "--checkpoint", model]
     assert "--workers is an option of Ray" in command_line.refuse(*tag, "--workers", 2).splitlines()[-1]
-    assert "must be local or ray" in command_line.refuse(*tag, "--engine", "spark")
+    assert "'spark' is not one of" in command_line(*tag, "--engine", "spark", code=2).stderr
     assert "leave it out with --engine ray" in command_line.refuse(*tag, "--engine", "ray", "--plot", "x.png")
     array = ArraySound(np.zeros(RATE_HZ, dtype=np.float32), RATE_HZ)
     with pytest.raises(ArgumentError, match="'array' is of this process alone"):
