@@ -45,7 +45,7 @@ from audio_dcls.data.packing.packer import pack
 from audio_dcls.data.packing.plan import PackSettings
 from audio_dcls.data.sound.decode import read_clip
 from audio_dcls.data.stores.codec import Codec
-from audio_dcls.data.table.clip_table import Clip
+from audio_dcls.data.table.clip import Clip
 from audio_dcls.frontend import FrontendConfig, build_frontend
 from audio_dcls.speed.machine import describe_machine
 from audio_dcls.speed.report import Contender, Ratio

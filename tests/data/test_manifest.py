@@ -10,7 +10,8 @@ import pytest
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.table import csv_file
-from audio_dcls.data.table.clip_table import Clip, ClipTable
+from audio_dcls.data.table.clip import Clip
+from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.data.table.string_column import StringColumn
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import LabelSet

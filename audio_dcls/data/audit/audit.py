@@ -10,7 +10,7 @@ from audio_dcls.data.audit.journal import CheckJournal, known_reports
 from audio_dcls.data.audit.report import ClipReport
 from audio_dcls.data.audit.report_file import write_report
 from audio_dcls.data.audit.rules import AuditRules, judge
-from audio_dcls.data.table.clip_table import Clip
+from audio_dcls.data.table.clip import Clip
 
 
 def audit_clips(

@@ -25,7 +25,8 @@ from audio_dcls.data.sound.decode import check_waveform, decode_mono
 from audio_dcls.data.sound.sound_file import cannot_be_read
 from audio_dcls.data.sound.stored_sound import EncodedSound, PcmSound, StoredSound, sound_name
 from audio_dcls.data.stores.sources import stored_sound
-from audio_dcls.data.table.clip_table import Clip, ClipTable
+from audio_dcls.data.table.clip import Clip
+from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import ArgumentError, AudioFileError
 from audio_dcls.files import file_sha256
 

@@ -15,7 +15,8 @@ from typing import Any
 from audio_dcls.data.audit.outcomes import Outcome, OutcomeTable
 from audio_dcls.data.audit.report import ClipReport
 from audio_dcls.data.audit.report_file import read_report
-from audio_dcls.data.table.clip_table import Clip, ClipTable
+from audio_dcls.data.table.clip import Clip
+from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import ManifestError
 
 _VERSION = 1

@@ -14,7 +14,8 @@ import numpy as np
 
 from audio_dcls.data.audit.outcomes import OutcomeTable
 from audio_dcls.data.audit.problems import ClipProblem, ClipWarning
-from audio_dcls.data.table.clip_table import Clip, ClipTable
+from audio_dcls.data.table.clip import Clip
+from audio_dcls.data.table.clip_table import ClipTable
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from audio_dcls.data.augment.augmentation import Augmentation
 from audio_dcls.data.loading.cache import WaveformCache
 from audio_dcls.data.sound.decode import ResampleQuality, check_resample_quality, fit_length
 from audio_dcls.data.stores.sources import read_clip_audio
-from audio_dcls.data.table.clip_table import Clip, ClipTable
+from audio_dcls.data.table.clip import Clip
+from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import ArgumentError, AudioFileError
 
 

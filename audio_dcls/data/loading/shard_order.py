@@ -66,7 +66,7 @@ class ShardOrder:
 def shards_of(table: ClipTable) -> np.ndarray:
     """The shard of each clip, (N,) int32: the clips of one file form a shard.
 
-    >>> from audio_dcls.data.table.clip_table import Clip
+    >>> from audio_dcls.data.table.clip import Clip
     >>> clips = [Clip(str(row), f"{row % 2}.parquet", None, None, (0,), "train", row=row) for row in range(3)]
     >>> shards_of(ClipTable.from_clips(clips)).tolist()
     [0, 1, 0]

@@ -27,7 +27,7 @@ def label_matrix(table: ClipTable, num_classes: int) -> scipy.sparse.csr_array:
         ArgumentError: a label index is not below `num_classes`.
 
     >>> from pathlib import Path
-    >>> from audio_dcls.data.table.clip_table import Clip
+    >>> from audio_dcls.data.table.clip import Clip
     >>> clips = [Clip(name, Path(name), None, None, labels, "train") for name, labels in (("a", (0, 2)), ("b", ()))]
     >>> label_matrix(ClipTable.from_clips(clips), 3).toarray().tolist()
     [[1, 0, 1], [0, 0, 0]]

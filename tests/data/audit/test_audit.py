@@ -24,8 +24,8 @@ from audio_dcls.data.audit.problems import PROBLEM_KINDS
 from audio_dcls.data.audit.report import ClipReport
 from audio_dcls.data.audit.report_file import read_report
 from audio_dcls.data.audit.rules import AuditRules, default_sides, judge
+from audio_dcls.data.table.clip import Clip
 from audio_dcls.data.table.clip_set import id_hash
-from audio_dcls.data.table.clip_table import Clip
 from audio_dcls.errors import ArgumentError, ManifestError
 
 RATE_HZ = 8000

@@ -13,7 +13,8 @@ from audio_dcls.data.audit.check import check_clips
 from audio_dcls.data.audit.report import Coverage
 from audio_dcls.data.audit.report_file import REPORT_COLUMNS, read_report, write_report
 from audio_dcls.data.manifest import Manifest
-from audio_dcls.data.table.clip_table import Clip, ClipTable
+from audio_dcls.data.table.clip import Clip
+from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import ArgumentError, ManifestError
 from audio_dcls.labels import LabelSet
 

@@ -18,7 +18,7 @@ from audio_dcls.data.augment.shift_speed_gain import ShiftSpeedGain, ShiftSpeedG
 from audio_dcls.data.loading.loader import eval_loader, train_loader
 from audio_dcls.data.loading.sampler import StepBatchSampler
 from audio_dcls.data.loading.samples import Batch, ClipDataset
-from audio_dcls.data.table.clip_table import Clip
+from audio_dcls.data.table.clip import Clip
 from audio_dcls.errors import ArgumentError
 
 RATE_HZ = 8000

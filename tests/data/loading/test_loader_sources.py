@@ -20,7 +20,7 @@ from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.packing.packer import pack
 from audio_dcls.data.packing.plan import PackSettings
 from audio_dcls.data.stores.codec import Codec
-from audio_dcls.data.table.clip_table import Clip
+from audio_dcls.data.table.clip import Clip
 from audio_dcls.errors import ArgumentError
 from audio_dcls.labels import LabelSet
 

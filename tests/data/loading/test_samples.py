@@ -17,7 +17,7 @@ from audio_dcls.data.augment.random_erasing import RandomErasing, RandomErasingC
 from audio_dcls.data.augment.shift_speed_gain import ShiftSpeedGain, ShiftSpeedGainConfig
 from audio_dcls.data.loading.samples import Batch, ClipDataset
 from audio_dcls.data.sound.decode import fit_length, read_clip
-from audio_dcls.data.table.clip_table import Clip
+from audio_dcls.data.table.clip import Clip
 from audio_dcls.errors import ArgumentError
 
 RATE_HZ = 8000

@@ -8,7 +8,8 @@ from hypothesis import given, strategies
 
 from audio_dcls.data.loading.sampler import StepBatchSampler, epoch_permutation
 from audio_dcls.data.loading.shard_order import ShardOrder, shards_of
-from audio_dcls.data.table.clip_table import Clip, ClipTable
+from audio_dcls.data.table.clip import Clip
+from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import ArgumentError
 
 sizes = strategies.lists(strategies.integers(1, 12), min_size=1, max_size=8)

@@ -14,7 +14,8 @@ import soundfile
 import torch
 
 from audio_dcls.data.loading.spectrogram_stats import Moments, draw_clips, measure_spectrograms, stats_fragment
-from audio_dcls.data.table.clip_table import Clip, ClipTable
+from audio_dcls.data.table.clip import Clip
+from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import ArgumentError, ManifestError
 from audio_dcls.frontend import FrontendConfig
 from audio_dcls.settings import build, load_yaml

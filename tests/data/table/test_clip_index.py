@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 
 from audio_dcls.data.manifest_reader import load_manifest
+from audio_dcls.data.table.clip import Clip
 from audio_dcls.data.table.clip_index import METADATA_KEY, VERSION, read_index, write_index
-from audio_dcls.data.table.clip_table import Clip, ClipTable
+from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.data.table.indexed_table import IndexedTable
 from audio_dcls.data.table.string_column import StringColumn
 from audio_dcls.errors import ManifestError

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import MultiLabelBinarizer
 
-from audio_dcls.data.table.clip_table import Clip, ClipTable
+from audio_dcls.data.table.clip import Clip
+from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.data.table.label_matrix import class_counts, co_occurrence, label_matrix
 from audio_dcls.errors import ArgumentError
 

@@ -13,7 +13,8 @@ from audio_dcls.data.audit.outcomes import Outcome, OutcomeTable
 from audio_dcls.data.audit.report import ClipReport
 from audio_dcls.data.audit.rules import AuditRules, judge
 from audio_dcls.data.audit.summary import AuditSummary, summarise_audit
-from audio_dcls.data.table.clip_table import Clip, ClipTable
+from audio_dcls.data.table.clip import Clip
+from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.inspection import audit_page
 from audio_dcls.inspection.audit.figures import draw_coverage
 from audio_dcls.labels import LabelSet
