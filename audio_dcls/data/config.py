@@ -74,14 +74,9 @@ class DataConfig(Settings):
         return self
 
     def split_names(self, available: Iterable[str], source: str) -> SplitNames:
-        """The splits for training and for measuring.
+        """The splits for training and for measuring, among the `available` splits of `source`.
 
-        Args:
-            available: names of the splits that exist.
-            source: where they come from, named in messages.
-
-        Raises:
-            ConfigError: `fold` is given and does not exist.
+        Raise a ConfigError if `fold` is given and does not exist.
         """
         if self.fold is None:
             return SplitNames(train=self.train_splits, eval=self.eval_splits)

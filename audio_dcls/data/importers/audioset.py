@@ -113,10 +113,7 @@ def read_segments(path: Path, split: str, labels: LabelSet) -> Manifest:
     """Read a segments list; the path of each clip is its YTID.
 
     The id of a clip is `YTID_milliseconds`, as in AudioSet's list of strong labels, because a recording may have
-    several segments.
-
-    Raises:
-        ManifestError: the list is missing, or a row breaks a rule; the message names the row.
+    several segments. Raise a ManifestError if the list is missing, or a row breaks a rule; the message names the row.
     """
     rows = ClipRows(path, labels, label_separator=",")
     for numbers, cells in read_csv(path, skip_rows=_num_comment_lines(path)):

@@ -106,11 +106,7 @@ def _held_out_splits(class_of: dict[str, str], share: float, seed: int) -> dict[
 
 def _num_held_out(num_clips: int, share: float) -> int:
     """The number of clips of a class to hold out: the share, rounded, with at least one clip on each side if there are
-    two.
-
-    Args:
-        num_clips: number of clips of the class, at least 1.
-        share: at least 0 and below 1; 0 holds no clip out.
+    two; 0 for a share of 0.
 
     >>> [_num_held_out(n, 0.2) for n in (1, 2, 7, 8, 100)], _num_held_out(2, 0.9), _num_held_out(9, 0.0)
     ([0, 1, 1, 2, 20], 1, 0)

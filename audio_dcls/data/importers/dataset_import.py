@@ -45,16 +45,10 @@ def find_clips(
 ) -> DatasetImport:
     """Search for the file of each clip; a clip without a file keeps its row, and `manifest check` reports it.
 
-    Args:
-        clips: at least one, each in one of the folders.
-        labels: the classes of the clips.
-        folders: the audio folders of the dataset; no folder is inside another one.
-        listed_in: the file that lists the clips, named in messages.
-        left_out: other files that the list contains, which are not wanted.
-        settings: config values that suit the dataset.
-
-    Raises:
-        ManifestError: a folder does not exist, or no clip has a file.
+    There is at least one clip, each in one of the audio folders; no folder is inside another one. Messages name
+    `listed_in`, the file that lists the clips; `left_out` are other files that it lists and that are not wanted.
+    `settings` are config values that suit the dataset. Raise a ManifestError if a folder does not exist, or no clip has
+    a file.
     """
     folders = list(folders)
     on_disk = {path for folder in folders for path in _sounds_in(folder, listed_in)}
@@ -76,11 +70,7 @@ def find_clips(
 
 
 def require_folder(folder: Path, dataset: str) -> None:
-    """Refuse a dataset folder that does not exist.
-
-    Raises:
-        ManifestError: it does not exist or is not a folder.
-    """
+    """Raise a ManifestError if the folder of a dataset does not exist or is not a folder."""
     if not folder.is_dir():
         raise ManifestError(
             f"folder '{folder}' does not exist or is not a folder; give the folder that holds {dataset}"

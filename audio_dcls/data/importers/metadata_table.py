@@ -18,7 +18,10 @@ from audio_dcls.near_names import near_names
 
 @dataclass(frozen=True, eq=False)
 class MetadataTable:
-    """Some columns of a CSV file, N rows, without empty cells; errors name the file, the row and the value."""
+    """Some columns of a CSV file, N rows, without empty cells.
+
+    Every method that checks a rule raises a ManifestError, which names the file, the row and the value.
+    """
 
     path: Path
     numbers: np.ndarray
@@ -28,16 +31,10 @@ class MetadataTable:
 
     @classmethod
     def read(cls, path: Path, columns: Sequence[str], *, dataset: str, has_header: bool = True) -> MetadataTable:
-        """Read some columns of a CSV file.
+        """Read some columns of the CSV file of a dataset; messages name the dataset.
 
-        Args:
-            path: the file.
-            columns: names of the columns to read; without a header, names of all columns, in order.
-            dataset: name of the dataset, for messages.
-            has_header: whether the first row names the columns; other columns are ignored.
-
-        Raises:
-            ManifestError: the file is missing, has no rows, lacks a column, or a cell is empty.
+        If the file has a header, other columns are ignored; if not, `columns` names all its columns, in order. Raise a
+        ManifestError if the file is missing, has no rows, lacks a column, or a cell is empty.
         """
         if not path.is_file():
             raise ManifestError(
@@ -71,11 +68,7 @@ class MetadataTable:
         return MetadataTable(self.path, self.numbers[kept], columns)
 
     def integers(self, column: str, low: int, high: int | None = None) -> np.ndarray:
-        """A column as whole numbers (N,) int64, at least `low` and, if given, at most `high`.
-
-        Raises:
-            ManifestError: a cell breaks this rule.
-        """
+        """A column as whole numbers (N,) int64, at least `low` and, if given, at most `high`."""
         cells = self.columns[column]
         is_number = np.array([cell.isdecimal() and cell.isascii() and len(cell) < 10 for cell in cells], dtype=bool)
         values = np.array([int(cell) if good else -1 for cell, good in zip(cells, is_number, strict=True)])
@@ -85,11 +78,7 @@ class MetadataTable:
         return values.astype(np.int64)
 
     def require_unique(self, column: str) -> None:
-        """Refuse a column in which two rows have the same cell.
-
-        Raises:
-            ManifestError: two rows have the same cell.
-        """
+        """Refuse a column in which two rows have the same cell."""
         repeated = pd.Series(self.columns[column]).duplicated().to_numpy()
         if repeated.any():
             cell = self.columns[column][int(np.argmax(repeated))]
@@ -97,31 +86,18 @@ class MetadataTable:
             self.reject(column, repeated, f"is also that of row {first}; remove one of the rows")
 
     def one_of(self, column: str, allowed: Sequence[str]) -> list[str]:
-        """A column whose cells are limited to some words.
-
-        Raises:
-            ManifestError: a cell is another word.
-        """
+        """A column whose cells are limited to some words."""
         wrong = ~np.isin(self.columns[column].astype(str), list(allowed))
         self.reject(column, wrong, f"must be {' or '.join(map(repr, allowed))}; fix it")
         return self.columns[column].tolist()
 
     def classes(self, number_column: str, name_column: str, num_classes: int) -> tuple[LabelSet, np.ndarray]:
-        """The classes in the order of their numbers, and the class of each row.
+        """The C classes in the order of their numbers, and the class of each row, (N,) int64 indices.
 
-        If numbers are missing, as in a part of a dataset, the remaining classes are renumbered without gaps.
-        Identifiers are the names as written; display names have spaces instead of underscores.
-
-        Args:
-            number_column: the column of class numbers, 0 to `num_classes` - 1.
-            name_column: the column of class names.
-            num_classes: number of classes of the whole dataset.
-
-        Returns:
-            The C classes, and (N,) int64 indices into them.
-
-        Raises:
-            ManifestError: a number is not that of a class, a number has two names, or a name has two numbers.
+        Numbers are 0 to `num_classes` - 1, the number of classes of the whole dataset. If numbers are missing, as in a
+        part of a dataset, the remaining classes are renumbered without gaps. Identifiers are the names as written;
+        display names have spaces instead of underscores. Refuse a number that has two names, or a name that has two
+        numbers.
         """
         numbers = self.integers(number_column, 0, num_classes - 1)
         names = self.columns[name_column]
@@ -148,11 +124,7 @@ class MetadataTable:
 
 
 def label_set(path: Path, ids: Sequence[str], names: Sequence[str]) -> LabelSet:
-    """A label set from the file or folder of a dataset, which errors name.
-
-    Raises:
-        ManifestError: the names do not form a label set.
-    """
+    """A label set; raise a ManifestError, which names the file or folder, if the names do not form one."""
     try:
         return LabelSet(ids=tuple(ids), names=tuple(names))
     except LabelError as error:

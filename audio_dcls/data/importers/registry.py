@@ -43,15 +43,7 @@ class Importer:
     options: tuple[ImportOption, ...] = ()
 
     def run(self, folder: Path, **options: Any) -> DatasetImport:
-        """Import the dataset in a folder.
-
-        Args:
-            folder: the folder that the dataset unpacks to.
-            options: values for `self.options`.
-
-        Raises:
-            ArgumentError, ManifestError: see the function.
-        """
+        """Import the dataset in a folder, with values for `self.options`; errors are those of the function."""
         module, _, function = self.function.partition(":")
         return getattr(importlib.import_module(f"{__package__}.{module}"), function)(folder, **options)
 

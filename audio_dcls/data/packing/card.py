@@ -17,11 +17,7 @@ SOUNDS = {
 
 
 def dataset_card(info: PackInfo) -> str:
-    """The text of the README.md of a pack.
-
-    Args:
-        info: description of a complete pack.
-    """
+    """The text of the README.md of a complete pack."""
     splits = {split: num_rows for split, num_rows in info.splits().items() if num_rows}
     files = [
         line

@@ -1,7 +1,4 @@
-"""Encode one clip of a manifest for a pack, or report why it cannot be packed.
-
-T samples.
-"""
+"""Encode one clip of a manifest for a pack, or report why it cannot be packed."""
 
 from __future__ import annotations
 
@@ -39,15 +36,7 @@ class PackedClip(NamedTuple):
 
 
 def encode_clip(clip: Clip, settings: PackSettings) -> PackedClip | LeftOut:
-    """Read a clip as for training, and encode it.
-
-    Args:
-        clip: a clip of any source.
-        settings: codec and sample rate.
-
-    Returns:
-        The row; or, for a clip that cannot be used, its name and the reason.
-    """
+    """Read a clip as for training, and encode it as a row; or return its name and the reason why it cannot be used."""
     try:
         if settings.codec is Codec.source:
             return _keep_source(clip, settings)

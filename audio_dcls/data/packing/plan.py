@@ -25,11 +25,7 @@ _DATA_FOLDER = "data"
 
 @dataclass(frozen=True)
 class PackSettings:
-    """The settings of a pack.
-
-    Raises:
-        ArgumentError: a number is out of range.
-    """
+    """The settings of a pack; an ArgumentError names a number that is out of range."""
 
     codec: Codec = Codec.flac
     sample_rate_hz: int = 32_000
@@ -55,14 +51,10 @@ class Shard:
 
 
 def plan_shards(table: ClipTable, rows_per_shard: int) -> list[Shard]:
-    """Divide every split into shards of consecutive rows.
+    """Divide every split into shards of at most `rows_per_shard` consecutive rows.
 
-    Args:
-        table: all clips.
-        rows_per_shard: maximum number of rows per shard, at least 1.
-
-    Raises:
-        ManifestError: two splits have the same name after other characters than letters, digits and `_` are replaced.
+    Raise a ManifestError if two splits have the same name after other characters than letters, digits and `_` are
+    replaced.
     """
     shards: list[Shard] = []
     owners: dict[str, str] = {}

@@ -57,19 +57,9 @@ def _shard_schema(settings: PackSettings) -> pa.Schema:
 
 
 def write_shard(path: Path, rows: Iterable[Row], labels: LabelSet, settings: PackSettings) -> pa.Table:
-    """Write the file of a shard.
+    """Write the file of a shard, and return its rows for the index, in the columns of `index.SCHEMA`.
 
-    Args:
-        path: the file to write.
-        rows: the rows in order; memory holds one row group at a time.
-        labels: the classes that the label indices of the clips refer to.
-        settings: codec and sample rate.
-
-    Returns:
-        The rows for the index, in the columns of `index.SCHEMA`.
-
-    Raises:
-        ManifestError: a sound is too long for a row.
+    Memory holds one row group at a time. Raise a ManifestError if a sound is too long for a row.
     """
     schema = _shard_schema(settings)
     parts: list[pa.Table] = []

@@ -47,15 +47,9 @@ def verify_pack(
 ) -> VerifyResult:
     """Read a whole pack, and check the digests of all shards and sounds, the number of rows, the ids, and the index.
 
-    Args:
-        address: folder or address of a complete pack.
-        num_workers: threads, which read one shard each; 0 reads in the calling thread. For a remote pack each thread
-            stores one shard on disk.
-        on_progress: called with the number of rows read since the last call.
-
-    Raises:
-        ArgumentError: `num_workers` is negative.
-        ManifestError: there is no complete pack.
+    Each of `num_workers` threads reads one shard, and stores it on disk if the pack is remote; 0 reads in the calling
+    thread. `on_progress` is called with the number of rows read since the last call. Raise an ArgumentError if
+    `num_workers` is negative, and a ManifestError if there is no complete pack.
     """
     if num_workers < 0:
         raise ArgumentError(f"`num_workers` (={num_workers}) must be at least 0; 0 reads in the calling thread")

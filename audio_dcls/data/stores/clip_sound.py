@@ -1,7 +1,4 @@
-"""A clip of a manifest as a sound that is read block by block.
-
-T samples of a block.
-"""
+"""A clip of a manifest as a sound that is read block by block."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Encode the sound of a clip for a pack: the same waveform always gives the same bytes of a sound file.
-
-T samples.
-"""
+"""Encode the sound of a clip for a pack: the same waveform always gives the same bytes of a sound file."""
 
 from __future__ import annotations
 
@@ -51,15 +48,9 @@ def stored_rate_hz(codec: Codec, sample_rate_hz: int) -> int:
 
 
 def encode(waveform: np.ndarray, sample_rate_hz: int, codec: Codec) -> bytes:
-    """Encode a waveform as a sound file.
+    """Encode a waveform (T,) float32 as a sound file; values outside ±1 are clipped.
 
-    Args:
-        waveform: (T,) float32; values outside ±1 are clipped.
-        sample_rate_hz: its rate, as returned by `stored_rate_hz`.
-        codec: flac, pcm16 or opus.
-
-    Raises:
-        ArgumentError: the codec is `source`, which encodes nothing.
+    The rate is that of `stored_rate_hz`. Raise an ArgumentError if the codec is `source`, which encodes nothing.
 
     >>> sound = encode(np.zeros(320, dtype=np.float32), 32_000, Codec.pcm16)
     >>> len(sound), soundfile.read(io.BytesIO(sound))[1]

@@ -25,11 +25,8 @@ SOUND_COLUMN = "audio"
 class ForeignFile:
     """The sounds of one Parquet file, by row. One process uses it, from any number of threads.
 
-    Args:
-        path: the file. Its column of sounds is `audio`, or else the only column of structs with a field `bytes`.
-
-    Raises:
-        AudioFileError: reason missing or unreadable.
+    The column of sounds is `audio`, or else the only column of structs with a field `bytes`. Raise an AudioFileError
+    (missing or unreadable) if the file cannot be used.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,11 +55,7 @@ class ForeignFile:
         self.lock = threading.Lock()
 
     def read(self, row: int) -> EncodedSound:
-        """The sound of a row, counted from 0.
-
-        Raises:
-            AudioFileError: reason missing, empty or unreadable.
-        """
+        """The sound of a row, counted from 0; raise an AudioFileError (missing, empty or unreadable) if it has none."""
         label = f"'{self.path}', row {row}"
         if not 0 <= row < (self.ends[-1] if self.ends else 0):
             message = f"{label} does not exist; the file has changed; load the manifest again"

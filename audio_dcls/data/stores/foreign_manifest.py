@@ -34,16 +34,12 @@ def read_foreign_manifest(
 ) -> ClipTable:
     """Read the clips of one Parquet file or of a folder of them.
 
-    Args:
-        store: the folder or file, local or remote.
-        labels: the classes in which the labels are looked up, by identifier or name.
-        id_column: the column of clip ids; None takes the first of `_ID_COLUMNS` that exists, or file and row.
-        labels_column: the column of labels, each cell a label or a list of them, as text or as numbers that `datasets`
-            names; None takes the first of `_LABEL_COLUMNS` that exists.
+    The column of ids is by default the first of `_ID_COLUMNS` that exists, or else ids are made of file and row. The
+    column of labels is by default the first of `_LABEL_COLUMNS` that exists; each cell is a label or a list of them, as
+    text or as numbers that `datasets` names; they are looked up in `labels` by identifier or name.
 
-    Raises:
-        ManifestError: there is no Parquet file, a file has no sounds or no labels, a label is unknown, or two clips
-            have the same id.
+    Raise a ManifestError if there is no Parquet file, a file has no sounds or no labels, a label is unknown, or two
+    clips have the same id.
     """
     store, names = _files(store)
     folder = store.folder if store.is_local else _mirror(store, names).folder

@@ -35,14 +35,7 @@ _NUMBERED = re.compile(r"(?:[-_. ]?part)?[-_. ]?\d+$")
 
 
 class _Hdf5File:
-    """One HDF5 file. One process uses it, from any number of threads; h5py serves one thread at a time.
-
-    Args:
-        path: the file.
-
-    Raises:
-        AudioFileError: reason missing or unreadable.
-    """
+    """One HDF5 file. One process uses it, from any number of threads; h5py serves one thread at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -105,11 +98,7 @@ class _Hdf5File:
         return " and ".join(faults)
 
     def read(self, row: int) -> PcmSound:
-        """Read the sound of a row, and nothing else.
-
-        Raises:
-            AudioFileError: reason missing, unreadable or blank.
-        """
+        """Read the sound of a row, and nothing else; raise an AudioFileError if it is missing, unreadable or blank."""
         name = f"'{self.path}', row {row}"
         if not 0 <= row < len(self):
             raise AudioFileError(
@@ -130,14 +119,9 @@ class _Hdf5File:
 
 
 def read_row(path: str | Path, row: int) -> PcmSound:
-    """Read the sound in a row of an HDF5 file; each process opens the file on first use.
+    """Read the sound in a row of an HDF5 file, counted from 0; each process opens the file on first use.
 
-    Args:
-        path: the file.
-        row: number of the row, counted from 0.
-
-    Raises:
-        AudioFileError: reason missing, unreadable, or blank.
+    Raise an AudioFileError (missing, unreadable or blank) if the row cannot be read.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -176,18 +160,11 @@ def read_manifest(path: str | Path, labels: LabelSet, *, split: str | None = Non
     """List the rows of an HDF5 file, including blank ones; no waveform is read.
 
     The id of a clip is its name without the extension, or `FILE-rowN` for a row without a name. If a name is repeated,
-    `-rowN` is appended to it.
+    `-rowN` is appended to it. `labels` are the classes of the columns of `target`, in order. All rows are in `split`;
+    None takes the attribute `split` of the file, or else its name (`split_of`).
 
-    Args:
-        path: the file.
-        labels: the classes of the columns of `target`, in order.
-        split: the split of all rows; None takes the attribute `split` of the file, or else its name (`split_of`).
-
-    Raises:
-        ManifestError: the file cannot be read or has a different number of classes.
-
-    Warns:
-        UserWarning: the file does not give its sample rate, and 32 000 Hz is assumed.
+    Raise a ManifestError if the file cannot be read or has a different number of classes. Warn if it does not give its
+    sample rate: 32 000 Hz is assumed.
     """
     path = Path(path)
     try:

@@ -1,7 +1,6 @@
 """The positions of all rows of a pack: one Arrow file, mapped into memory and shared by all processes.
 
-N rows. Each shard has such a file too (`shards/….arrow`), written after the shard: a shard with such a record is
-complete.
+Each shard has such a file too (`shards/….arrow`), written after the shard: a shard with such a record is complete.
 """
 
 from __future__ import annotations
@@ -82,11 +81,7 @@ def record_name(shard_name: str) -> str:
 
 
 def read_record(content: bytes, source: str) -> ShardRecord:
-    """Read the output of `ShardRecord.to_bytes`.
-
-    Raises:
-        ManifestError: the content is damaged.
-    """
+    """Read the output of `ShardRecord.to_bytes`; raise a ManifestError if it is damaged."""
     try:
         with pa.ipc.open_file(pa.BufferReader(content)) as reader:
             rows = reader.read_all()
@@ -106,17 +101,13 @@ def index_bytes(records: Sequence[ShardRecord]) -> bytes:
 
 @dataclass(frozen=True, eq=False)
 class PackIndex:
-    """The columns of an index, mapped from its file."""
+    """The columns of an index of N rows, mapped from its file."""
 
     batch: pa.RecordBatch
 
     @classmethod
     def open(cls, path: Path) -> PackIndex:
-        """Map an index file.
-
-        Raises:
-            ManifestError: the file is missing or damaged.
-        """
+        """Map an index file; raise a ManifestError if it is missing or damaged."""
         try:
             with pa.memory_map(str(path)) as source:
                 reader = pa.ipc.open_file(source)

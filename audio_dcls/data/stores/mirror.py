@@ -66,13 +66,8 @@ class Mirror:
     def make(cls, address: str, fingerprint: bytes, sizes: dict[str, int]) -> Mirror:
         """Open the mirror of an address, or create it; `shard_cache` sets its limit.
 
-        Args:
-            address: the remote folder.
-            fingerprint: bytes that change with the remote content; then the mirror is another folder.
-            sizes: size of each shard in bytes.
-
-        Raises:
-            ConfigError: the limit is smaller than the largest shard.
+        The `fingerprint` changes with the remote content; then the mirror is another folder. `sizes` are the bytes of
+        each shard. Raise a ConfigError if the limit is smaller than the largest shard.
         """
         digest = hashlib.sha256(address.encode() + b"\0" + fingerprint).hexdigest()
         folder = cache_folder() / f"pack-{digest[:24]}"
@@ -100,13 +95,10 @@ class Mirror:
         return cls(folder, document["address"], document["sizes"], document["limit_gb"])
 
     def fetch(self, name: str) -> Path:
-        """Return the local path of a file, after downloading it if necessary.
+        """Return the local path of a shard, after downloading it if necessary; other files of the address are kept
+        permanently.
 
-        Args:
-            name: one of the shards, or another file of the address, which is then kept permanently.
-
-        Raises:
-            ManifestError: the file cannot be downloaded, or has changed remotely.
+        Raise a ManifestError if the file cannot be downloaded, or has changed remotely.
         """
         path = self.folder / name
         if path.is_file():
@@ -177,12 +169,7 @@ class Mirror:
 
 
 def mirrors_of(paths: Iterable[str], folder: Path) -> list[Mirror]:
-    """The mirrors that contain any of the files, each once.
-
-    Args:
-        paths: files, relative to `folder` unless absolute.
-        folder: the folder of relative paths.
-    """
+    """The mirrors that contain any of the files, each once; paths are relative to `folder` unless absolute."""
     # Two million clips are stored in a few thousand files, and those in a few folders.
     folders = [folder / name for name in dict.fromkeys(os.path.dirname(path) for path in dict.fromkeys(paths))]
     ancestors = dict.fromkeys(ancestor for own in folders for ancestor in (own, *own.parents))

@@ -19,14 +19,9 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def with_serial(content: bytes, serial: int) -> bytes:
-    """An Ogg file of one stream with another serial number and updated checksums.
+    """An Ogg file of one stream with another serial number, 0 to 2^32 - 1, and updated checksums.
 
-    Args:
-        content: a complete file.
-        serial: 0 to 2^32 - 1.
-
-    Raises:
-        ArgumentError: the content is not a sequence of Ogg pages.
+    Raise an ArgumentError if the content is not a sequence of Ogg pages.
     """
     pages = []
     position = 0

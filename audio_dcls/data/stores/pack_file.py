@@ -101,8 +101,7 @@ class PackInfo(Settings):
 def load_pack_info(store: Store) -> PackInfo:
     """Read the `pack.json` of a complete pack.
 
-    Raises:
-        ManifestError: the file is missing, damaged or of a newer version, or the pack is not finished.
+    Raise a ManifestError if the file is missing, damaged or of a newer version, or the pack is not finished.
     """
     info = parse_pack_info(store.read(PACK_FILE), f"{store.address}/{PACK_FILE}")
     if not info.is_complete:
@@ -113,11 +112,7 @@ def load_pack_info(store: Store) -> PackInfo:
 
 
 def parse_pack_info(content: bytes, source: str) -> PackInfo:
-    """Check and parse the content of a `pack.json`.
-
-    Raises:
-        ManifestError: the content is damaged or of a newer version.
-    """
+    """Parse the content of a `pack.json`; raise a ManifestError if it is damaged or of a newer version."""
     try:
         document = json.loads(content)
         # Checked first, because a newer version may have keys that this version does not know.

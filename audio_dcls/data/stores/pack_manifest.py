@@ -1,7 +1,4 @@
-"""The table of clips of a pack or of a folder of Parquet files; no sound is read.
-
-N clips.
-"""
+"""The table of clips of a pack or of a folder of Parquet files; no sound is read."""
 
 from __future__ import annotations
 
@@ -24,14 +21,9 @@ from audio_dcls.labels import LabelSet
 def read_manifest(address: str | Path, labels: LabelSet) -> ClipTable:
     """List the clips of a pack, local or remote, or of Parquet files that this package did not write.
 
-    The index of a remote pack is downloaded once; a shard is downloaded when it is read (see `mirror`).
-
-    Args:
-        address: a folder, a Parquet file, or an fsspec address.
-        labels: the classes in which the labels are looked up, by identifier.
-
-    Raises:
-        ManifestError: there is neither a complete pack nor a Parquet file, or a label is unknown.
+    The address is a folder, a Parquet file, or an fsspec address. The index of a remote pack is downloaded once; a
+    shard is downloaded when it is read (see `mirror`). Raise a ManifestError if there is neither a complete pack nor a
+    Parquet file, or a label is unknown.
     """
     store = Store(address)
     if store.size(PACK_FILE) is None:

@@ -27,14 +27,7 @@ _TOUCH_EVERY_READS = 64
 
 
 class _PackReader:
-    """The sounds of one pack, by shard and row. One process uses it, from any number of threads.
-
-    Args:
-        folder: a pack, or the mirror of a remote pack.
-
-    Raises:
-        ManifestError: the folder is not a complete pack.
-    """
+    """The sounds of a complete pack or mirror, by shard and row. One process uses it, from any number of threads."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,14 +43,9 @@ class _PackReader:
         self.num_reads = 0
 
     def read(self, name: str, row: int) -> StoredSound:
-        """Read the sound of a row.
+        """Read the sound of a row, counted from 0 in the shard `name`.
 
-        Args:
-            name: name of the shard in the pack.
-            row: number of the row in the shard, counted from 0.
-
-        Raises:
-            AudioFileError: reason missing, or unreadable if the shard is not the one that was packed.
+        Raise an AudioFileError if the row is missing, or unreadable because the shard is not the one that was packed.
         """
         rows = self.rows_of.get(name, range(0))
         if not 0 <= row < len(rows):
@@ -111,15 +99,10 @@ class _PackReader:
 
 
 def read_row(path: str | Path, row: int) -> StoredSound:
-    """Read the sound in a row of a Parquet file; each process opens the file on first use.
+    """Read the sound in a row, counted from 0, of a shard of a pack or any Parquet file with a column of sounds.
 
-    Args:
-        path: a shard of a pack, or any Parquet file with a column of sounds.
-        row: number of the row, counted from 0.
-
-    Raises:
-        AudioFileError: reason missing, empty or unreadable.
-        ManifestError: the shard belongs to a pack that is not complete.
+    Each process opens the file on first use. Raise an AudioFileError (missing, empty or unreadable) if there is no such
+    sound, and a ManifestError if the shard belongs to a pack that is not complete.
     """
     path = Path(path)
     folder = path.parent.parent

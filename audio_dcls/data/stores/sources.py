@@ -1,7 +1,4 @@
-"""The sound of a clip, from its own file or from a row of a store.
-
-T samples.
-"""
+"""The sound of a clip, from its own file or from a row of a store."""
 
 from __future__ import annotations
 
@@ -24,19 +21,10 @@ def read_clip_audio(
     require_sound: bool = True,
     resample_quality: ResampleQuality = "HQ",
 ) -> np.ndarray:
-    """Read a clip as a mono waveform, like `read_clip`.
+    """Read a clip of any source as a mono waveform (T,) float32, like `read_clip`, which describes the arguments.
 
-    Args:
-        clip: a clip of any source.
-        sample_rate_hz: sample rate of the result.
-        end_s: end of the clip in the sound; None is the end of the sound.
-        require_sound: whether to refuse a clip that is shorter than 0.1 s or silent.
-        resample_quality: quality of soxr.
-
-    Shape: (T,) float32.
-
-    Raises:
-        AudioFileError: the clip cannot be used.
+    `end_s` replaces the end of the clip; None is the end of the sound. Raise an AudioFileError if the clip cannot be
+    used.
     """
     return read_clip(
         stored_sound(clip),
@@ -51,8 +39,7 @@ def read_clip_audio(
 def stored_sound(clip: Clip) -> Path | StoredSound:
     """Return the file of a clip, or its sound as the store holds it; nothing is decoded.
 
-    Raises:
-        AudioFileError: the store or the row cannot be read.
+    Raise an AudioFileError if the store or the row cannot be read.
     """
     if clip.row is None:
         return clip.path

@@ -29,13 +29,10 @@ _REMOTE_ERRORS = (
 
 
 class Store:
-    """The files under one address.
+    """The files under one address: a folder's path, or an address such as `s3://bucket/pack`.
 
-    Args:
-        address: a folder's path, or an address such as `s3://bucket/pack`.
-
-    Raises:
-        ManifestError: the kind of address is unknown, or its package is not installed.
+    Every method raises a ManifestError if a file does not exist or cannot be read or written; so does the class itself
+    if the kind of address is unknown, or its package is not installed.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -66,11 +63,7 @@ class Store:
         return int(details["size"]) if details["type"] == "file" else None
 
     def read(self, name: str) -> bytes:
-        """Read the content of a file.
-
-        Raises:
-            ManifestError: the file does not exist or cannot be read.
-        """
+        """Read the content of a file."""
         with self._naming(name):
             if self.is_local:
                 return (self.folder / name).read_bytes()
@@ -78,21 +71,13 @@ class Store:
             return files.cat_file(f"{root}/{name}")
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file in one step.
-
-        Raises:
-            ManifestError: the file cannot be written.
-        """
+        """Write a file in one step."""
         with self.writing(name) as path:
             path.write_bytes(content)
 
     @contextlib.contextmanager
     def writing(self, name: str) -> Iterator[Path]:
-        """Yield a local file to write; at the end of the body it becomes the file `name`.
-
-        Raises:
-            ManifestError: the file cannot be written.
-        """
+        """Yield a local file to write; at the end of the body it becomes the file `name`."""
         with self._naming(name):
             if self.is_local:
                 path = self.folder / name
@@ -120,11 +105,7 @@ class Store:
                 files.rm_file(f"{root}/{name}")
 
     def fetch(self, name: str, path: Path) -> None:
-        """Copy a file to the local `path`.
-
-        Raises:
-            ManifestError: the file does not exist or cannot be read.
-        """
+        """Copy a file to the local `path`."""
         with self._naming(name):
             files, root = self._remote()
             files.get_file(f"{root}/{name}", str(path))

@@ -3,8 +3,6 @@
 The format is Arrow IPC (https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format): one file to copy, with the
 columns as a `ClipTable` holds them, so that nothing is parsed or copied; pandas, polars and DuckDB read it too. A
 header in the metadata gives the version, the classes and the digest of every column.
-
-N clips.
 """
 
 from __future__ import annotations
@@ -32,15 +30,10 @@ _REMEDY = "write it again by `audio-dcls manifest index`"
 
 
 def write_index(table: ClipTable, labels: LabelSet, path: str | Path) -> None:
-    """Write a table as an index; an existing file is replaced only by a complete one.
+    """Write a table and its classes as an index; an existing file is replaced only by a complete one.
 
-    Args:
-        table: the clips.
-        labels: the classes that the label indices refer to.
-        path: the file to write; relative paths of clips become relative to its folder.
-
-    Raises:
-        ManifestError: the name does not end in `.clips`, or the file cannot be written.
+    Relative paths of clips become relative to the folder of `path`. Raise a ManifestError if the name does not end in
+    `.clips`, or the file cannot be written.
     """
     path = Path(path)
     if path.suffix != INDEX_SUFFIX:
@@ -68,13 +61,8 @@ def write_index(table: ClipTable, labels: LabelSet, path: str | Path) -> None:
 def read_index(path: str | Path, labels: LabelSet) -> IndexedTable:
     """Map an index and verify it.
 
-    Args:
-        path: the file.
-        labels: the classes it was written with.
-
-    Raises:
-        ManifestError: the file is missing, damaged, not an index, of a newer version, or was written with other
-            classes.
+    Raise a ManifestError if the file is missing, damaged, not an index, of a newer version, or was written with other
+    classes.
     """
     path = Path(path)
     batch, header, digest = _mapped(path)
@@ -92,15 +80,7 @@ def read_index(path: str | Path, labels: LabelSet) -> IndexedTable:
 
 
 def _map_index(path: Path, digest: str) -> ClipTable:
-    """Map an index that another process has already verified.
-
-    Args:
-        path: the file.
-        digest: SHA-256 of its header at that time.
-
-    Raises:
-        ManifestError: the file is missing or has been replaced.
-    """
+    """Map an index that another process has already verified, when `digest` was the SHA-256 of its header."""
     batch, header, found = _mapped(path)
     if found != digest:
         raise ManifestError(f"'{path}' was replaced while it was in use; restart the command")

@@ -15,9 +15,6 @@ def id_hash(clip_ids: Iterable[str]) -> str:
     It is the first 16 hexadecimal digits of the SHA-256 of the sorted ids, one per line, in UTF-8. A shell computes it
     by `LC_ALL=C sort ids.txt | head -c -1 | sha256sum`.
 
-    Args:
-        clip_ids: ids of the clips.
-
     >>> id_hash(["b", "a"]) == id_hash(["a", "b"])
     True
     """

@@ -180,15 +180,9 @@ class ClipTable(Sequence[Clip]):
 
 
 def take_lists(ends: np.ndarray, values: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Choose among lists that are stored one after the other.
+    """Choose among lists that are stored one after the other, where `ends` (n,) is the end of each list in `values`.
 
-    Args:
-        ends: (n,) int64, where each list ends in `values`.
-        values: the values of all lists.
-        indices: (k,) integers, which lists to take.
-
-    Returns:
-        Where each chosen list ends, (k,) int64, and the values of the chosen lists.
+    Return where each list chosen by `indices` (k,) ends, (k,) int64, and the values of the chosen lists.
 
     >>> take_lists(np.array([2, 5]), np.array([7, 8, 4, 5, 6]), np.array([1, 0]))
     (array([3, 5]), array([4, 5, 6, 7, 8]))

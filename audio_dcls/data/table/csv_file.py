@@ -26,17 +26,11 @@ class Rows(NamedTuple):
 
 
 def read_csv(path: Path, *, skip_rows: int = 0) -> Iterator[Rows]:
-    """Read a CSV file as text, up to 200 000 rows at a time.
+    """Read a CSV file in UTF-8 as text, up to 200 000 rows at a time, after skipping `skip_rows` rows.
 
     No cell is interpreted ("NA" stays "NA"). Spaces after a comma are dropped, short rows are filled with empty cells,
-    and blank rows are left out but counted.
-
-    Args:
-        path: a file in UTF-8, with or without a byte-order mark.
-        skip_rows: number of rows to skip at the start.
-
-    Raises:
-        ManifestError: the file is missing, empty, not UTF-8, or a row has more cells than the first.
+    and blank rows are left out but counted. Raise a ManifestError if the file is missing, empty, not UTF-8, or a row
+    has more cells than the first.
     """
     num_rows = 0
     try:
@@ -85,23 +79,15 @@ def _explain(error: pd.errors.ParserError) -> str:
 
 
 def write_csv(path: Path, columns: dict[str, Sequence[object]]) -> None:
-    """Write columns as a CSV file with a header; an existing file is replaced only by a complete one.
-
-    Raises:
-        ManifestError: the folder cannot be written to.
-    """
+    """Write columns as a CSV file with a header; raise a ManifestError if the folder cannot be written to."""
     write_csv_pieces(path, [columns])
 
 
 def write_csv_pieces(path: Path, pieces: Iterable[dict[str, Sequence[object]]]) -> None:
     """Write a CSV file some rows at a time, so that the whole table is never in memory as text.
 
-    Args:
-        path: the file to write.
-        pieces: columns, with the same names in each piece; at least one piece, which may have no rows.
-
-    Raises:
-        ManifestError: the folder cannot be written to.
+    Each piece has columns of the same names; there is at least one piece, which may have no rows. An existing file is
+    replaced only by a complete one. Raise a ManifestError if the folder cannot be written to.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,7 @@
 """A Parquet file of embeddings, written a few sounds at a time.
 
-Axis legend: W windows of a sound, F features.
-
-The file has one row per sound. Columns: `path`; `embedding`, a list of F numbers; `start_s` and `end_s`, the times of
-its windows; and `window_embeddings`, a list of W lists of F numbers.
+The file has one row per sound. Columns: `path`; `embedding`, a list of F features; `start_s` and `end_s`, the times of
+its W windows; and `window_embeddings`, a list of W lists of F features.
 """
 
 from __future__ import annotations
@@ -18,12 +16,7 @@ _ROWS_PER_GROUP = 256
 
 
 class EmbeddingTable:
-    """Writes the file. Only after `close` can it be read.
-
-    Args:
-        path: the file to write.
-        num_features: F.
-    """
+    """Writes the file, for embeddings of `num_features`. Only after `close` can it be read."""
 
     def __init__(self, path: Path, num_features: int) -> None:
         feature_list = pa.list_(pa.float32(), num_features)
@@ -42,15 +35,7 @@ class EmbeddingTable:
     def add(
         self, path: str, embedding: np.ndarray, start_s: np.ndarray, end_s: np.ndarray, window_embeddings: np.ndarray
     ) -> None:
-        """Append a sound.
-
-        Args:
-            path: name of the sound.
-            embedding: (F,).
-            start_s: (W,) starts of its windows, in seconds.
-            end_s: (W,) ends of its windows, in seconds.
-            window_embeddings: (W, F).
-        """
+        """Append a sound: its name, embedding (F,), window times (W,) in seconds, and window embeddings (W, F)."""
         for name, value in zip(self.rows, (path, embedding, start_s, end_s, list(window_embeddings)), strict=True):
             self.rows[name].append(value)
         if len(self.rows["path"]) == _ROWS_PER_GROUP:

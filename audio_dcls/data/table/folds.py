@@ -39,13 +39,7 @@ def fold_numbers(splits: Iterable[str]) -> list[int]:
 def hold_out(fold: int, splits: Iterable[str], source: str) -> SplitNames:
     """Train on every fold except one, and measure on that one; splits that are not folds are left out.
 
-    Args:
-        fold: the number of the fold to hold out.
-        splits: names of the splits that exist.
-        source: where they come from, named in messages.
-
-    Raises:
-        ConfigError: the fold does not exist, or is the only one.
+    Raise a ConfigError, which names `source`, if the fold does not exist among `splits`, or is the only one.
 
     >>> hold_out(2, ["fold1", "fold2", "fold3"], "esc50.csv")
     SplitNames(train=('fold1', 'fold3'), eval=('fold2',))

@@ -1,7 +1,5 @@
 """A clip table whose columns stay in a file that is mapped into memory, and a selection of its rows.
 
-Shape: N selected clips.
-
 Forked workers share the map. A spawned worker receives the name of the file and the selected rows, and maps it itself.
 """
 
@@ -44,15 +42,10 @@ class _Column:
 
 
 class IndexedTable(ClipTable):
-    """Some rows of a mapped table.
+    """The rows `picked` ((N,) integers; None for all) of a mapped table, whose columns `base` are views of the map.
 
-    A whole column is copied from the map on first access; single clips are read from the map.
-    `with_columns` and `concatenate` return a plain table in memory.
-
-    Args:
-        base: all clips of the file, in columns that are views of the map.
-        file: how to map the file again.
-        picked: (N,) integers, the selected rows of the file; None for all.
+    A whole column is copied from the map on first access; single clips are read from the map. `with_columns` and
+    `concatenate` return a plain table in memory.
     """
 
     folder: Any = _Column()

@@ -13,13 +13,7 @@ from audio_dcls.labels import SEPARATOR, LabelSet
 
 
 class LabelColumn:
-    """Collects label cells; each distinct cell is parsed once.
-
-    Args:
-        source: the file, named in messages.
-        labels: the classes in which the labels are looked up.
-        separator: the text between two labels of a cell.
-    """
+    """Parses label cells, each distinct cell of a piece once; messages name `source`, the file."""
 
     def __init__(self, source: Path, labels: LabelSet, *, separator: str = SEPARATOR) -> None:
         self.source = source

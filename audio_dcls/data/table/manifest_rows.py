@@ -26,11 +26,7 @@ _ROW = "row"
 
 
 def read_manifest(path: Path, labels: LabelSet) -> ClipTable:
-    """Read and check a manifest CSV.
-
-    Raises:
-        ManifestError: see `load_manifest`.
-    """
+    """Read and check a manifest CSV; `load_manifest` lists the errors."""
     _check_kind(path)
     header: list[str] = []
     rows = ClipRows(path, labels)
@@ -196,13 +192,9 @@ class Piece:
         return np.array([int(cell) if cell else NO_ROW for cell in cells], dtype=np.int64)
 
     def reject(self, column: str, wrong: np.ndarray, rule: str, also: str | None = None) -> None:
-        """Raise an error for the first wrong row, if there is one.
+        """Raise an error for the first row where `wrong` ((n,) booleans) is true, if there is one.
 
-        Args:
-            column: the column that breaks the rule.
-            wrong: (n,) booleans, which rows are wrong.
-            rule: the rule and the remedy, for the message.
-            also: another column whose value the message shows.
+        The message ends with `rule`, the rule and its remedy, and shows the cell in `column` and, if given, in `also`.
         """
         if not wrong.any():
             return
