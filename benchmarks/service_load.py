@@ -87,7 +87,7 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
             block["throughput"] = block["clips_per_s"] / block["direct_clips_per_s"]
             report_progress(f"block {number + 1}/{args.blocks}: {json.dumps(block)}")
             blocks.append(block)
-        beside = measure_during_training(address, sounds, args) if args.training else None
+        during_training = measure_during_training(address, sounds, args) if args.training else None
     latencies = np.concatenate([block.pop("latencies_s") for block in blocks])
     memory = [block["memory_mib"] for block in blocks]
     return {
@@ -101,7 +101,7 @@ def measure(folder: Path, args: argparse.Namespace) -> dict[str, Any]:
         "throughput": float(np.median([block["throughput"] for block in blocks])),
         "memory_growth": max(memory) / memory[0] - 1,
         "blocks": blocks,
-        "beside_training": beside,
+        "during_training": during_training,
     }
 
 
@@ -243,11 +243,12 @@ def as_markdown(report: dict[str, Any]) -> str:
         f"| rate ÷ calling the Tagger directly | {report['throughput']:.2f} |",
         f"| memory after the last blocks ÷ after the first | {1 + report['memory_growth']:.3f} |",
     ]
-    if (beside := report["beside_training"]) is not None:
-        p = beside["latency_s"]
+    if (during_training := report["during_training"]) is not None:
+        p = during_training["latency_s"]
         lines.append(
-            f"| during a training run: errors of {beside['requests']}, latency, rate | {beside['errors']}, "
-            f"{p['p50']:.2f} / {p['p95']:.2f} / {p['p99']:.2f} s, {beside['clips_per_s']:.2f} clips/s |"
+            f"| during a training run: errors of {during_training['requests']}, latency, rate | "
+            f"{during_training['errors']}, "
+            f"{p['p50']:.2f} / {p['p95']:.2f} / {p['p99']:.2f} s, {during_training['clips_per_s']:.2f} clips/s |"
         )
     return "\n".join(lines) + "\n"
 

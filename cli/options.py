@@ -15,7 +15,10 @@ LabelsFile = Annotated[
     typer.Option("--labels", metavar="CSV", help="A class_labels_indices.csv (default: AudioSet's 527 classes)."),
 ]
 Workers = Annotated[
-    int, typer.Option(min=0, metavar="N", help="Threads that read files; 0 for none.", show_default="one per core")
+    int,
+    typer.Option(
+        min=0, metavar="N", help="Threads that read files; 0: read in this process.", show_default="one per core"
+    ),
 ]
 Source = Annotated[
     str,

@@ -21,7 +21,7 @@ from audio_dcls_cli.screen.progress import out, say
 
 DCLS_SUFFIX = "-dcls"
 BYTES_PER_PARAMETER = 4
-"""Of float32; a file may hold more than the model."""
+"""Bytes of a float32; a file may hold more than the model."""
 
 
 def list_models(*, json_: bool) -> None:

@@ -51,8 +51,8 @@ def test_show_says_what_it_holds(files: Path, command_line: Any) -> None:
     ):
         assert said in text
     store_thresholds("0.safetensors", [0.1, 0.2, 0.3], split="val", clip_id_hash="x")
-    told = json.loads(command_line("checkpoint", "show", "0.safetensors", "--json").stdout)
-    assert told["path"] == "0.safetensors" and told["thresholds"]["split"] == "val"
+    shown = json.loads(command_line("checkpoint", "show", "0.safetensors", "--json").stdout)
+    assert shown["path"] == "0.safetensors" and shown["thresholds"]["split"] == "val"
     assert "fitted on val" in command_line("checkpoint", "show", "0.safetensors").stdout
 
 
@@ -64,8 +64,8 @@ def test_verify_names_every_fault(files: Path, command_line: Any) -> None:
     content = bytearray(Path("1.safetensors").read_bytes())
     content[-9] ^= 8
     Path("1.safetensors").write_bytes(content)
-    told = command_line("checkpoint", "verify", "none", "1.safetensors", "0.safetensors", "--json", code=1).stdout
-    found = json.loads(told)
+    printed = command_line("checkpoint", "verify", "none", "1.safetensors", "0.safetensors", "--json", code=1).stdout
+    found = json.loads(printed)
     assert "does not exist" in found["none"][0] and "not as it was written" in found["1.safetensors"][0]
     assert found["0.safetensors"] == []
 

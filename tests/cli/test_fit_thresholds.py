@@ -61,8 +61,8 @@ def test_a_split_that_was_trained_on_is_refused(study: StudyDir) -> None:
 
 
 def test_the_command_says_what_they_are_worth(study: StudyDir, command_line: Any) -> None:
-    told = json.loads(command_line("eval", study.path, "--fit-thresholds", "val", "--json").stdout)
-    fitted = told["runs"][0]["thresholds"]
+    printed = json.loads(command_line("eval", study.path, "--fit-thresholds", "val", "--json").stdout)
+    fitted = printed["runs"][0]["thresholds"]
     assert 0 < fitted["pooled"] < 1 and 0 < fitted["mean_f1"] <= 1
     text = command_line("eval", study.path, "--fit-thresholds", "val").stdout
     assert (

@@ -71,8 +71,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_import_for_programs(folder: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "aaaaaaaaaaa.wav", np.full(8000 * 50, 0.1), 8000)  # a whole recording
     arguments = ("--segments", folder / "eval_segments.csv", "--audio", tmp_path, "--out", tmp_path / "m.csv", "--json")
-    told = json.loads(run("audioset", *arguments, cwd=folder).stdout)
-    assert (told["splits"], told["found"], told["missing"], told["parts_of_recordings"]) == ({"eval": 4}, 1, 3, 1)
+    printed = json.loads(run("audioset", *arguments, cwd=folder).stdout)
+    assert (printed["splits"], printed["found"], printed["missing"], printed["parts_of_recordings"]) == (
+        {"eval": 4},
+        1,
+        3,
+        1,
+    )
 
 
 def test_a_folder_in_place_of_a_file_is_named(folder: Path, tmp_path: Path) -> None:

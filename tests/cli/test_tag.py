@@ -48,7 +48,7 @@ def sound(seconds: float, seed: int = 0, rate_hz: int = RATE_HZ, channels: int =
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Four sounds at two depths, and a file that is none."""
+    """Four sounds at two depths, and a file that is not a sound."""
     (tmp_path / "sounds" / "deep").mkdir(parents=True)
     for number, name in enumerate(["a.wav", "b.flac", "deep/c.ogg", "deep/d.mp3"]):
         soundfile.write(tmp_path / "sounds" / name, sound(1 + number, number, 44_100, 2), 44_100)

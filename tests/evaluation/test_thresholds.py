@@ -57,8 +57,8 @@ def test_a_rare_class_takes_the_threshold_of_all() -> None:
     assert fitted.values[1] == fitted.values[2] == fitted.pooled
     assert fitted.pooled == best_threshold(targets.astype(bool).ravel(), scores.ravel())
     assert np.isnan(fitted.f1[2]) and np.isfinite(fitted.mean_f1)
-    told = fitted.to_json_dict()
-    assert told["num_classes_fitted"] == 1 and told["mean_f1"] == fitted.mean_f1
+    document = fitted.to_json_dict()
+    assert document["num_classes_fitted"] == 1 and document["mean_f1"] == fitted.mean_f1
 
 
 def test_a_score_of_zero_for_everything_still_gives_a_threshold_above_zero() -> None:

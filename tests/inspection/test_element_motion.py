@@ -1,4 +1,4 @@
-"""Brownian positions are told from learned ones."""
+"""Brownian positions are distinguished from learned ones."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The page in headless Chromium: start a demo run, watch, stop and resume it, and tag a demo clip with its model.
 
-Screenshots are kept beside the test's other files, for people to look at.
+Screenshots are kept next to the test's other files, for people to look at.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from audio_dcls_cli.screen.progress import show_coverage
 RATE_HZ = 32_000
 NUM_SAMPLES = 41_600
 BLANK = {3: "no name", 9: "no label", 14: "only zeros", 23: "no name and no label and only zeros"}
-"""Of the 40 rows to train on."""
+"""What is missing in the blank rows, by row, among the 40 rows to train on."""
 
 
 def write_panns(path: Path, sounds: list[np.ndarray], targets: np.ndarray, blank: dict[int, str]) -> None:

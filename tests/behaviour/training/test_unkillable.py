@@ -31,7 +31,7 @@ from audio_dcls.training.train_events import CheckpointDamaged, RunFinished, Run
 
 CHECKPOINTS = {"epochs": 8, "checkpoint_every_steps": 2, "evaluate_every_epochs": 0, "keep_checkpoints": 3}
 NUM_STEPS = 48
-"""Of a training that is killed: enough that it is not done before a test that does not get its turn kills it."""
+"""Steps of a training that is killed: enough that it is not finished before a delayed test kills it."""
 COMMAND = [sys.executable, "-m", "audio_dcls_cli", "train"]
 KILL_IN_CHECKPOINT = """
 import os, signal

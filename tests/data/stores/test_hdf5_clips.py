@@ -1,4 +1,4 @@
-"""HDF5 files in PANNs' layout, written by h5py: every good row is used, every blank one named, none loaded before."""
+"""HDF5 files in PANNs' layout, written by h5py: every good row is used, every blank one named, and no sound is loaded before."""
 
 from __future__ import annotations
 
