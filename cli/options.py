@@ -16,9 +16,7 @@ LabelsFile = Annotated[
 ]
 Workers = Annotated[
     int,
-    typer.Option(
-        min=0, metavar="N", help="Threads that read files; 0: read in this process.", show_default="one per core"
-    ),
+    typer.Option(min=0, metavar="N", help="Threads that read files, or 0.", show_default="one per core"),
 ]
 Source = Annotated[
     str,

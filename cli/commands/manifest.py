@@ -114,9 +114,7 @@ def frontend_stats(
     labels: LabelsFile = None,
     workers: Annotated[
         int | None,
-        typer.Option(
-            min=0, metavar="N", help="Processes that read files; 0: read in this process.", show_default="one per core"
-        ),
+        typer.Option(min=0, metavar="N", help="Processes that read files, or 0.", show_default="one per core"),
     ] = None,
     json_: Json = False,
 ) -> None:

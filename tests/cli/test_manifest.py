@@ -71,8 +71,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_import_for_programs(folder: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "aaaaaaaaaaa.wav", np.full(8000 * 50, 0.1), 8000)  # a whole recording
     arguments = ("--segments", folder / "eval_segments.csv", "--audio", tmp_path, "--out", tmp_path / "m.csv", "--json")
-    printed = json.loads(run("audioset", *arguments, cwd=folder).stdout)
-    assert (printed["splits"], printed["found"], printed["missing"], printed["parts_of_recordings"]) == (
+    found = json.loads(run("audioset", *arguments, cwd=folder).stdout)
+    assert (found["splits"], found["found"], found["missing"], found["parts_of_recordings"]) == (
         {"eval": 4},
         1,
         3,

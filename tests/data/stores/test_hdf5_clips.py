@@ -1,4 +1,4 @@
-"""HDF5 files in PANNs' layout, written by h5py: every good row is used, every blank one named, and no sound is loaded before."""
+"""HDF5 files in PANNs' layout, written by h5py: every good row is used, every blank one is named."""
 
 from __future__ import annotations
 
