@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from audio_dcls.data.importers.dataset_import import DatasetImport
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.parallel import map_in_batches
 from audio_dcls.data.sound.audio_folder import AudioFolder, FoundFile
@@ -32,20 +33,13 @@ Holding = Literal["auto", "segment", "recording"]
 
 
 @dataclass(frozen=True)
-class AudioSetImport:
-    """A manifest of AudioSet segments, and counts of the files that were found."""
+class AudioSetImport(DatasetImport):
+    """A manifest of AudioSet segments, which are its clips, and counts of the files that were found."""
 
-    manifest: Manifest
-    num_found: int
-    """Number of segments with a file."""
-    num_missing: int
-    """Number of segments without a file; their rows name the file that was searched for."""
-    num_recordings: int
+    num_recordings: int = 0
     """Number of segments that are a part of a longer file, given by their times."""
-    repeated: tuple[str, ...]
+    repeated: tuple[str, ...] = ()
     """Ids of segments with more than one file; the first path in alphabetical order was taken."""
-    num_unlisted: int
-    """Number of audio files that belong to no segment."""
 
 
 def import_audioset(
@@ -115,7 +109,7 @@ def read_segments(path: Path, split: str, labels: LabelSet) -> Manifest:
     The id of a clip is `YTID_milliseconds`, as in AudioSet's list of strong labels, because a recording may have
     several segments. Raise a ManifestError if the list is missing, or a row breaks a rule; the message names the row.
     """
-    rows = ClipRows(path, labels, label_separator=",")
+    rows = ClipRows(path, labels, Path(), label_separator=",")
     for numbers, cells in read_csv(path, skip_rows=_num_comment_lines(path)):
         if len(cells) != len(_SEGMENT_COLUMNS):
             raise ManifestError(
@@ -132,7 +126,7 @@ def read_segments(path: Path, split: str, labels: LabelSet) -> Manifest:
         columns["id"] = np.array(ids, dtype=object)
         columns["split"] = np.full(len(ids), split, dtype=object)
         rows.add(numbers, columns)
-    return Manifest(clips=rows.table(Path()), labels=labels, source=str(path))
+    return Manifest(clips=rows.table(), labels=labels, source=str(path))
 
 
 def _num_comment_lines(path: Path) -> int:

@@ -20,7 +20,6 @@ from audio_dcls.data.suffixes import PARQUET_SUFFIX
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.data.table.label_column import LabelColumn
 from audio_dcls.data.table.manifest_rows import others
-from audio_dcls.data.table.string_column import StringColumn
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import SEPARATOR, LabelSet
 
@@ -43,35 +42,16 @@ def read_foreign_manifest(
     """
     store, names = _files(store)
     folder = store.folder if store.is_local else _mirror(store, names).folder
-    ids: list[str] = []
-    codes: list[np.ndarray] = []
-    rows: list[np.ndarray] = []
-    split_names: dict[str, int] = {}
-    label_columns = LabelColumn(Path(store.address), labels)
+    label_column = LabelColumn(Path(store.address), labels)
+    tables: list[ClipTable] = []
     for name in names:
-        source = f"{store.address}/{name}"
         table, labels_name = _text_columns(store, name, id_column, labels_column)
-        rows.append(np.arange(len(table), dtype=np.int64))
-        ids += _ids(table, name)
-        code = split_names.setdefault(split_of(name), len(split_names))
-        codes.append(np.full(len(table), code, dtype=np.int32))
-        label_columns.source = Path(source)
-        label_columns.add(rows[-1], _label_cells(table, labels_name))
-    _check_unique(ids, store.address)
-    label_ends, label_indices = label_columns.columns()
-    return ClipTable(
-        folder=folder,
-        ids=StringColumn.from_strings(ids),
-        paths=StringColumn.from_strings([name for name, own in zip(names, rows, strict=True) for _ in own]),
-        start_s=np.full(len(ids), np.nan),
-        end_s=np.full(len(ids), np.nan),
-        label_ends=label_ends,
-        label_indices=label_indices,
-        split_codes=np.concatenate(codes),
-        split_names=tuple(split_names),
-        sha256=StringColumn.blank(len(ids)),
-        rows=np.concatenate(rows),
-    )
+        label_column.source = Path(f"{store.address}/{name}")
+        parsed = label_column.parse(np.arange(len(table)), _label_cells(table, labels_name))
+        tables.append(ClipTable.from_store(folder, name, _ids(table, name), parsed, split_of(name)))
+    clips = ClipTable.concatenate(tables)
+    _check_unique(clips.ids.to_list(), store.address)
+    return clips
 
 
 def split_of(name: str) -> str:

@@ -21,7 +21,6 @@ import pandas as pd
 
 from audio_dcls.data.sound.stored_sound import PcmSound
 from audio_dcls.data.table.clip_table import ClipTable
-from audio_dcls.data.table.string_column import StringColumn
 from audio_dcls.errors import AudioFileError, ManifestError
 from audio_dcls.labels import LabelSet
 
@@ -183,21 +182,7 @@ def read_manifest(path: str | Path, labels: LabelSet, *, split: str | None = Non
                 stacklevel=2,
             )
         split = split or _text(file.file.attrs.get(_SPLIT_ATTRIBUTE, "")) or split_of(path.name)
-        label_ends, label_indices = _labels(file)
-        num_rows = len(file)
-        return ClipTable(
-            folder=path.parent,
-            ids=StringColumn.from_strings(_ids(file)),
-            paths=StringColumn.from_strings([path.name] * num_rows),
-            start_s=np.full(num_rows, np.nan),
-            end_s=np.full(num_rows, np.nan),
-            label_ends=label_ends,
-            label_indices=label_indices,
-            split_codes=np.zeros(num_rows, dtype=np.int32),
-            split_names=(split,),
-            sha256=StringColumn.blank(num_rows),
-            rows=np.arange(num_rows, dtype=np.int64),
-        )
+        return ClipTable.from_store(path.parent, path.name, _ids(file), _labels(file), split)
 
 
 def split_of(name: str) -> str:

@@ -74,6 +74,26 @@ class ClipTable(Sequence[Clip]):
         )
 
     @classmethod
+    def from_store(
+        cls, folder: Path, name: str, ids: Sequence[str], labels: tuple[np.ndarray, np.ndarray], split: str
+    ) -> ClipTable:
+        """All rows of a store of clips, the file `name` in `folder`; `labels` are `label_ends`, `label_indices`."""
+        num_clips = len(ids)
+        return cls(
+            folder=folder,
+            ids=StringColumn.from_strings(ids),
+            paths=StringColumn.from_strings([name] * num_clips),
+            start_s=np.full(num_clips, np.nan),
+            end_s=np.full(num_clips, np.nan),
+            label_ends=labels[0],
+            label_indices=labels[1],
+            split_codes=np.zeros(num_clips, dtype=np.int32),
+            split_names=(split,),
+            sha256=StringColumn.blank(num_clips),
+            rows=np.arange(num_clips, dtype=np.int64),
+        )
+
+    @classmethod
     def concatenate(cls, tables: Sequence[ClipTable]) -> ClipTable:
         """Join tables, at least one, in order."""
         is_one_folder = len({table.folder for table in tables}) == 1

@@ -20,18 +20,12 @@ class LabelColumn:
         self.labels = labels
         self.separator = separator
         self._index_of: dict[str, int] = {}
-        self._counts: list[np.ndarray] = []
-        self._indices: list[np.ndarray] = []
 
-    def add(self, numbers: np.ndarray, cells: np.ndarray) -> None:
-        """Parse a piece of the column.
+    def parse(self, numbers: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Parse the label cells ((n,) strings) of some rows, which messages name by their `numbers` (n,) in the file.
 
-        Args:
-            numbers: (n,) row numbers in the file.
-            cells: (n,) strings.
-
-        Raises:
-            ManifestError: a cell has no label, or an unknown one.
+        Return the position after the last label of each row (n,) int64, and the labels of all rows, int32. Raise a
+        ManifestError if a cell has no label, or an unknown one.
         """
         codes, distinct = pd.factorize(cells)
         parsed: list[list[int]] = []
@@ -44,13 +38,7 @@ class LabelColumn:
                 raise ManifestError(f"{where}: {error}") from error
         counts = np.array([len(indices) for indices in parsed], dtype=np.int64)
         flat = np.array([index for indices in parsed for index in indices], dtype=np.int32)
-        self._counts.append(counts[codes])
-        self._indices.append(take_lists(np.cumsum(counts), flat, codes)[1])
-
-    def columns(self) -> tuple[np.ndarray, np.ndarray]:
-        """The position after the last label of each clip (N,) int64, and the labels of all clips (L,) int32."""
-        counts = np.concatenate([np.zeros(0, dtype=np.int64), *self._counts])
-        return np.cumsum(counts), np.concatenate([np.zeros(0, dtype=np.int32), *self._indices])
+        return take_lists(np.cumsum(counts), flat, codes)
 
     def _parse(self, cell: str) -> list[int]:
         """The indices of the labels of a cell, each once, in the order written."""

@@ -29,13 +29,13 @@ def read_manifest(path: Path, labels: LabelSet) -> ClipTable:
     """Read and check a manifest CSV; `load_manifest` lists the errors."""
     _check_kind(path)
     header: list[str] = []
-    rows = ClipRows(path, labels)
+    rows = ClipRows(path, labels, path.parent)
     for numbers, columns in read_csv(path):
         if not header:
             header = _check_header(path, [column[0].strip() for column in columns])
             numbers, columns = numbers[1:], [column[1:] for column in columns]
         rows.add(numbers, dict(zip(header, columns, strict=True)))
-    return rows.table(path.parent)
+    return rows.table()
 
 
 def _check_kind(path: Path) -> None:
@@ -76,20 +76,14 @@ class ClipRows:
     Args:
         source: the file, named in messages.
         labels: the classes in which the labels are looked up.
+        folder: the folder that paths are relative to.
         label_separator: the text between two labels of a cell.
     """
 
-    def __init__(self, source: Path, labels: LabelSet, *, label_separator: str = SEPARATOR) -> None:
-        self.source = source
-        self.ids: list[StringColumn] = []
-        self.paths: list[StringColumn] = []
-        self.sha256: list[StringColumn] = []
-        self.rows: list[np.ndarray] = []
-        self.start_s: list[np.ndarray] = []
-        self.end_s: list[np.ndarray] = []
+    def __init__(self, source: Path, labels: LabelSet, folder: Path, *, label_separator: str = SEPARATOR) -> None:
+        self.source, self.folder = source, folder
         self.labels = LabelColumn(source, labels, separator=label_separator)
-        self.split_codes: list[np.ndarray] = []
-        self.split_names: dict[str, int] = {}
+        self.pieces: list[ClipTable] = []
         self.row_numbers: list[np.ndarray] = []
 
     def add(self, numbers: np.ndarray, columns: dict[str, np.ndarray]) -> None:
@@ -107,41 +101,31 @@ class ClipRows:
             piece.reject(column, columns[column] == "", "must not be empty; fill it in")
         start_s, end_s = piece.times("start_s"), piece.times("end_s")
         piece.reject("start_s", start_s >= end_s, "must be less than end_s of that row; swap or fix them", also="end_s")
-        self.labels.add(numbers, columns["labels"])
-        self.start_s.append(start_s)
-        self.end_s.append(end_s)
-        self.ids.append(StringColumn.from_strings(columns["id"]))
-        self.paths.append(StringColumn.from_strings(columns["path"]))
-        self.sha256.append(piece.digests())
-        self.rows.append(piece.rows())
-        codes, names = pd.factorize(columns["split"])
-        known = [self.split_names.setdefault(name.strip(), len(self.split_names)) for name in names]
-        self.split_codes.append(np.array(known, dtype=np.int32)[codes])
-        self.row_numbers.append(numbers)
-
-    def table(self, folder: Path) -> ClipTable:
-        """All pieces as one table.
-
-        Raises:
-            ManifestError: two rows have the same id.
-        """
-        ids = StringColumn.concatenate(self.ids)
-        self._check_unique(ids)
-        label_ends, label_indices = self.labels.columns()
-        rows = np.concatenate([np.zeros(0, dtype=np.int64), *self.rows])
-        return ClipTable(
-            folder=folder,
-            ids=ids,
-            paths=StringColumn.concatenate(self.paths),
-            start_s=np.concatenate([np.zeros(0), *self.start_s]),
-            end_s=np.concatenate([np.zeros(0), *self.end_s]),
+        label_ends, label_indices = self.labels.parse(numbers, columns["labels"])
+        codes, cells = pd.factorize(columns["split"])
+        names = [cell.strip() for cell in cells]
+        split_names = tuple(dict.fromkeys(names))
+        table = ClipTable(
+            folder=self.folder,
+            ids=StringColumn.from_strings(columns["id"]),
+            paths=StringColumn.from_strings(columns["path"]),
+            start_s=start_s,
+            end_s=end_s,
             label_ends=label_ends,
             label_indices=label_indices,
-            split_codes=np.concatenate([np.zeros(0, dtype=np.int32), *self.split_codes]),
-            split_names=tuple(self.split_names),
-            sha256=StringColumn.concatenate(self.sha256),
-            rows=rows if (rows != NO_ROW).any() else None,
+            split_codes=np.array([split_names.index(name) for name in names], dtype=np.int32)[codes],
+            split_names=split_names,
+            sha256=piece.digests(),
+            rows=piece.rows(),
         )
+        self.pieces.append(table)
+        self.row_numbers.append(numbers)
+
+    def table(self) -> ClipTable:
+        """All pieces, at least one, as one table; raise a ManifestError if two rows have the same id."""
+        table = ClipTable.concatenate(self.pieces)
+        self._check_unique(table.ids)
+        return table
 
     def _check_unique(self, ids: StringColumn) -> None:
         texts = ids.to_list()
@@ -182,10 +166,10 @@ class Piece:
         self.reject(DIGEST, wrong, "must be 64 hexadecimal digits, or empty; write it again with sha256sum")
         return StringColumn.from_strings(digests)
 
-    def rows(self) -> np.ndarray:
-        """Rows of stores (n,) int64, `NO_ROW` where a cell is empty."""
-        if _ROW not in self.columns:
-            return np.full(len(self.numbers), NO_ROW, dtype=np.int64)
+    def rows(self) -> np.ndarray | None:
+        """Rows of stores (n,) int64, `NO_ROW` where a cell is empty; None if all are."""
+        if _ROW not in self.columns or not any(map(str.strip, self.columns[_ROW])):
+            return None
         cells = [cell.strip() for cell in self.columns[_ROW]]
         wrong = np.array([bool(cell) and not re.fullmatch("[0-9]{1,18}", cell) for cell in cells], dtype=bool)
         self.reject(_ROW, wrong, "must be the number of a row of a store, 0 or more, or empty; fix it")
