@@ -10,7 +10,7 @@ import soundfile
 
 from audio_dcls.data import load_manifest, read_clip
 from audio_dcls.data.sound.sound_stream import resampled_blocks
-from audio_dcls.data.stores.clip_sound import ClipSound
+from audio_dcls.data.stores.sources import ClipSound
 from audio_dcls.labels import LabelSet
 
 
