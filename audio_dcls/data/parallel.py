@@ -23,7 +23,11 @@ _BATCHES_AHEAD = 4
 
 
 def map_in_batches(
-    function: Callable[[Item], Result], items: Iterable[Item], num_threads: int
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    num_threads: int,
+    *,
+    batch_items: int = _BATCH_ITEMS,
 ) -> Generator[list[Result], None, None]:
     """Yield results in the order of the items, some at a time; items are taken when they are needed.
 
@@ -33,6 +37,7 @@ def map_in_batches(
         function: called once per item; its errors are raised here.
         items: any number of items.
         num_threads: threads; 0 calls the function in the calling thread.
+        batch_items: number of items that a thread takes, and that are yielded, at a time.
 
     Raises:
         ArgumentError: `num_threads` is negative.
@@ -42,16 +47,16 @@ def map_in_batches(
     """
     if num_threads < 0:
         raise ArgumentError(f"`num_threads` (={num_threads}) must be at least 0; 0 works in the calling thread")
-    return _map(function, iter(items), num_threads)
+    return _map(function, iter(items), num_threads, batch_items)
 
 
 def _map(
-    function: Callable[[Item], Result], items: Iterator[Item], num_threads: int
+    function: Callable[[Item], Result], items: Iterator[Item], num_threads: int, batch_items: int
 ) -> Generator[list[Result], None, None]:
     def work(batch: list[Item]) -> list[Result]:
         return [function(item) for item in batch]
 
-    batches = iter(lambda: list(itertools.islice(items, _BATCH_ITEMS)), [])
+    batches = iter(lambda: list(itertools.islice(items, batch_items)), [])
     if num_threads == 0:
         yield from map(work, batches)
         return

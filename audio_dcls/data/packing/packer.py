@@ -6,7 +6,7 @@ import contextlib
 import functools
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import filelock
@@ -86,23 +86,19 @@ def pack(
     return PackResult(info, left_out, packer.num_kept)
 
 
+@dataclass(eq=False)
 class _Packer:
     """Writes shards one after the other, and collects their records."""
 
-    def __init__(
-        self,
-        store: Store,
-        manifest: Manifest,
-        settings: PackSettings,
-        plan: PackPlan,
-        num_workers: int,
-        on_progress: Progress,
-    ) -> None:
-        self.store, self.manifest, self.settings, self.plan = store, manifest, settings, plan
-        self.num_workers, self.on_progress = num_workers, on_progress
-        self.records: list[ShardRecord] = []
-        self.num_kept = 0
-        self.is_open = False
+    store: Store
+    manifest: Manifest
+    settings: PackSettings
+    plan: PackPlan
+    num_workers: int
+    on_progress: Progress
+    records: list[ShardRecord] = field(default_factory=list)
+    num_kept: int = 0
+    is_open: bool = False
 
     def add(self, shard: Shard, *, retry_left_out: bool) -> None:
         """Write a shard unless it exists."""

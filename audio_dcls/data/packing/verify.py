@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import itertools
 import tempfile
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from audio_dcls.data.parallel import map_in_batches
 from audio_dcls.data.stores.index import LENGTH_BYTES, PackIndex
 from audio_dcls.data.stores.pack_file import INDEX_FILE, LABELS_FILE, PackInfo, ShardInfo, load_pack_info
 from audio_dcls.data.stores.store import Store
@@ -61,20 +62,15 @@ def verify_pack(
             faults.append(_of_file(LABELS_FILE, "is missing; pack again"))
         index = _checked_index(store, info, Path(folder), faults)
         if index is not None:
-            firsts = _first_rows(info)
-            jobs = ((store, shard, index, first) for shard, first in zip(info.shards, firsts, strict=True))
-            for shard, found in zip(info.shards, _map(_check_shard, jobs, num_workers), strict=True):
+            firsts = itertools.accumulate((shard.num_rows for shard in info.shards), initial=0)
+            check = functools.partial(_check_shard, store=store, index=index)
+            jobs = zip(info.shards, firsts, strict=False)  # one more start than there are shards
+            batches = map_in_batches(check, jobs, num_workers, batch_items=1)
+            for shard, (found,) in zip(info.shards, batches, strict=True):
                 faults += found
                 if on_progress is not None:
                     on_progress(shard.num_rows)
     return VerifyResult(info, tuple(faults))
-
-
-def _first_rows(info: PackInfo) -> list[int]:
-    firsts = [0]
-    for shard in info.shards:
-        firsts.append(firsts[-1] + shard.num_rows)
-    return firsts[:-1]
 
 
 def _checked_index(store: Store, info: PackInfo, folder: Path, faults: list[PackFault]) -> PackIndex | None:
@@ -89,11 +85,9 @@ def _checked_index(store: Store, info: PackInfo, folder: Path, faults: list[Pack
     return PackIndex.open(path)
 
 
-_Job = tuple[Store, ShardInfo, PackIndex, int]
-
-
-def _check_shard(job: _Job) -> list[PackFault]:
-    store, shard, index, first = job
+def _check_shard(job: tuple[ShardInfo, int], *, store: Store, index: PackIndex) -> list[PackFault]:
+    """Check a shard, whose rows begin at a position of the index."""
+    shard, first = job
     size = store.size(shard.name)
     if size is None:
         message = f"is missing, with {shard.num_rows} rows; pack again to write it"
@@ -110,7 +104,7 @@ def _check_shard(job: _Job) -> list[PackFault]:
 
 def _check_sounds(path: Path, shard: ShardInfo, index: PackIndex, first: int) -> list[PackFault]:
     """Check the length and the digest of every sound in the index."""
-    ids, digests = index.column("id"), index.digests()
+    ids, digests = index.batch.column("id"), index.digests()
     offsets, lengths = index.numbers("offset"), index.numbers("length")
     faults = []
     with path.open("rb") as stream:
@@ -140,8 +134,8 @@ def _check_rows(path: Path, shard: ShardInfo, index: PackIndex, first: int) -> l
         return [_of_file(shard.name, f"cannot be read as Parquet ({' '.join(str(error).split())})")]
     if len(table) != shard.num_rows:
         return [_of_file(shard.name, f"has {len(table)} rows, not {shard.num_rows}")]
-    ids = index.column("id").slice(first, shard.num_rows).to_pylist()
-    digests = [digest.as_py().hex() for digest in index.column("sha256").slice(first, shard.num_rows)]
+    ids = index.batch.column("id").slice(first, shard.num_rows).to_pylist()
+    digests = [digest.as_py().hex() for digest in index.batch.column("sha256").slice(first, shard.num_rows)]
     found = zip(table.column("id").to_pylist(), table.column("sha256").to_pylist(), strict=True)
     return [
         _of_row(shard, row, expected[0], f"is stored as clip '{name}' with digest {digest[:12]}...")
@@ -165,20 +159,3 @@ def _local(store: Store, name: str, folder: Path) -> Path:
     path = folder / Path(name).name
     store.fetch(name, path)
     return path
-
-
-def _map(
-    function: Callable[[_Job], list[PackFault]], jobs: Iterator[_Job], num_threads: int
-) -> Iterator[list[PackFault]]:
-    """Yield the results in order; with threads, one more job is begun than there are threads."""
-    if num_threads == 0:
-        yield from map(function, jobs)
-        return
-    pending: deque[Future[list[PackFault]]] = deque()
-    with ThreadPoolExecutor(num_threads) as pool:
-        for job in jobs:
-            pending.append(pool.submit(function, job))
-            if len(pending) > num_threads:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -126,10 +126,6 @@ class PackIndex:
     def numbers(self, name: str) -> np.ndarray:
         """A column of numbers, (N,), not copied."""
         return self.batch.column(name).to_numpy(zero_copy_only=True)
-
-    def column(self, name: str) -> Any:
-        """A column as an Arrow array."""
-        return self.batch.column(name)
 
     def digests(self) -> np.ndarray:
         """SHA-256 of every sound, (N, 32) uint8, not copied."""

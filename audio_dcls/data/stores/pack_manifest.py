@@ -44,7 +44,7 @@ def read_manifest(address: str | Path, labels: LabelSet) -> ClipTable:
     first_rows = np.cumsum(sizes) - sizes
     return ClipTable(
         folder=folder,
-        ids=StringColumn(index.column("id").cast(pa.large_binary())),
+        ids=StringColumn(index.batch.column("id").cast(pa.large_binary())),
         paths=StringColumn.from_strings([shard.name for shard in info.shards]).take(shard_of),
         start_s=index.numbers("start_s"),
         end_s=index.numbers("end_s"),
@@ -69,7 +69,7 @@ def _mirror_pack(store: Store, info: PackInfo) -> Mirror:
 
 def _labels(index: PackIndex, packed: LabelSet, labels: LabelSet, source: str) -> tuple[np.ndarray, np.ndarray]:
     """The position after the last label of each clip (N,) int64, and the labels as indices into `labels` (L,) int32."""
-    column = index.column("labels")
+    column = index.batch.column("labels")
     ends = column.offsets.to_numpy(zero_copy_only=True)[1:].astype(np.int64)
     indices = column.values.to_numpy(zero_copy_only=True)[: ends[-1] if len(ends) else 0]
     if packed.ids == labels.ids:

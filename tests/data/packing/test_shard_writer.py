@@ -37,7 +37,7 @@ def test_every_sound_lies_where_the_index_says(packs, codec):
             assert content[start : start + length] == expected["audio"]["bytes"]
             assert index.digests()[row].tobytes().hex() == expected["sha256"]
             assert hashlib.sha256(expected["audio"]["bytes"]).hexdigest() == expected["sha256"]
-            assert index.column("id")[row].as_py() == expected["id"]
+            assert index.batch.column("id")[row].as_py() == expected["id"]
             row += 1
     assert row == len(index) == info.num_rows == 28
     np.testing.assert_array_equal(index.numbers("place"), np.arange(28))
