@@ -88,14 +88,14 @@ class _PackReader:
         after another process has deleted it from the mirror.
         """
         if self.mirror is None:
-            return _pread(self.folder / name, offset, length)
+            return _read_at(self.folder / name, offset, length)
         if self.num_reads % _TOUCH_EVERY_READS == 0:
             self.mirror.touch(name)
         self.num_reads += 1
         while True:
             path = self.mirror.fetch(name)
             with contextlib.suppress(FileNotFoundError):  # deleted in the meantime: download it again
-                return _pread(path, offset, length)
+                return _read_at(path, offset, length)
 
 
 def read_row(path: str | Path, row: int) -> StoredSound:
@@ -161,18 +161,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def _pread(path: Path, offset: int, length: int) -> bytes:
-    """Read bytes at a position. One system call may return fewer bytes than requested, and none at the end of the
-    file.
-    """
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        content = os.pread(handle, length, offset)
-        while len(content) < length:
-            more = os.pread(handle, length - len(content), offset + len(content))
-            if not more:
-                break
-            content += more
-        return content
-    finally:
-        os.close(handle)
+def _read_at(path: Path, offset: int, length: int) -> bytes:
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        return stream.read(length)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import sys
 import tempfile
-import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -144,29 +143,18 @@ class Store:
             ) from error
         return files, root.rstrip("/")
 
-    def _naming(self, name: str) -> _Naming:
-        return _Naming(f"{self.address}/{name}".rstrip("/"))
-
-
-class _Naming:
-    """A context that turns errors of the disk or the network into an error that names the file."""
-
-    def __init__(self, place: str) -> None:
-        self.place = place
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
-    ) -> None:
-        if isinstance(error, FileNotFoundError):
-            raise ManifestError(f"'{self.place}' does not exist; check the address") from error
-        if isinstance(error, (OSError, *_remote_errors())):
+    @contextlib.contextmanager
+    def _naming(self, name: str) -> Iterator[None]:
+        """Turn errors of the disk or the network into an error that names the file."""
+        place = f"{self.address}/{name}".rstrip("/")
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise ManifestError(f"'{place}' does not exist; check the address") from error
+        except (OSError, *_remote_errors()) as error:
             detail = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
             raise ManifestError(
-                f"'{self.place}' cannot be read or written: {detail}; check the address, access to it and the "
-                "space left"
+                f"'{place}' cannot be read or written: {detail}; check the address, access to it and the space left"
             ) from error
 
 
