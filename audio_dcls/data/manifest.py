@@ -12,7 +12,7 @@ import pandas as pd
 
 from audio_dcls.data.table.clip import Clip
 from audio_dcls.data.table.clip_table import NO_ROW, ClipTable
-from audio_dcls.data.table.csv_file import write_csv
+from audio_dcls.data.table.csv_file import write_csv_pieces
 from audio_dcls.data.table.manifest_rows import others
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import SEPARATOR, LabelSet
@@ -89,7 +89,7 @@ class Manifest:
             columns["sha256"] = table.sha256.to_list()
         if table.rows is not None:
             columns["row"] = ["" if row == NO_ROW else row for row in table.rows.tolist()]
-        write_csv(path, columns)
+        write_csv_pieces(path, [columns])
 
     def split(self, *names: str) -> Manifest:
         """The clips of the named splits, in the order of the manifest.

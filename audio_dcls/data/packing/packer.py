@@ -21,7 +21,7 @@ from audio_dcls.data.stores import pack_file
 from audio_dcls.data.stores.index import LeftOut, ShardRecord, index_bytes, read_record, record_name
 from audio_dcls.data.stores.pack_file import PackInfo, PackPlan, ShardInfo, parse_pack_info
 from audio_dcls.data.stores.store import Store
-from audio_dcls.data.table.csv_file import write_csv
+from audio_dcls.data.table.csv_file import write_csv_pieces
 from audio_dcls.errors import ArgumentError, ManifestError
 from audio_dcls.files import file_sha256
 from audio_dcls.labels import LabelSet
@@ -52,21 +52,14 @@ def pack(
 ) -> PackResult:
     """Write the clips of a manifest as a pack, or resume an unfinished one.
 
-    Complete shards are kept; the others are written. The bytes of the result depend neither on interruptions nor on the
-    number of workers.
+    Complete shards are kept, unless they lack clips and `retry_left_out` is true; the others are written. Clips that
+    cannot be used are left out and listed in `left_out.csv`. The bytes of the result depend neither on interruptions
+    nor on the number of workers: threads that read and encode; 0 works in the calling thread.
 
-    Args:
-        manifest: clips of any source; clips that cannot be used are left out and listed in `left_out.csv`.
-        out: folder or address: new, empty, or a pack of the same manifest and settings.
-        settings: codec, sample rate and rows per shard; FLAC at 32 kHz by default.
-        num_workers: threads that read and encode; 0 works in the calling thread.
-        retry_left_out: write shards again if they lack clips.
-        on_progress: called with the number of clips done since the last call.
-
-    Raises:
-        ArgumentError: a number is out of range, or the manifest has no clips.
-        ManifestError: `out` holds another pack or other files, is being packed by another process, or cannot be
-            written.
+    `out` is a folder or an address: new, empty, or a pack of the same manifest and settings. `on_progress` is called
+    with the number of clips done since the last call. Raise an ArgumentError if a number is out of range or the
+    manifest has no clips, and a ManifestError if `out` holds another pack or other files, is being packed by another
+    process, or cannot be written.
     """
     settings = settings or PackSettings()
     if num_workers < 0:
@@ -202,7 +195,7 @@ def _finish(store: Store, plan: PackPlan, records: list[ShardRecord], labels: La
         labels.to_csv(path)
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / pack_file.LEFT_OUT_FILE
-        write_csv(table, {name: [clip[at] for clip in left_out] for at, name in enumerate(LeftOut._fields)})
+        write_csv_pieces(table, [{name: [clip[at] for clip in left_out] for at, name in enumerate(LeftOut._fields)}])
         store.write(pack_file.LEFT_OUT_FILE, table.read_bytes())
     store.write(pack_file.CARD_FILE, dataset_card(info).encode())
     store.write(pack_file.PACK_FILE, info.to_bytes())

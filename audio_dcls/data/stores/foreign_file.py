@@ -6,6 +6,7 @@ It does not record the positions of its sounds, so whole row groups are read, an
 from __future__ import annotations
 
 import bisect
+import itertools
 import threading
 from collections import OrderedDict
 from pathlib import Path
@@ -48,22 +49,21 @@ class ForeignFile:
             )
         self.column = column
         metadata = self.file.metadata
-        self.ends: list[int] = []
-        for group in range(metadata.num_row_groups):
-            self.ends.append((self.ends[-1] if self.ends else 0) + metadata.row_group(group).num_rows)
+        sizes = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+        self.starts = list(itertools.accumulate(sizes, initial=0))
         self.groups: OrderedDict[int, Any] = OrderedDict()
         self.lock = threading.Lock()
 
     def read(self, row: int) -> EncodedSound:
         """The sound of a row, counted from 0; raise an AudioFileError (missing, empty or unreadable) if it has none."""
         label = f"'{self.path}', row {row}"
-        if not 0 <= row < (self.ends[-1] if self.ends else 0):
+        if not 0 <= row < self.starts[-1]:
             message = f"{label} does not exist; the file has changed; load the manifest again"
             raise AudioFileError(message, reason="missing")
-        group = bisect.bisect_right(self.ends, row)
+        group = bisect.bisect_right(self.starts, row) - 1
         with self.lock:
             sounds = self._group(group, label)
-        value = sounds[row - (self.ends[group - 1] if group else 0)].as_py()
+        value = sounds[row - self.starts[group]].as_py()
         content = value.get("bytes") if isinstance(value, dict) else value
         if content is None:
             raise AudioFileError(

@@ -111,7 +111,7 @@ class PackIndex:
         try:
             with pa.memory_map(str(path)) as source:
                 reader = pa.ipc.open_file(source)
-                batch = reader.get_batch(0) if reader.num_record_batches else _empty_batch()
+                batch = reader.get_batch(0) if reader.num_record_batches else pa.RecordBatch.from_pylist([], SCHEMA)
         except FileNotFoundError as error:
             raise ManifestError(f"'{path}' does not exist; the pack is incomplete; pack or fetch it again") from error
         except (pa.ArrowException, OSError) as error:
@@ -141,7 +141,3 @@ def _to_bytes(table: pa.Table) -> bytes:
         for batch in table.combine_chunks().to_batches():
             writer.write_batch(batch)
     return sink.getvalue().to_pybytes()
-
-
-def _empty_batch() -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.array([], type=field.type) for field in SCHEMA], schema=SCHEMA)

@@ -76,8 +76,7 @@ class ClipSound:
     def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
         """Yield a whole file in pieces; a stretch of a file, or a row of a store, in one piece.
 
-        Raises:
-            AudioFileError: the sound cannot be read.
+        Raise an AudioFileError if the sound cannot be read.
         """
         if self.clip.row is None and self.clip.start_s is None and self.clip.end_s is None:
             yield from FileSound(self.clip.path).blocks()

@@ -78,11 +78,6 @@ def _explain(error: pd.errors.ParserError) -> str:
     return f"is not a CSV file: {' '.join(str(error).split())}"
 
 
-def write_csv(path: Path, columns: dict[str, Sequence[object]]) -> None:
-    """Write columns as a CSV file with a header; raise a ManifestError if the folder cannot be written to."""
-    write_csv_pieces(path, [columns])
-
-
 def write_csv_pieces(path: Path, pieces: Iterable[dict[str, Sequence[object]]]) -> None:
     """Write a CSV file some rows at a time, so that the whole table is never in memory as text.
 

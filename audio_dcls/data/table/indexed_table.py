@@ -6,6 +6,7 @@ Forked workers share the map. A spawned worker receives the name of the file and
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ class MappedFile(NamedTuple):
 class _Column:
     """A column of an `IndexedTable`: the selected rows are copied from the map on first access."""
 
-    def __set_name__(self, owner: type, name: str) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
 
     def __get__(self, table: IndexedTable, owner: type) -> Any:
@@ -47,18 +48,6 @@ class IndexedTable(ClipTable):
     A whole column is copied from the map on first access; single clips are read from the map. `with_columns` and
     `concatenate` return a plain table in memory.
     """
-
-    folder: Any = _Column()
-    ids: Any = _Column()
-    paths: Any = _Column()
-    start_s: Any = _Column()
-    end_s: Any = _Column()
-    label_ends: Any = _Column()
-    label_indices: Any = _Column()
-    split_codes: Any = _Column()
-    split_names: Any = _Column()
-    sha256: Any = _Column()
-    rows: Any = _Column()
 
     def __init__(self, base: ClipTable, file: MappedFile, picked: np.ndarray | None = None) -> None:
         self._base, self._file, self._picked = base, file, picked
@@ -96,6 +85,10 @@ class IndexedTable(ClipTable):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reopened, (self._file, self._picked)
+
+
+for _field in fields(ClipTable):
+    setattr(IndexedTable, _field.name, _Column(_field.name))
 
 
 def _reopened(file: MappedFile, picked: np.ndarray | None) -> IndexedTable:

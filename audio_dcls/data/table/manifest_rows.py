@@ -71,14 +71,7 @@ def _check_header(path: Path, header: list[str]) -> list[str]:
 
 
 class ClipRows:
-    """Collects checked pieces of a manifest.
-
-    Args:
-        source: the file, named in messages.
-        labels: the classes in which the labels are looked up.
-        folder: the folder that paths are relative to.
-        label_separator: the text between two labels of a cell.
-    """
+    """Collects checked pieces of a manifest, whose paths are relative to `folder`; messages name the file, `source`."""
 
     def __init__(self, source: Path, labels: LabelSet, folder: Path, *, label_separator: str = SEPARATOR) -> None:
         self.source, self.folder = source, folder
@@ -87,14 +80,10 @@ class ClipRows:
         self.row_numbers: list[np.ndarray] = []
 
     def add(self, numbers: np.ndarray, columns: dict[str, np.ndarray]) -> None:
-        """Check one piece and add it.
+        """Check one piece and add it; raise a ManifestError if a cell breaks its rule.
 
-        Args:
-            numbers: (n,) row numbers in the file.
-            columns: each required column, and `sha256` and `row` if the file has them, (n,) strings.
-
-        Raises:
-            ManifestError: a cell breaks its rule.
+        `numbers` (n,) are the row numbers in the file. `columns` has each required column, and `sha256` and `row` if
+        the file has them, (n,) strings.
         """
         piece = Piece(self.source, numbers, columns)
         for column in ("id", "path", "split"):

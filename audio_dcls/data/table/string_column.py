@@ -17,10 +17,7 @@ _ERRORS = "surrogateescape"  # file names on Linux need not be valid UTF-8
 
 
 class StringColumn(Sequence[str]):
-    """An immutable sequence of strings.
-
-    Args:
-        array: (num_strings,) large_binary without nulls, each string in UTF-8.
+    """An immutable sequence of strings: `array` is large_binary without nulls, each string in UTF-8.
 
     >>> column = StringColumn.from_strings(["a", "", "née"])
     >>> len(column), column[2], column.take(np.array([2, 0])).to_list()
