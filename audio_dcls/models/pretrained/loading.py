@@ -62,14 +62,7 @@ def load_pretrained(
     unused = tuple(key for key in source if key not in taken)
     problems += [f"{key} is left over" for key in unused if not _may_be_unused(key, expected_random)]
     if problems:
-        shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
-        remedy = "remove the `model.overrides` that change its sizes"
-        if weights.is_tagger:
-            remedy = "take `model.overrides` from the config that they were trained with"
-        raise PretrainedError(
-            f"`model.pretrained`: the weights '{weights.source}' do not fit the backbone: {shown}; {remedy}, or set "
-            "model.pretrained=false"
-        )
+        raise PretrainedError(_describe_misfit(weights, problems))
     with torch.no_grad():
         for key in taken:
             target[key].copy_(source[key].reshape(target[key].shape))
@@ -82,6 +75,17 @@ def load_pretrained(
         unused,
         kept_classes=kept,
         new_classes=new,
+    )
+
+
+def _describe_misfit(weights: Weights, problems: list[str]) -> str:
+    shown = "; ".join(problems[:3]) + (f"; and {len(problems) - 3} more" if len(problems) > 3 else "")
+    remedy = "remove the `model.overrides` that change its sizes"
+    if weights.is_tagger:
+        remedy = "take `model.overrides` from the config that they were trained with"
+    return (
+        f"`model.pretrained`: the weights '{weights.source}' do not fit the backbone: {shown}; {remedy}, or set "
+        "model.pretrained=false"
     )
 
 
