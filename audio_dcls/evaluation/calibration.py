@@ -38,12 +38,7 @@ class Calibration:
 
 
 def calibration(targets: np.ndarray, scores: np.ndarray, num_bins: int = _NUM_BINS) -> Calibration:
-    """Sort scores into bins, and count how many pairs of each bin are labelled with the class.
-
-    Args:
-        targets: (N, C), 0 or 1.
-        scores: (N, C), 0 to 1.
-        num_bins: number of bins B, at least 1.
+    """Sort scores (N, C), 0 to 1, into bins, and count the pairs of each bin whose target (N, C) is 1.
 
     Raises:
         EvaluationError: the shapes differ, there is no clip, or a score is out of range.

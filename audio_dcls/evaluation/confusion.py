@@ -13,16 +13,8 @@ from audio_dcls.errors import EvaluationError
 def confusion(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Mean score of a class on clips of another class that are not labelled with it.
 
-    Args:
-        targets: (N, C), 0 or 1.
-        scores: (N, C), probabilities.
-
-    Returns:
-        (C, C): entry (i, j) is the mean score of j over clips that have i and not j; NaN if there is no such clip, and
-        on the diagonal.
-
-    Raises:
-        EvaluationError: the shapes differ.
+    Targets and scores are (N, C). Entry (i, j) of the result (C, C) is the mean score of j over clips that have i and
+    not j; NaN if there is no such clip, and on the diagonal.
 
     >>> confusion(np.array([[1, 0], [0, 1]]), np.array([[0.9, 0.4], [0.2, 0.8]]))
     array([[nan, 0.4],
@@ -38,14 +30,11 @@ def confusion(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def co_occurrence(amounts: np.ndarray) -> np.ndarray:
-    """The share of a class that occurs together with another.
+    """The share of a class that occurs together with another: the true one from targets (N, C), the learned one from
+    scores.
 
-    Args:
-        amounts: (N, C), targets for the true co-occurrence, scores for the learned one.
-
-    Returns:
-        (C, C): entry (i, j) is sum(a_i a_j) / sum(a_i) over clips, which for targets is the share of the clips of i
-        that also have j; NaN in the rows of classes without clips, and on the diagonal.
+    Entry (i, j) of the result (C, C) is sum(a_i a_j) / sum(a_i) over clips, which for targets is the share of the clips
+    of i that also have j; NaN in the rows of classes without clips, and on the diagonal.
 
     >>> co_occurrence(np.array([[1, 1], [1, 0]]))
     array([[nan, 0.5],
@@ -59,18 +48,7 @@ def co_occurrence(amounts: np.ndarray) -> np.ndarray:
 
 
 def worst_missed(targets: np.ndarray, scores: np.ndarray, most: int) -> list[tuple[int, int]]:
-    """The labelled pairs of clip and class with the lowest scores, one per clip.
-
-    Args:
-        targets: (N, C), 0 or 1.
-        scores: (N, C), probabilities.
-        most: largest number of pairs.
-
-    Returns:
-        (clip, class), worst first.
-
-    Raises:
-        EvaluationError: the shapes differ.
+    """At most `most` labelled pairs (clip, class) with the lowest scores, one per clip, worst first.
 
     >>> worst_missed(np.array([[1, 1], [0, 1]]), np.array([[0.2, 0.1], [0.0, 0.3]]), most=5)
     [(0, 1), (1, 1)]

@@ -87,10 +87,7 @@ def d_prime_from_auc(auc: np.ndarray, num_positives: np.ndarray, num_negatives: 
     An AUC of exactly 0 or 1 would give an infinite d'. AUC changes in steps of 1 / (positives * negatives), half a step
     for a tie, so it is kept half a step inside (0, 1): the usual correction for perfect scores.
 
-    Args:
-        auc: (C,), 0 to 1 or NaN.
-        num_positives: (C,), clips with the class.
-        num_negatives: (C,), clips without it.
+    All arguments are (C,): AUC, 0 to 1 or NaN, and the numbers of clips with and without the class.
 
     >>> float(d_prime_from_auc(np.array([0.5]), np.array([10]), np.array([10]))[0])
     0.0

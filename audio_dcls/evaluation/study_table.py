@@ -117,15 +117,7 @@ def build_table(
     machine: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
 ) -> StudyTable:
-    """Summarise every case and compare it with its baseline.
-
-    Args:
-        name: the study's name.
-        seeds: the seeds of the study.
-        cases: in the order of the rows.
-        missing: runs whose training is not done.
-        machine: the machine and the method of the speed measurement.
-        notes: more sentences under the table, after its own.
+    """Summarise every case and compare it with its baseline; `notes` are shown after the table's own.
 
     Raises:
         EvaluationError: a baseline is not among the cases.
@@ -162,10 +154,7 @@ def compare(scores: Mapping[int, float], baseline: Mapping[int, float], name: st
     The t statistic is the mean of the n differences over their standard error s / sqrt(n), with n - 1 degrees of
     freedom (Student, "The Probable Error of a Mean", Biometrika 1908).
 
-    Args:
-        scores: scores of the case, by seed.
-        baseline: scores of its baseline, by seed.
-        name: name of the baseline.
+    Scores are by seed; `name` is that of the baseline.
 
     >>> compare({0: 0.5}, {0: 0.4, 1: 0.4}, "plain").p_value is None
     True

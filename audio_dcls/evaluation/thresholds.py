@@ -60,11 +60,8 @@ class FittedThresholds:
 def fit_thresholds(targets: np.ndarray, scores: np.ndarray, *, min_positives: int = _MIN_POSITIVES) -> FittedThresholds:
     """The threshold of each class with the highest F1.
 
-    Args:
-        targets: (N, C), 0 or 1.
-        scores: (N, C) probabilities, 0 to 1.
-        min_positives: a class with fewer positive clips gets the threshold that is best for all classes together; at
-            least 1.
+    Targets and scores are (N, C). A class with fewer than `min_positives` (at least 1) positive clips gets the
+    threshold that is best for all classes together.
 
     Raises:
         EvaluationError: shapes differ, a score is not a probability, or there is no positive clip.
@@ -92,11 +89,8 @@ def fit_thresholds(targets: np.ndarray, scores: np.ndarray, *, min_positives: in
 
 
 def best_threshold(targets: np.ndarray, scores: np.ndarray) -> float:
-    """The threshold with the highest F1; if there are several, the highest of them.
-
-    Args:
-        targets: (N,) bool, at least one of them true.
-        scores: (N,) probabilities, 0 to 1.
+    """The threshold with the highest F1 for one class, (N,) each; if there are several, the highest of them. At least
+    one of the targets (bool) is true.
 
     >>> best_threshold(np.array([True, True, False]), np.array([0.9, 0.6, 0.2]))
     0.4

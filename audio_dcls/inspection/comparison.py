@@ -48,11 +48,7 @@ def compare_runs(
 ) -> Comparison:
     """Compare two studies or runs by their last measurement; what was never measured is measured now.
 
-    Args:
-        path: study or run.
-        other_path: study or run to compare it with.
-        loaded: a checkpoint of `path`.
-        on_progress: called with the number of clips measured since the last call.
+    `loaded` is a checkpoint of `path`; `on_progress` gets the number of clips measured since its last call.
 
     Raises:
         RunError: the two are the same, or have other classes or clips, or one of them is not trained.

@@ -34,14 +34,9 @@ def measure_parts(backbone: nn.Module, spectrograms: Tensor, num_rounds: int = _
 
     The shortest of several rounds is the least disturbed by other work on the machine.
 
-    Args:
-        backbone: in evaluation mode.
-        spectrograms: (N, 1, H, W), normalised.
-        num_rounds: number of rounds; the parts take turns.
-
-    Returns:
-        A row per part, in the model's order: milliseconds forward and backward, the ratio of the median to the
-        shortest time, MiB kept for the backward pass, MiB of the output, number of parameters.
+    The backbone is in evaluation mode, the spectrograms (N, 1, H, W) are normalised, and the parts take turns. There is
+    a row per part, in the model's order: milliseconds forward and backward, the ratio of the median to the shortest
+    time, MiB kept for the backward pass, MiB of the output, number of parameters.
     """
     parts = _parts(backbone)
     inputs = _inputs_of(backbone, parts, spectrograms)
@@ -73,13 +68,7 @@ def measure_construction(
 ) -> list[dict[str, Any]]:
     """Shortest time to build the kernels of DCLS layers, and to convolve with them, forward and backward.
 
-    Args:
-        backbone: in evaluation mode, its layers not frozen.
-        spectrograms: (N, 1, H, W), normalised.
-        num_rounds: number of rounds; the layers take turns.
-
-    Returns:
-        A row per layer; empty for a model without DCLS.
+    As `measure_parts`, with a row per DCLS layer; the layers must not be frozen.
     """
     layers = dcls_layers(backbone)
     if not layers:

@@ -40,17 +40,8 @@ class BrownianTest:
 
 
 def speeds(positions: np.ndarray, epochs: np.ndarray) -> np.ndarray:
-    """Mean speed of the elements between records, in taps per epoch.
-
-    Args:
-        positions: (R, M, E).
-        epochs: (R,) epochs of the records, ascending.
-
-    Shape:
-        (R - 1,)
-
-    Raises:
-        ArgumentError: there are fewer than two records.
+    """Mean speeds (R - 1,) of the elements between records, in taps per epoch, from positions (R, M, E) and their
+    ascending epochs (R,).
 
     >>> speeds(np.array([[[0.0], [0.0]], [[3.0], [4.0]], [[3.0], [4.0]]]), np.array([0.0, 2.0, 3.0]))
     array([2.5, 0. ])
@@ -74,9 +65,6 @@ def brownian_test(positions: np.ndarray) -> BrownianTest:
     start to end is on average the sum of the squared steps, whatever each step's variance. Elements are assumed to be
     independent of each other, with one degree of freedom per axis: the squared displacement of an element, over its
     expectation, is then a mean of M squared normal variables, with variance 2 / M.
-
-    Args:
-        positions: (R, M, E) with R at least 3.
 
     Raises:
         ArgumentError: there are fewer than three records, or nothing moved.
@@ -119,17 +107,9 @@ def draw_speeds(
     facts: str,
     rates: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Figure:
-    """Draw the mean speed of each set per epoch, and the learning rate.
+    """Draw the mean speed of each set per epoch and, if `rates` has epochs and rates, the learning rate.
 
-    Args:
-        histories: (R, M, E) by set name.
-        epochs: (R,) epochs of the records.
-        titles: titles of the sets, by name.
-        facts: the line under the title: model, seed, data, score.
-        rates: epochs, and the learning rate at each.
-
-    Raises:
-        ArgumentError: there are fewer than two records.
+    `histories` are (R, M, E) by set name, with two records or more.
     """
     figure = new_figure(1, row_inches=2.8)
     panel = figure.subplots()
@@ -160,11 +140,7 @@ def draw_speeds(
 
 
 def draw_brownian(histories: Mapping[str, np.ndarray], titles: Mapping[str, str], facts: str) -> Figure:
-    """Draw the mean squared displacement of each set by lag, and that of a Brownian motion of the same step variances.
-
-    Raises:
-        ArgumentError: there are fewer than three records, or nothing moved.
-    """
+    """Draw the mean squared displacement of each set by lag, and that of a Brownian motion with the same variances."""
     columns = min(len(histories), 2)
     rows = -(-len(histories) // columns)
     figure = new_figure(rows, row_inches=2.0)

@@ -23,11 +23,7 @@ _LEAST_TAPS = 3
 
 
 def dense_kernels(layer: DclsConv) -> np.ndarray:
-    """The kernels of a depthwise layer, (C, S0, S1), float64.
-
-    Raises:
-        ArgumentError: the layer is not depthwise over two axes.
-    """
+    """The kernels of a depthwise layer over two axes, (C, S0, S1), float64."""
     if not layer.is_depthwise or len(layer.kernel_size) != 2:
         raise ArgumentError(
             f"`layer` ({layer}) must be depthwise over two axes; others have several kernels per channel"
@@ -37,13 +33,8 @@ def dense_kernels(layer: DclsConv) -> np.ndarray:
 
 
 def radial_energy(kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Share of the squared weights at each distance from the centre.
-
-    Args:
-        kernels: (C, S0, S1).
-
-    Returns:
-        Distances 0, 1, 2, … in taps, and the share of the energy within half a tap of each; the shares sum to 1.
+    """Distances 0, 1, 2, … from the centre in taps, and the share of the energy of kernels (C, S0, S1) within half a
+    tap of each; the shares sum to 1.
 
     >>> ring = np.zeros((1, 5, 5)); ring[0, 0, 2] = ring[0, 4, 2] = 1.0
     >>> radial_energy(ring)[1].tolist()
@@ -57,26 +48,14 @@ def radial_energy(kernels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def mean_spectrum(kernels: np.ndarray, size: int = 64) -> np.ndarray:
-    """Mean over channels of the magnitude of the kernels' Fourier transform, zero frequency in the middle.
-
-    Args:
-        kernels: (C, S0, S1).
-        size: points of the transform along both axes, at least the size of the kernel.
-
-    Shape:
-        (size, size)
-    """
+    """Mean magnitude (size, size) of the Fourier transform of kernels (C, S0, S1), zero frequency in the middle."""
     return np.fft.fftshift(np.abs(np.fft.fft2(kernels, (size, size))).mean(axis=0))
 
 
 def draw_kernels(layer: DclsConv, title: str, facts: str, channels: tuple[int, ...] | None = None) -> Figure:
     """Draw kernels of some channels, with the centres of their elements and ellipses of one spread.
 
-    Args:
-        layer: depthwise over frequency and time.
-        title: of the layer, for people.
-        facts: the line under the title: model, seed, data, score.
-        channels: channels to draw; by default the eighteen with the largest norms.
+    By default these are the eighteen channels with the largest norms.
 
     Raises:
         ArgumentError: the layer is not depthwise over two axes, or has no such channel.
@@ -107,11 +86,7 @@ def draw_kernels(layer: DclsConv, title: str, facts: str, channels: tuple[int, .
 
 
 def largest_channels(layer: DclsConv, most: int = 3 * _GRID_COLUMNS) -> tuple[int, ...]:
-    """The channels whose kernels have the largest norms, in ascending order.
-
-    Raises:
-        ArgumentError: the layer is not depthwise over two axes.
-    """
+    """The channels whose kernels have the largest norms, in ascending order."""
     norms = np.square(dense_kernels(layer)).sum(axis=(1, 2))
     return tuple(sorted(int(c) for c in np.argsort(-norms)[:most]))
 
@@ -170,12 +145,7 @@ def _draw_one(panel: Any, layer: DclsConv, kernel: np.ndarray, channel: int) -> 
 
 
 def draw_energy(layers: dict[str, DclsConv], facts: str) -> Figure:
-    """Draw the energy of the kernels by distance from the centre, and the mean of their spectra.
-
-    Args:
-        layers: depthwise layers, by title.
-        facts: the line under the title: model, seed, data, score.
-    """
+    """Draw the energy of depthwise layers' kernels by distance from the centre, and the mean of their spectra."""
     figure = new_figure(1, row_inches=2.6)
     by_distance, spectrum = figure.subplots(1, 2)
     spectra = []

@@ -47,10 +47,7 @@ def measure_clips(
 ) -> MeasuredClips:
     """Measure the newest checkpoint of a run on the run's own clips.
 
-    Args:
-        run: the run.
-        loaded: its checkpoint.
-        on_progress: called with the number of clips measured since the last call.
+    `on_progress` gets the number of clips measured since its last call.
 
     Raises:
         RunError: the run's corpus does not exist here.

@@ -17,12 +17,7 @@ _ENVIRONMENT = Environment(
 
 
 def render_page(template: str, **values: Any) -> str:
-    """The text of a page.
-
-    Args:
-        template: its file in `templates/`.
-        values: what the template names; `markupsafe.Markup` is inserted without escaping.
-    """
+    """The page of a file in `templates/`. `markupsafe.Markup` among the values is inserted without escaping."""
     return _ENVIRONMENT.get_template(template).render(values, as_base64=_as_base64)
 
 

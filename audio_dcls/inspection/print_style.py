@@ -18,13 +18,7 @@ _PAGE_INCHES = 7.2
 
 
 def new_figure(rows: int = 1, *, width: float = _PAGE_INCHES, row_inches: float = 2.1) -> Figure:
-    """An empty figure, by default of a page's width.
-
-    Args:
-        rows: number of rows of panels.
-        width: width in inches.
-        row_inches: height of a row in inches.
-    """
+    """An empty figure, by default of a page's width, with `rows` rows of panels of a height in inches."""
     return Figure(figsize=(width, row_inches * rows + 0.5), layout="constrained", dpi=200)
 
 

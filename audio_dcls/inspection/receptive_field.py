@@ -211,13 +211,7 @@ def area_share(field: np.ndarray, share: float) -> float:
 
 
 def draw_effective_fields(fields: dict[str, np.ndarray], frontend: FrontendConfig, facts: str) -> Figure:
-    """Draw effective receptive fields next to each other, over seconds and mel bands.
-
-    Args:
-        fields: (H, W) by title, such as "DCLS" and "7x7".
-        frontend: the model's frontend.
-        facts: the line under the title: model, seed, data, score, clips.
-    """
+    """Draw effective receptive fields (H, W) next to each other, by title, over seconds and mel bands."""
     figure = new_figure(1, row_inches=2.8)
     panels = figure.subplots(1, len(fields), squeeze=False, sharey=True)[0]
     for panel, (name, field) in zip(panels, fields.items(), strict=True):

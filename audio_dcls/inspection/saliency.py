@@ -56,19 +56,11 @@ class Curves:
 
 
 def grad_cam(logits: nn.Module, layer: nn.Module, spectrogram: Tensor, class_index: int) -> np.ndarray:
-    """Grad-CAM (Selvaraju et al., 2017) at a layer, by captum, interpolated to the spectrogram's cells.
+    """Grad-CAM (Selvaraju et al., 2017) at a layer, by captum, interpolated to the spectrogram's cells: (H, W), 0 or
+    more.
 
-    Args:
-        logits: a backbone, (N, 1, H, W) to (N, C), in evaluation mode.
-        layer: a layer of it, whose output is a map (N, D, h, w).
-        spectrogram: (1, 1, H, W), normalised.
-        class_index: index of the tag.
-
-    Returns:
-        (H, W), 0 or more.
-
-    Raises:
-        ArgumentError: there is no such class.
+    `logits` is a backbone in evaluation mode, `layer` a layer of it whose output is a map (N, D, h, w), and the
+    spectrogram (1, 1, H, W) is normalised.
     """
     _check(logits, spectrogram, class_index)
     found: Any = LayerGradCam(logits, layer).attribute(spectrogram.detach(), target=class_index, relu_attributions=True)
@@ -80,21 +72,10 @@ def grad_cam(logits: nn.Module, layer: nn.Module, spectrogram: Tensor, class_ind
 def integrated_gradients(
     logits: nn.Module, spectrogram: Tensor, silence: Tensor, class_index: int, num_steps: int = _PATH_STEPS
 ) -> tuple[np.ndarray, float]:
-    """Integrated gradients (Sundararajan et al., 2017) from silence to a clip, by captum.
+    """Integrated gradients (Sundararajan et al., 2017) from silence to a clip, both (1, 1, H, W), by captum.
 
-    Args:
-        logits: a backbone, (N, 1, H, W) to (N, C), in evaluation mode.
-        spectrogram: (1, 1, H, W), normalised.
-        silence: (1, 1, H, W), the spectrogram of silence.
-        class_index: index of the tag.
-        num_steps: number of points of the integral.
-
-    Returns:
-        The gradients (H, W), signed, in logits; and the difference between their sum and the logit of the clip minus
-        that of silence.
-
-    Raises:
-        ArgumentError: there is no such class.
+    The result is the gradients (H, W), signed, in logits; and the difference between their sum and the logit of the
+    clip minus that of silence. The integral has `num_steps` points.
     """
     _check(logits, spectrogram, class_index)
     found, missing = IntegratedGradients(logits).attribute(
@@ -114,15 +95,7 @@ def insertion_and_deletion(
 ) -> Curves:
     """Put cells into silence, and take them out of the clip, in the order of their saliency.
 
-    Args:
-        score: (N, 1, H, W) to (N,) probabilities of the tag.
-        spectrogram: (1, 1, H, W), normalised.
-        silence: (1, 1, H, W).
-        saliency: (H, W); the largest come first.
-        num_steps: P, at least 1.
-
-    Raises:
-        ArgumentError: sizes differ.
+    `score` gives the probabilities (N,) of the tag; the largest values of `saliency` (H, W) come first.
     """
     if saliency.shape != tuple(spectrogram.shape[-2:]):
         raise ArgumentError(
@@ -158,15 +131,9 @@ def draw_saliency(
     title: str,
     facts: str,
 ) -> Figure:
-    """Draw a clip's spectrogram, each saliency on top of it, and the curves of insertion and deletion.
+    """Draw a clip's spectrogram (H, W), each saliency (H, W) on top of it, and the curves of insertion and deletion.
 
-    Args:
-        spectrogram_db: (H, W).
-        saliencies: (H, W) by the method's name, 0 or more.
-        curves: by the method's name.
-        frontend: the model's frontend.
-        title: the title, with clip and tag.
-        facts: the line under the title: model, seed, score, data.
+    Saliencies and curves are by the method's name.
     """
     figure = new_figure(len(saliencies) + 2, row_inches=1.45)
     axes = figure.subplots(len(saliencies) + 2, 1)
@@ -201,11 +168,7 @@ def draw_saliency(
 
 
 def last_map_layer(backbone: Any) -> nn.Module:
-    """The module whose output is a backbone's last map: FastViT's final convolution, or the last stage.
-
-    Raises:
-        ArgumentError: the backbone has no stages.
-    """
+    """The module whose output is a backbone's last map: FastViT's final convolution, or the last stage."""
     stages = getattr(backbone, "stages", None)
     if not stages:
         raise ArgumentError(f"`backbone` (a {type(backbone).__name__}) has no stages, so its last map is not known")

@@ -89,11 +89,7 @@ def save_figure(figure: Figure, path: str | Path) -> None:
 
 
 def check_figure_path(path: str | Path) -> None:
-    """Refuse the name of a file whose format matplotlib does not write.
-
-    Raises:
-        ArgumentError: matplotlib does not write this format.
-    """
+    """Refuse the name of a file whose format matplotlib does not write, by an `ArgumentError`."""
     known = FigureCanvasBase.get_supported_filetypes()
     if Path(path).suffix.lower().removeprefix(".") not in known:
         raise ArgumentError(f"'{path}' must end in one of {', '.join(f'.{kind}' for kind in known)}; .png is usual")

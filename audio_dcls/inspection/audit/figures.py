@@ -112,11 +112,7 @@ def draw_co_occurrence(summary: AuditSummary) -> Figure:
 
 
 def draw_durations(durations_s: np.ndarray) -> Figure:
-    """Draw a histogram of the lengths of the usable clips, on a logarithmic axis of counts.
-
-    Args:
-        durations_s: (n,) lengths in seconds.
-    """
+    """Draw a histogram of the lengths (n,) of the usable clips, in seconds, on a logarithmic axis of counts."""
     figure, axes = _framed(2.5)
     if len(durations_s):
         axes.hist(durations_s, bins=60, color=_USABLE_COLOUR, log=True)

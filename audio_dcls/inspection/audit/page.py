@@ -28,12 +28,7 @@ _Row = tuple[str, ...]
 
 
 def audit_page(report: ClipReport, summary: AuditSummary) -> str:
-    """The page of an audit.
-
-    Args:
-        report: the audit.
-        summary: its numbers, from `summarise_audit`.
-    """
+    """The page of an audit, with its numbers from `summarise_audit`."""
     usable_s = report.outcomes.duration_s[report.outcomes.is_usable & (report.outcomes.duration_s > 0)]
     figures = {
         "coverage": (draw_coverage(summary), "Share of each split that can be used, and the faults of the rest"),

@@ -33,15 +33,9 @@ def find_subject(
 ) -> Subject:
     """A model with everything that is known about it.
 
-    Args:
-        path: study, run or checkpoint, or a name of published weights. A study of several cases means its first case
-            with DCLS, compared with its twin without DCLS.
-        against: study or run to compare with.
-        clips: sounds to look at the model with; empty: clips that its run is measured on.
-        num_clips: number of these clips.
-        measures: whether to measure the run on its own clips.
-        on_progress: called with the number of clips measured since the last call.
-        on_problem: called with the reason why a named sound is left out.
+    A study of several cases means its first case with DCLS, compared with its twin without DCLS. Without `clips`, the
+    run's own clips are shown if it `measures` them. `on_progress` gets the number of clips measured since its last
+    call, `on_problem` the reason why a named sound is left out.
     """
     if (Path(path) / PLAN_FILE).is_file():
         path, twin = _case_and_twin(Path(path))

@@ -93,11 +93,7 @@ def inspect_model(
 
 
 def _check_chapters(names: Sequence[str]) -> None:
-    """Refuse names that no chapter has.
-
-    Raises:
-        ArgumentError: there is no such chapter.
-    """
+    """Refuse names that no chapter has."""
     unknown = [name for name in names if name not in CHAPTERS]
     if unknown:
         hint = "; each sound needs its own --clips" if Path(unknown[0]).exists() else ""

@@ -30,17 +30,9 @@ def write_report(
     on_chapter: Callable[[str], object] | None = None,
     dpi: int = _DPI,
 ) -> list[Path]:
-    """Draw chapters and write them.
+    """Draw chapters (all, if `names` is None) and write them; the page is the last of the files.
 
-    Args:
-        subject: what is inspected.
-        folder: created if it does not exist.
-        names: chapters to draw; None: all.
-        on_chapter: called with the name of each chapter before it is drawn.
-        dpi: dots per inch of the PNG files.
-
-    Returns:
-        The files, the page last.
+    `on_chapter` gets the name of each chapter before it is drawn.
 
     Raises:
         NothingToShowError: a chapter that was named has nothing to show; without names the page says so.

@@ -81,15 +81,7 @@ class Subject:
 
 
 def build_subject(loaded: LoadedCheckpoint, run: RunDir | None = None) -> Subject:
-    """A subject without clips.
-
-    Args:
-        loaded: the checkpoint.
-        run: the run that the checkpoint belongs to, if there is one: its history and metrics are read.
-
-    Raises:
-        ArgumentError: a record of the history is damaged.
-    """
+    """A subject without clips; the history and metrics of the checkpoint's run, if there is one, are read."""
     subject = Subject(
         loaded.model.eval(),
         loaded.frontend,
