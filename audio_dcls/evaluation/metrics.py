@@ -96,10 +96,6 @@ def d_prime_from_auc(auc: np.ndarray, num_positives: np.ndarray, num_negatives: 
     return np.sqrt(2.0) * norm.ppf(np.clip(auc, half_step, 1.0 - half_step))
 
 
-def _average_precision(m: Measurement) -> np.ndarray:
-    return m.by_class(average_precision_score)
-
-
 def _d_prime(m: Measurement) -> np.ndarray:
     return d_prime_from_auc(m.auc, m.num_positives, m.num_negatives)
 
@@ -118,7 +114,9 @@ def _accuracy(m: Measurement) -> float | None:
 
 
 METRICS: dict[str, Metric] = {
-    "mAP": Metric("mAP", _average_precision, column="average_precision", shown_in_training=True),
+    "mAP": Metric(
+        "mAP", lambda m: m.by_class(average_precision_score), column="average_precision", shown_in_training=True
+    ),
     "AUC": Metric("AUC", lambda m: m.auc, column="auc"),
     "d_prime_of_mean_AUC": Metric("d' of mean AUC", _d_prime_of_mean_auc, card_title="d' of the mean AUC"),
     "mean_d_prime": Metric("mean d'", _d_prime, column="d_prime"),

@@ -65,7 +65,6 @@ class MissingRun:
     state: str
     """Its state: "begun", "failed" or "to do"."""
     command: str
-    """The command that trains it."""
 
 
 @dataclass(frozen=True)
@@ -224,28 +223,23 @@ def _clip_notes(cases: Sequence[CaseFacts]) -> list[str]:
 
 
 def _row_values(row: CaseRow) -> dict[str, Any]:
-    facts, difference = row.facts, row.difference
-    values: dict[str, Any] = {
+    facts, summary, difference = row.facts, row.summary, row.difference
+    return {
         "case": facts.name,
         "baseline": facts.baseline,
-        "mAP": None,
+        "mAP": summary and asdict(summary) | {"std": None if math.isnan(summary.std) else summary.std},
         "mAP_by_seed": {str(seed): facts.scores[seed] for seed in sorted(facts.scores)},
         "clip_id_hash_by_seed": {str(seed): facts.clip_hashes[seed] for seed in sorted(facts.clip_hashes)},
         "missing_seeds": list(row.missing_seeds),
         "num_parameters": facts.num_parameters,
         "num_macs": facts.num_macs,
-        "clips_per_s": None if facts.speed is None else asdict(facts.speed),
-        "difference": None,
-    }
-    if row.summary is not None:
-        std = None if math.isnan(row.summary.std) else row.summary.std
-        values["mAP"] = {"mean": row.summary.mean, "std": std, "num_seeds": row.summary.num_seeds}
-    if difference is not None:
-        values["difference"] = {
+        "clips_per_s": facts.speed and asdict(facts.speed),
+        "difference": difference
+        and {
             "mean": difference.mean,
-            "interval": None if difference.interval is None else list(difference.interval),
+            "interval": difference.interval and list(difference.interval),
             "confidence": _CONFIDENCE,
             "p_value": difference.p_value,
             "by_seed": {str(seed): value for seed, value in difference.by_seed.items()},
-        }
-    return values
+        },
+    }

@@ -10,7 +10,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from audio_dcls.evaluation.study_table import CaseRow, StudyTable
 
@@ -130,7 +130,11 @@ def _markdown_table(names: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 def to_csv(table: StudyTable) -> str:
     """A line per case, for programs: fractions and counts in full, empty where unknown."""
-    rows = [_csv_row(row, table.seeds) for row in table.rows]
+    return csv_text([_csv_row(row, table.seeds) for row in table.rows])
+
+
+def csv_text(rows: Sequence[Mapping[str, object]]) -> str:
+    """Rows as CSV, with the keys of the first as header."""
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -165,6 +169,8 @@ def _csv_row(row: CaseRow, seeds: tuple[int, ...]) -> dict[str, object]:
 def to_latex(table: StudyTable) -> str:
     """A `table` environment with the rules of the booktabs package; the notes are in its caption."""
     names, rows = headers(table), cells(table)
+    missing = ", ".join(f"{run.case} seed {run.seed}" for run in table.missing)
+    notes = [*table.notes, *([f"Missing: {missing}."] if missing else [])]
     lines = [
         r"% \usepackage{booktabs}",
         r"\begin{table}",
@@ -176,15 +182,10 @@ def to_latex(table: StudyTable) -> str:
         *(" & ".join(map(escape_latex, row)) + r" \\" for row in rows),
         r"\bottomrule",
         r"\end{tabular}",
-        rf"\caption{{{escape_latex(table.name)}. {escape_latex(' '.join(_caption_notes(table)))}}}",
+        rf"\caption{{{escape_latex(table.name)}. {escape_latex(' '.join(notes))}}}",
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _caption_notes(table: StudyTable) -> list[str]:
-    runs = ", ".join(f"{run.case} seed {run.seed}" for run in table.missing)
-    return [*table.notes, *([f"Missing: {runs}."] if runs else [])]
 
 
 def escape_latex(text: str) -> str:

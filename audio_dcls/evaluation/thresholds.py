@@ -79,13 +79,7 @@ def fit_thresholds(targets: np.ndarray, scores: np.ndarray, *, min_positives: in
     values = np.full(targets.shape[1], pooled)
     for c in np.flatnonzero(fitted):
         values[c] = best_threshold(targets[:, c], scores[:, c])
-    return FittedThresholds(
-        values=values,
-        pooled=pooled,
-        fitted=fitted,
-        f1=_f1(targets, scores >= values),
-        f1_plain=_f1(targets, scores >= _PLAIN),
-    )
+    return FittedThresholds(values, pooled, fitted, _f1(targets, scores >= values), _f1(targets, scores >= _PLAIN))
 
 
 def best_threshold(targets: np.ndarray, scores: np.ndarray) -> float:
@@ -102,9 +96,8 @@ def best_threshold(targets: np.ndarray, scores: np.ndarray) -> float:
     num_right = np.cumsum(targets[order])[last_of_ties]
     f1 = 2 * num_right / (num_called + targets.sum())
     best = int(np.argmax(f1))
-    lower = ranked[last_of_ties[best + 1]] if best + 1 < len(last_of_ties) else 0.0
-    reached = float(ranked[last_of_ties[best]])
-    middle = (reached + float(lower)) / 2
+    reached, lower = np.append(ranked[last_of_ties], 0.0)[best : best + 2].tolist()
+    middle = (reached + lower) / 2
     return middle if middle > lower else max(reached, float(np.nextafter(0.0, 1.0)))
 
 

@@ -100,14 +100,7 @@ def draw_position_history(
 ) -> Figure:
     """Draw quantiles of the positions along both axes over training.
 
-    Args:
-        histories: (R, M, E) by set name.
-        epochs: (R,) epochs of the records.
-        titles: titles of the sets, by name.
-        facts: the line under the title: model, seed, data, score.
-
-    Raises:
-        ArgumentError: there are fewer than two records.
+    `histories` are (R, M, E) by set name, with two records or more; `titles` are by set name.
     """
     if len(epochs) < 2:
         raise ArgumentError(f"a history of {len(epochs)} records cannot be drawn; train further, to at least 2")

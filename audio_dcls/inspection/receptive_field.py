@@ -157,12 +157,8 @@ def effective_field(features: Callable[[Tensor], Tensor], spectrograms: Tensor) 
 
     The gradient is that of the sum over channels of the map's middle (Luo et al., 2016; thesis, section 2.5).
 
-    Args:
-        features: maps (N, 1, H, W) to (N, C, h, w), in evaluation mode.
-        spectrograms: normalised, of real clips; they pass one at a time, so memory does not grow with their number.
-
-    Returns:
-        (H, W), sums to 1.
+    `features` maps (N, 1, H, W) to (N, C, h, w), in evaluation mode. The spectrograms are normalised and of real clips;
+    they pass one at a time, so memory does not grow with their number. The result (H, W) sums to 1.
 
     Raises:
         NothingToShowError: no cell has an influence.
@@ -184,15 +180,8 @@ def effective_field(features: Callable[[Tensor], Tensor], spectrograms: Tensor) 
 def area_share(field: np.ndarray, share: float) -> float:
     """Area of the smallest rectangle around the field's middle, with its proportions, that contains a share of it.
 
-    Args:
-        field: (H, W), from `effective_field`.
-        share: above 0, at most 1.
-
-    Returns:
-        The part of the whole area, 0 to 1; small for a narrow field (Ding et al., 2022, table 11).
-
-    Raises:
-        ArgumentError: the share is out of range.
+    `field` is (H, W), and the share above 0, at most 1. The result is the part of the whole area, 0 to 1; small for a
+    narrow field (Ding et al., 2022, table 11).
 
     >>> area_share(np.ones((9, 9)) / 81, 1.0), area_share(np.pad([[1.0]], 4), 0.5)
     (1.0, 0.012345679012345678)

@@ -64,11 +64,7 @@ class SoundPicture:
         return self.num_samples / self.sample_rate_hz
 
     def add(self, block: np.ndarray) -> None:
-        """Add the next samples.
-
-        Args:
-            block: (T,) mono, of any length.
-        """
+        """Add the next samples, (T,) mono, of any length."""
         block = np.asarray(block, dtype=np.float32)
         self.num_samples += len(block)
         samples = np.concatenate([self._unbounded, block])
@@ -79,19 +75,13 @@ class SoundPicture:
         self._frame()
 
     def envelope(self) -> np.ndarray:
-        """The lowest and the highest sample of each column.
-
-        Shape: (P, 2).
-        """
+        """The lowest and the highest sample of each column, (P, 2)."""
         rest = self._unbounded[None] if len(self._unbounded) else np.zeros((0, 1))
         columns = self._extremes.read(_extremes(rest))
         return columns * np.array([-1.0, 1.0])
 
     def spectrogram_db(self) -> np.ndarray:
-        """Mel power of each column in dB, relative to the loudest place, which is 0.
-
-        Shape: (M, P).
-        """
+        """Mel power (M, P) of each column in dB, relative to the loudest place, which is 0."""
         num_missing = -(-self.num_samples // self.hop_samples) - self._power.num_rows
         padded = np.pad(self._unframed, (0, self.fft_size + num_missing * self.hop_samples))
         power = self._power.read(self._mel_power(padded, num_missing)).T

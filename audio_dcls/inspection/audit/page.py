@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import re
 from collections.abc import Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
+from markupsafe import Markup, escape
+from matplotlib.figure import Figure
 
 from audio_dcls.data.audit.problems import PROBLEM_KINDS, ClipProblem
 from audio_dcls.data.audit.report import ClipReport
 from audio_dcls.data.audit.summary import AuditSummary
-from audio_dcls.inspection.audit.figures import (
-    draw_class_counts,
-    draw_co_occurrence,
-    draw_coverage,
-    draw_durations,
-    draw_worst_classes,
-)
-from audio_dcls.inspection.audit.svg import inline_svg
+from audio_dcls.inspection.audit import figures
 from audio_dcls.inspection.page_templates import render_page
 
 _MAX_PROBLEMS = 500
@@ -30,17 +28,20 @@ _Row = tuple[str, ...]
 def audit_page(report: ClipReport, summary: AuditSummary) -> str:
     """The page of an audit, with its numbers from `summarise_audit`."""
     usable_s = report.outcomes.duration_s[report.outcomes.is_usable & (report.outcomes.duration_s > 0)]
-    figures = {
-        "coverage": (draw_coverage(summary), "Share of each split that can be used, and the faults of the rest"),
-        "classes": (draw_class_counts(summary), "Clips of each class, listed and usable"),
-        "worst": (draw_worst_classes(summary), "Classes with the smallest usable share"),
-        "pairs": (draw_co_occurrence(summary), "Share of a class's clips that have another class too"),
-        "lengths": (draw_durations(usable_s), "Lengths of the usable clips"),
+    drawn = {
+        "coverage": (
+            figures.draw_coverage(summary),
+            "Share of each split that can be used, and the faults of the rest",
+        ),
+        "classes": (figures.draw_class_counts(summary), "Clips of each class, listed and usable"),
+        "worst": (figures.draw_worst_classes(summary), "Classes with the smallest usable share"),
+        "pairs": (figures.draw_co_occurrence(summary), "Share of a class's clips that have another class too"),
+        "lengths": (figures.draw_durations(usable_s), "Lengths of the usable clips"),
     }
     return render_page(
         "audit.html.j2",
         source=summary.source,
-        figures={name: inline_svg(figure, name, title) for name, (figure, title) in figures.items()},
+        figures={name: _inline_svg(figure, name, title) for name, (figure, title) in drawn.items()},
         tiles=_tiles(summary),
         split_rows=_splits(summary),
         kind_headers=("kind", "clips are", "clips", *summary.splits, "meaning", "remedy"),
@@ -138,3 +139,23 @@ def _percent(part: int, whole: int) -> str:
     if not whole:
         return "–"
     return f"{min(part / whole, 0.999) if part < whole else 1:.1%}"
+
+
+def _inline_svg(figure: Figure, name: str, title: str) -> Markup:
+    """The figure as an `<svg>` element in the page's colours, without any address; screen readers read the title.
+
+    Parts drawn in `INK` and `RULE` take the colours of the page. The name makes identifiers unique on the page.
+    """
+    stream = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = stream.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text)
+    text = re.sub(r"font:\s*([\d.]+px)[^;\"]*", r"font-size: \1", text)  # the page's own typeface
+    text = re.sub(r'\bid="([\w.]+)"', rf'id="{name}-\1"', text)
+    text = re.sub(r'(url\(#|href="#)([\w.]+)', rf"\g<1>{name}-\2", text)
+    text = text.replace(figures.INK, "currentColor").replace(figures.RULE, "var(--rule)")
+    text = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"|height="[\d.]+pt" width="[\d.]+pt"', "", text, count=1)
+    return Markup(text.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1))  # matplotlib escapes texts

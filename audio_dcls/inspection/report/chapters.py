@@ -5,13 +5,12 @@ A new chapter is a new entry; a new figure in a chapter is one more item that th
 
 from __future__ import annotations
 
-from audio_dcls.inspection.report.comparison_chapter import compare
 from audio_dcls.inspection.report.costs_chapter import time
 from audio_dcls.inspection.report.elements_chapter import kernels, positions, speed
-from audio_dcls.inspection.report.errors_chapter import errors
 from audio_dcls.inspection.report.item import Chapter
 from audio_dcls.inspection.report.receptive_field_chapter import receptive_field
 from audio_dcls.inspection.report.saliency_chapter import saliency
+from audio_dcls.inspection.report.scores_chapter import compare, errors
 
 CHAPTERS: dict[str, Chapter] = {
     "positions": Chapter(positions),

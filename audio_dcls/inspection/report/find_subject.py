@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from audio_dcls.errors import AudioDclsError
+from audio_dcls.data.sound.sound_stream import Sound, resampled_blocks
+from audio_dcls.errors import AudioDclsError, AudioFileError, NothingToShowError
+from audio_dcls.frontend import FrontendConfig
 from audio_dcls.inference.sound_inputs import find_sounds
 from audio_dcls.inspection.comparison import compare_runs
-from audio_dcls.inspection.example_clips import first_clips
 from audio_dcls.inspection.measured_clips import measure_clips
 from audio_dcls.inspection.report.subject import Subject, build_subject
 from audio_dcls.models.checkpoint.checkpoint import load_checkpoint
@@ -28,8 +30,8 @@ def find_subject(
     clips: Sequence[str],
     num_clips: int,
     measures: bool,
-    on_progress: Callable[[int], object] | None = None,
-    on_problem: Callable[[str], object] | None = None,
+    on_progress: Callable[[int], object],
+    on_problem: Callable[[str], object],
 ) -> Subject:
     """A model with everything that is known about it.
 
@@ -71,16 +73,50 @@ def _case_and_twin(folder: Path) -> tuple[str, str | None]:
     return str(chosen), str(twins[0]) if twins else None
 
 
-def _add_clips(
-    subject: Subject, clips: Sequence[str], num_clips: int, on_problem: Callable[[str], object] | None
-) -> None:
+def _add_clips(subject: Subject, clips: Sequence[str], num_clips: int, on_problem: Callable[[str], object]) -> None:
     """Add the named sounds or, without them, measured clips at equal distances in their list."""
     if clips:
         sounds = find_sounds(clips, subject.labels)
-        subject.waveforms, subject.clip_names = first_clips(sounds, num_clips, subject.frontend, on_problem)
+        subject.waveforms, subject.clip_names = _first_clips(sounds, num_clips, subject.frontend, on_problem)
     elif subject.measured is not None:
         measured = subject.measured
         num_clips = min(num_clips, len(measured.clip_ids))
         places = np.linspace(0, len(measured.clip_ids) - 1, num_clips).round().astype(int)
         subject.waveforms = torch.from_numpy(np.stack([measured.waveform(int(place)) for place in places]))
         subject.clip_names = tuple(measured.clip_ids[int(place)] for place in places)
+
+
+def _first_clips(
+    sounds: Iterable[Sound], most: int, frontend: FrontendConfig, on_problem: Callable[[str], object]
+) -> tuple[Tensor, tuple[str, ...]]:
+    """The beginnings (N, T) of the first sounds that can be read, at the model's rate and length, and their names."""
+    clips: list[np.ndarray] = []
+    names: list[str] = []
+    problems: list[str] = []
+    for sound in sounds:
+        if len(clips) == most:
+            break
+        try:
+            clips.append(_beginning(sound, frontend))
+        except AudioFileError as error:
+            problems.append(str(error))
+            continue
+        names.append(Path(sound.name).name)
+    if not clips:
+        reason = problems[0] if problems else "the list is empty"
+        raise NothingToShowError(f"no sound can be read, so there is nothing to look at: {reason}")
+    for problem in problems:
+        on_problem(problem)
+    return torch.from_numpy(np.stack(clips)), tuple(names)
+
+
+def _beginning(sound: Sound, frontend: FrontendConfig) -> np.ndarray:
+    clip = np.zeros(frontend.clip_samples, dtype=np.float32)
+    filled = 0
+    for block in resampled_blocks(sound, sample_rate_hz=frontend.sample_rate_hz):
+        taken = block[: len(clip) - filled]
+        clip[filled : filled + len(taken)] = taken
+        filled += len(taken)
+        if filled == len(clip):
+            break
+    return clip

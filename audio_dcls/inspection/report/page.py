@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from audio_dcls.errors import NothingToShowError
+from audio_dcls.evaluation.table_text import csv_text
 from audio_dcls.files import write_atomically
 from audio_dcls.inspection.page_templates import render_page
 from audio_dcls.inspection.report.chapters import CHAPTERS
@@ -44,7 +44,8 @@ def write_report(
     for name in chosen:
         if on_chapter is not None:
             on_chapter(name)
-        chapter: dict[str, Any] = {"name": name, "title": _title(name), "items": [], "missing": None}
+        title = name.replace("-", " ").capitalize()
+        chapter: dict[str, Any] = {"name": name, "title": title, "items": [], "missing": None}
         chapters.append(chapter)
         try:
             for item in CHAPTERS[name].items(subject):
@@ -72,7 +73,7 @@ def _write_item(item: ReportItem, folder: Path, dpi: int = _DPI) -> list[Path]:
             files.append(path)
     if item.rows:
         path = folder / f"{item.name}.csv"
-        write_atomically(path, _csv(item.rows).encode())
+        write_atomically(path, csv_text(item.rows).encode())
         files.append(path)
     return files
 
@@ -82,18 +83,6 @@ def _encoded(figure: Figure, form: str, dpi: int) -> bytes:
     dateless = {"Creator": None, "CreationDate": None} if form == "pdf" else None
     figure.savefig(content, format=form, dpi=dpi, metadata=dateless)
     return content.getvalue()
-
-
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _title(name: str) -> str:
-    return name.replace("-", " ").capitalize()
 
 
 def _shown(item: ReportItem, folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The chapter on errors: where the model is wrong on the clips it was measured on."""
+"""The chapters on scores: where the model is wrong, and how it differs from another, class by class."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import soundfile
 from audio_dcls.errors import NothingToShowError
 from audio_dcls.evaluation.confusion import worst_missed
 from audio_dcls.inspection import error_analysis
+from audio_dcls.inspection.comparison import difference_rows, draw_differences
 from audio_dcls.inspection.measured_clips import MeasuredClips
 from audio_dcls.inspection.report.item import Recording, ReportItem
 from audio_dcls.inspection.report.subject import Subject
@@ -50,6 +51,15 @@ def errors(subject: Subject) -> Iterator[ReportItem]:
         error_analysis.co_occurrence_rows(measured),
     )
     yield _worst(measured)
+
+
+def compare(subject: Subject) -> Iterator[ReportItem]:
+    """Average precision of each class compared with another run or study."""
+    if subject.comparison is None:
+        raise NothingToShowError("there is no other run to compare with; name one by --against")
+    figure = draw_differences(subject.comparison, subject.facts.split(", seed ")[0])
+    caption = "Difference of the average precision, with its standard deviation over seeds; the CSV has all classes."
+    yield ReportItem("compare", caption, figure, difference_rows(subject.comparison))
 
 
 def _worst(measured: MeasuredClips) -> ReportItem:
