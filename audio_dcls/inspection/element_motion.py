@@ -5,6 +5,7 @@ Axis legend: R records, M axes, E elements, L lags.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from audio_dcls.errors import ArgumentError
-from audio_dcls.inspection.print_style import COLOURS, head, legend, new_figure, tidy
+from audio_dcls.inspection.print_style import COLOURS, head, legend, new_figure, panel_grid, tidy
 
 _MANY_DECADES = 100.0
 """On an axis with a larger ratio of its ends, only powers of ten have numbers."""
@@ -90,14 +91,8 @@ def brownian_test(positions: np.ndarray) -> BrownianTest:
     lags = np.arange(1, len(squared) + 1)
     half = max(2, len(lags) // 2)  # later lags have few starts
     exponent = float(np.polyfit(np.log(lags[:half]), np.log(squared[:half]), 1)[0])
-    return BrownianTest(
-        ratio=ratio,
-        statistic=statistic,
-        p_value=float(2 * scipy.stats.norm.sf(abs(statistic))),
-        exponent=exponent,
-        num_elements=num_elements,
-        num_steps=num_steps,
-    )
+    p_value = float(2 * scipy.stats.norm.sf(abs(statistic)))
+    return BrownianTest(ratio, statistic, p_value, exponent, num_elements, num_steps)
 
 
 def draw_speeds(
@@ -114,17 +109,9 @@ def draw_speeds(
     figure = new_figure(1, row_inches=2.8)
     panel = figure.subplots()
     middles = (epochs[1:] + epochs[:-1]) / 2
-    for index, (name, positions) in enumerate(histories.items()):
-        colour = COLOURS[index % len(COLOURS)]
-        panel.plot(
-            middles,
-            speeds(positions, epochs),
-            "o-",
-            color=colour,
-            markersize=3,
-            linewidth=1.2,
-            label=titles.get(name, name),
-        )
+    for colour, (name, positions) in zip(itertools.cycle(COLOURS), histories.items(), strict=False):
+        label = titles.get(name, name)
+        panel.plot(middles, speeds(positions, epochs), "o-", color=colour, markersize=3, linewidth=1.2, label=label)
     tidy(panel, x="epoch", y="mean speed, taps per epoch")
     panel.set_ylim(bottom=0)
     if rates is not None:
@@ -141,12 +128,7 @@ def draw_speeds(
 
 def draw_brownian(histories: Mapping[str, np.ndarray], titles: Mapping[str, str], facts: str) -> Figure:
     """Draw the mean squared displacement of each set by lag, and that of a Brownian motion with the same variances."""
-    columns = min(len(histories), 2)
-    rows = -(-len(histories) // columns)
-    figure = new_figure(rows, row_inches=2.0)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel in panels[len(histories) :]:
-        panel.set_axis_off()
+    figure, panels = panel_grid(len(histories), min(len(histories), 2), row_inches=2.0)
     for panel, (name, positions) in zip(panels, histories.items(), strict=False):
         found = brownian_test(positions)
         squared = mean_squared_displacements(positions)

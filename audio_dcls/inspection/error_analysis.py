@@ -14,7 +14,7 @@ from audio_dcls.evaluation.calibration import calibration
 from audio_dcls.evaluation.confusion import co_occurrence, confusion
 from audio_dcls.evaluation.metrics import tagging_metrics
 from audio_dcls.inspection.measured_clips import MeasuredClips
-from audio_dcls.inspection.print_style import COLOURS, SEQUENTIAL, head, legend, new_figure, tidy
+from audio_dcls.inspection.print_style import COLOURS, SEQUENTIAL, head, legend, new_figure, shortened, tidy
 
 _MATRIX_CLASSES = 20
 """Number of most frequent classes whose co-occurrence is drawn."""
@@ -23,6 +23,7 @@ _LOG_FROM = 3.0
 """If counts differ by a larger factor, their axis is logarithmic."""
 _NAME_HEIGHT = 0.035
 """Height of a class's name, in average precision."""
+_NAME_LENGTH = 24
 _NAMED_CLASSES = 3
 """Number of best, and of worst, classes that are named in a scatter plot."""
 
@@ -89,18 +90,10 @@ def draw_calibration(measured: MeasuredClips, facts: str) -> Figure:
     figure = new_figure(1, row_inches=3.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot((0, 1), (0, 1), color="#999999", linewidth=0.8, linestyle="--", label="perfect")
-    upper.plot(
-        found.mean_scores,
-        found.positive_shares,
-        color=COLOURS[1],
-        marker="o",
-        markersize=3.5,
-        linewidth=1,
-        label="model",
-    )
+    line: Any = {"color": COLOURS[1], "marker": "o", "markersize": 3.5, "linewidth": 1, "label": "model"}
+    upper.plot(found.mean_scores, found.positive_shares, **line)
     legend(upper, loc="upper left")
-    error = f"Expected calibration error {found.expected_error:.3f}"
-    tidy(upper, y="share labelled with the class", title=error)
+    tidy(upper, y="share labelled with the class", title=f"Expected calibration error {found.expected_error:.3f}")
     centres = (found.edges[1:] + found.edges[:-1]) / 2
     lower.bar(centres, found.counts, width=0.9 * np.diff(found.edges), color=COLOURS[5])
     lower.set_yscale("log")
@@ -148,14 +141,14 @@ def draw_co_occurrence(measured: MeasuredClips, facts: str) -> Figure:
     )
     figure = new_figure(1, row_inches=3.9)
     axes = figure.subplots(1, 2, sharey=True)
-    names = [measured.labels.names[c] for c in chosen]
+    names = [shortened(measured.labels.names[c], _NAME_LENGTH) for c in chosen]
     top = max(float(np.nanmax(values)) for _, values in panels)
     for axis, (title, values) in zip(axes, panels, strict=True):
         image = axis.imshow(values, cmap=SEQUENTIAL, vmin=0, vmax=top)
-        axis.set_xticks(range(len(names)), [_short(name) for name in names], rotation=90)
+        axis.set_xticks(range(len(names)), names, rotation=90)
         tidy(axis, title=title)
         axis.tick_params(labelsize=5.5)
-    axes[0].set_yticks(range(len(names)), [_short(name) for name in names])
+    axes[0].set_yticks(range(len(names)), names)
     bar = figure.colorbar(image, ax=axes, fraction=0.025, pad=0.02)
     bar.ax.tick_params(labelsize=6)
     bar.set_label("share of the row's class that has the column's class", fontsize=7)
@@ -180,8 +173,7 @@ def co_occurrence_rows(measured: MeasuredClips) -> list[dict[str, Any]]:
     """A row per pair of classes that are labelled together, the most frequent first."""
     true, learned = co_occurrence(measured.targets), co_occurrence(measured.scores)
     names = measured.labels.names
-    pairs = [(i, j) for i, j in zip(*np.nonzero(np.nan_to_num(true)), strict=True)]
-    pairs.sort(key=lambda pair: -true[pair])
+    pairs = sorted(zip(*np.nonzero(np.nan_to_num(true)), strict=True), key=lambda pair: -true[pair])
     return [
         {"class": names[i], "with": names[j], "labelled": float(true[i, j]), "scored": float(learned[i, j])}
         for i, j in pairs
@@ -196,18 +188,8 @@ def _name_points(panel: Axes, rows: list[dict[str, Any]], x: np.ndarray, y: np.n
         if any(abs(y[place] - y[other]) < _NAME_HEIGHT for other in named):
             continue
         named.append(place)
-        panel.annotate(
-            _short(rows[place]["class"]),
-            (x[place], y[place]),
-            xytext=(4, 2),
-            textcoords="offset points",
-            fontsize=6,
-            color="#444444",
-        )
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 24 else f"{name[:23]}…"
+        name, style = shortened(rows[place]["class"], _NAME_LENGTH), {"fontsize": 6, "color": "#444444"}
+        panel.annotate(name, (x[place], y[place]), xytext=(4, 2), textcoords="offset points", **style)
 
 
 def _number(value: float) -> float | None:

@@ -5,6 +5,7 @@ Axis legend: C channels, S0 and S1 taps along frequency and time, K elements.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from matplotlib.patches import Ellipse
 
 from audio_dcls.dcls.conv import DclsConv
 from audio_dcls.errors import ArgumentError
-from audio_dcls.inspection.print_style import COLOURS, DIVERGING, SEQUENTIAL, head, new_figure, tidy
+from audio_dcls.inspection.print_style import COLOURS, DIVERGING, SEQUENTIAL, head, new_figure, panel_grid, tidy
 
 _GRID_COLUMNS = 6
 _SHOWN_ENERGY = 0.999
@@ -66,18 +67,14 @@ def draw_kernels(layer: DclsConv, title: str, facts: str, channels: tuple[int, .
     unknown = [channel for channel in channels if not 0 <= channel < len(kernels)]
     if unknown or not channels:
         raise ArgumentError(f"`channels` (={channels}) must hold a channel or more, each from 0 to {len(kernels) - 1}")
-    rows = -(-len(channels) // _GRID_COLUMNS)
-    figure = new_figure(rows, row_inches=1.25)
-    panels = figure.subplots(rows, _GRID_COLUMNS, squeeze=False).ravel()
-    for panel in panels[len(channels) :]:
-        panel.set_axis_off()
+    figure, panels = panel_grid(len(channels), _GRID_COLUMNS, row_inches=1.25)
     reach = _shown_taps(kernels[list(channels)])
     for panel, channel in zip(panels, channels, strict=False):
         _draw_one(panel, layer, kernels[channel], channel)
         panel.set_xlim(-reach - 0.5, reach + 0.5)
         panel.set_ylim(-reach - 0.5, reach + 0.5)
-    for row in range(rows):
-        panels[row * _GRID_COLUMNS].set_ylabel("frequency", fontsize=6)
+    for panel in panels[::_GRID_COLUMNS]:
+        panel.set_ylabel("frequency", fontsize=6)
     for panel in panels[max(0, len(channels) - _GRID_COLUMNS) : len(channels)]:
         panel.set_xlabel("time, taps", fontsize=6)
     shown = f"middle {2 * reach + 1} taps, {100 * _SHOWN_ENERGY:g} % of the energy"
@@ -93,10 +90,9 @@ def largest_channels(layer: DclsConv, most: int = 3 * _GRID_COLUMNS) -> tuple[in
 
 def element_rows(layer: DclsConv, channels: tuple[int, ...]) -> list[dict[str, Any]]:
     """A row per element of some channels: weight, position and effective spread along both axes, in taps."""
-    positions = layer.positions.detach().cpu().double().numpy()[:, :, 0]
-    spreads = layer.form.effective_spreads(layer.spreads)
-    widths = None if spreads is None else spreads.detach().cpu().double().numpy()[:, :, 0]
-    weights = layer.weight.detach().cpu().double().numpy()[:, 0]
+    positions, spreads = _numbers(layer.positions)[:, :, 0], layer.form.effective_spreads(layer.spreads)
+    widths = None if spreads is None else _numbers(spreads)[:, :, 0]
+    weights = _numbers(layer.weight)[:, 0]
     return [
         {
             "channel": channel,
@@ -110,6 +106,10 @@ def element_rows(layer: DclsConv, channels: tuple[int, ...]) -> list[dict[str, A
         for channel in channels
         for element in range(weights.shape[1])
     ]
+
+
+def _numbers(values: torch.Tensor) -> np.ndarray:
+    return values.detach().cpu().double().numpy()
 
 
 def _shown_taps(kernels: np.ndarray) -> int:
@@ -126,18 +126,15 @@ def _draw_one(panel: Any, layer: DclsConv, kernel: np.ndarray, channel: int) -> 
     extent = (first[1] - 0.5, first[1] + kernel.shape[1] - 0.5, first[0] - 0.5, first[0] + kernel.shape[0] - 0.5)
     most = max(float(np.abs(kernel).max()), 1e-12)
     panel.imshow(kernel, origin="lower", extent=extent, cmap=DIVERGING, vmin=-most, vmax=most, interpolation="nearest")
-    positions = layer.positions.detach().cpu().double().numpy()[:, channel, 0].reshape(2, -1)
+    positions = _numbers(layer.positions)[:, channel, 0].reshape(2, -1)
     spreads = layer.form.effective_spreads(layer.spreads)
     panel.plot(positions[1], positions[0], ".", color="black", markersize=1.6)
     if spreads is not None:
-        widths = spreads.detach().cpu().double().numpy()[:, channel, 0].reshape(2, -1)
+        widths = _numbers(spreads)[:, channel, 0].reshape(2, -1)
         for place in range(positions.shape[1]):
             centre = (positions[1, place], positions[0, place])
-            panel.add_patch(
-                Ellipse(
-                    centre, 2 * widths[1, place], 2 * widths[0, place], fill=False, linewidth=0.35, edgecolor="black"
-                )
-            )
+            width, height = 2 * widths[1, place], 2 * widths[0, place]
+            panel.add_patch(Ellipse(centre, width, height, fill=False, linewidth=0.35, edgecolor="black"))
     panel.set_title(f"{channel}", fontsize=6, pad=1.5)
     panel.tick_params(labelsize=5, width=0.4, length=1.5, pad=1)
     for spine in panel.spines.values():
@@ -149,23 +146,16 @@ def draw_energy(layers: dict[str, DclsConv], facts: str) -> Figure:
     figure = new_figure(1, row_inches=2.6)
     by_distance, spectrum = figure.subplots(1, 2)
     spectra = []
-    for index, (name, layer) in enumerate(layers.items()):
+    for colour, (name, layer) in zip(itertools.cycle(COLOURS), layers.items(), strict=False):
         kernels = dense_kernels(layer)
-        distances, shares = radial_energy(kernels)
-        by_distance.plot(
-            distances, shares, "o-", markersize=2.5, linewidth=1.1, color=COLOURS[index % len(COLOURS)], label=name
-        )
+        by_distance.plot(*radial_energy(kernels), "o-", markersize=2.5, linewidth=1.1, color=colour, label=name)
         norms = np.sqrt(np.square(kernels).sum(axis=(1, 2), keepdims=True))
         spectra.append(mean_spectrum(kernels / np.maximum(norms, 1e-12)))
     tidy(by_distance, x="distance from the centre, taps", y="share of energy")
     by_distance.legend(fontsize=6, frameon=False)
     image = spectrum.imshow(np.mean(spectra, axis=0), origin="lower", cmap=SEQUENTIAL, extent=(-0.5, 0.5, -0.5, 0.5))
-    tidy(
-        spectrum,
-        x="modulation along time, cycles per tap",
-        y="along frequency, cycles per tap",
-        title="mean magnitude, all layers",
-    )
+    along_time, along_frequency = "modulation along time, cycles per tap", "along frequency, cycles per tap"
+    tidy(spectrum, x=along_time, y=along_frequency, title="mean magnitude, all layers")
     bar = figure.colorbar(image, ax=spectrum, fraction=0.046)
     bar.ax.tick_params(labelsize=6)
     bar.set_label("magnitude, kernels of norm 1", fontsize=6)

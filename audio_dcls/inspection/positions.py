@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from audio_dcls.errors import ArgumentError
 from audio_dcls.inspection.element_sets import AXES, ElementSet
-from audio_dcls.inspection.print_style import COLOURS, SEQUENTIAL, head, legend, new_figure, tidy
+from audio_dcls.inspection.print_style import COLOURS, SEQUENTIAL, head, legend, new_figure, panel_grid, tidy
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _SHOWN_QUANTILE = 0.995
@@ -125,12 +125,7 @@ def draw_spreads(sets: Sequence[ElementSet], facts: str) -> Figure:
     """
     if any(found.spreads is None for found in sets):
         raise ArgumentError("the interpolation of this model has no spreads to draw; it is one of the bilinear forms")
-    columns = min(len(sets), 4)
-    rows = -(-len(sets) // columns)
-    figure = new_figure(rows)
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for panel in panels[len(sets) :]:
-        panel.set_axis_off()
+    figure, panels = panel_grid(len(sets), min(len(sets), 4))
     for panel, found in zip(panels, sets, strict=False):
         assert found.spreads is not None
         bins = np.linspace(0, max(float(np.quantile(found.spreads, 0.995)), 0.5), 41).tolist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -42,3 +43,22 @@ def legend(axes: Axes, names: Sequence[str] | None = None, **where: object) -> N
     """Draw a legend without a frame."""
     options = {"fontsize": 7, "frameon": False, "handlelength": 1.4, **where}
     axes.legend(**({} if names is None else {"labels": list(names)}), **options)  # type: ignore[arg-type]
+
+
+def panel_grid(count: int, columns: int, row_inches: float = 2.1) -> tuple[Figure, np.ndarray]:
+    """A figure and its panels, at least `count` of them, in rows of `columns`; those beyond `count` stay empty."""
+    rows = -(-count // columns)
+    figure = new_figure(rows, row_inches=row_inches)
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    for panel in panels[count:]:
+        panel.set_axis_off()
+    return figure, panels
+
+
+def shortened(name: str, most: int) -> str:
+    """A name of at most `most` characters.
+
+    >>> shortened("Tuning fork", 7)
+    'Tuning…'
+    """
+    return name if len(name) <= most else f"{name[: most - 1]}…"

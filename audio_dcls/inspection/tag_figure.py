@@ -15,7 +15,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from audio_dcls.errors import ArgumentError
 from audio_dcls.inference.events import window_edges_s
-from audio_dcls.inference.results import TagResult, WindowScores
+from audio_dcls.inference.results import TagResult
+from audio_dcls.inspection.print_style import shortened
 from audio_dcls.inspection.sound_picture import DYNAMIC_RANGE_DB, LOW_HZ, SoundPicture
 from audio_dcls.labels import LabelSet
 
@@ -23,19 +24,14 @@ CURVE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9
 """The palette of Okabe and Ito, which colour-blind readers can distinguish."""
 _OTHER_COLOUR, _WAVE_COLOUR, _INK, _RULE = "#8a929b", "#4b5a68", "#20303f", "#d9dee3"
 _WIDTH_INCHES = 11.0
-_MAX_EVENT_ROWS = 10
+_MAX_EVENT_ROWS, _NAME_LENGTH = 10, 30
 _TICKS_HZ = (100, 500, 1000, 2000, 5000, 10_000, 20_000)
 _MINUTES_FROM_S = 120.0
 _SMALL, _TINY = 9.0, 8.0
 
 
 def draw_tags(
-    result: TagResult,
-    labels: LabelSet,
-    picture: SoundPicture,
-    *,
-    num_curves: int = 6,
-    threshold: float | None = None,
+    result: TagResult, labels: LabelSet, picture: SoundPicture, *, num_curves: int = 6, threshold: float | None = None
 ) -> Figure:
     """Draw waveform, mel spectrogram and score curves above each other, on one axis of time.
 
@@ -52,10 +48,9 @@ def draw_tags(
     Raises:
         ArgumentError: a number is out of range.
     """
-    windows = result.windows
     if not 1 <= num_curves <= len(CURVE_COLOURS):
         raise ArgumentError(f"`num_curves` (={num_curves}) must be 1 to {len(CURVE_COLOURS)}, the number of colours")
-    drawn = _drawn_classes(result, windows, labels, num_curves)
+    drawn = _drawn_classes(result, labels, num_curves)
     colour_of = {labels.ids[c]: colour for c, colour in zip(drawn, CURVE_COLOURS, strict=False)}
     rows = _event_rows(result, list(colour_of))
     heights = [0.8, 2.0, 2.0, *([0.26 * len(rows) + 0.15] if rows else [])]
@@ -65,7 +60,7 @@ def draw_tags(
         _frame(axes)
     _draw_waveform(panels[0], picture)
     _draw_spectrogram(figure, panels[1], picture)
-    _draw_curves(panels[2], result, windows, labels, drawn, threshold, picture.duration_s)
+    _draw_curves(panels[2], result, labels, drawn, threshold, picture.duration_s)
     if rows:
         _draw_events(panels[3], result, rows, colour_of)
     _draw_clock(panels[-1], picture.duration_s)
@@ -95,7 +90,7 @@ def check_figure_path(path: str | Path) -> None:
         raise ArgumentError(f"'{path}' must end in one of {', '.join(f'.{kind}' for kind in known)}; .png is usual")
 
 
-def _drawn_classes(result: TagResult, windows: WindowScores, labels: LabelSet, num_curves: int) -> list[int]:
+def _drawn_classes(result: TagResult, labels: LabelSet, num_curves: int) -> list[int]:
     """Classes with events, then the result's tags; without either, the classes with the highest scores of a window."""
     with_events = [mid for mid, _ in _event_rows(result, [])]
     if result.tags or with_events:
@@ -103,7 +98,7 @@ def _drawn_classes(result: TagResult, windows: WindowScores, labels: LabelSet, n
         chosen = list(dict.fromkeys([*with_events, *tags]))[:num_curves]
         ordered = sorted(chosen, key=lambda mid: tags.index(mid) if mid in tags else len(tags))
         return [labels.index(mid) for mid in ordered]
-    return [int(c) for c in np.argsort(-windows.scores.max(axis=0), kind="stable")[:num_curves]]
+    return [int(c) for c in np.argsort(-result.windows.scores.max(axis=0), kind="stable")[:num_curves]]
 
 
 def _event_rows(result: TagResult, curve_ids: list[str]) -> list[tuple[str, str]]:
@@ -120,7 +115,7 @@ def _event_rows(result: TagResult, curve_ids: list[str]) -> list[tuple[str, str]
 
 def _draw_waveform(axes: Axes, picture: SoundPicture) -> None:
     envelope = picture.envelope()
-    times_s = _edges_s(picture, len(envelope))[:-1]
+    times_s = np.linspace(0.0, picture.duration_s, len(envelope) + 1)[:-1]
     axes.fill_between(times_s, envelope[:, 0], envelope[:, 1], color=_WAVE_COLOUR, linewidth=0.3)
     peak = max(float(np.abs(envelope).max(initial=0.0)), 1e-6)
     axes.set_ylim(-1.08 * peak, 1.08 * peak)
@@ -130,7 +125,7 @@ def _draw_waveform(axes: Axes, picture: SoundPicture) -> None:
 
 def _draw_spectrogram(figure: Figure, axes: Axes, picture: SoundPicture) -> None:
     decibels = picture.spectrogram_db()
-    edges_s = _edges_s(picture, decibels.shape[1])
+    edges_s = np.linspace(0.0, picture.duration_s, decibels.shape[1] + 1)
     mels = np.linspace(_mel(LOW_HZ), _mel(picture.high_hz), len(decibels) + 1)
     mesh = axes.pcolormesh(edges_s, mels, decibels, cmap="magma", vmin=-DYNAMIC_RANGE_DB, vmax=0, rasterized=True)
     ticks = [hz for hz in _TICKS_HZ if LOW_HZ <= hz <= picture.high_hz]
@@ -144,20 +139,15 @@ def _draw_spectrogram(figure: Figure, axes: Axes, picture: SoundPicture) -> None
 
 
 def _draw_curves(
-    axes: Axes,
-    result: TagResult,
-    windows: WindowScores,
-    labels: LabelSet,
-    drawn: list[int],
-    threshold: float | None,
-    duration_s: float,
+    axes: Axes, result: TagResult, labels: LabelSet, drawn: list[int], threshold: float | None, duration_s: float
 ) -> None:
+    windows = result.windows
     edges_s = np.minimum(window_edges_s(windows.start_s, windows.end_s), duration_s)
     clip_score = {tag.id: tag.score for tag in result.tags}
     for c, colour in reversed(list(zip(drawn, CURVE_COLOURS, strict=False))):
         score = clip_score.get(labels.ids[c], float(windows.scores[:, c].max()))
         axes.stairs(windows.scores[:, c], edges_s, baseline=None, color=colour, linewidth=1.8,
-                    label=f"{score:.2f}  {_shortened(labels.names[c])}")  # fmt: skip
+                    label=f"{score:.2f}  {shortened(labels.names[c], _NAME_LENGTH)}")  # fmt: skip
     if threshold is not None:
         axes.axhline(threshold, color=_INK, linewidth=0.9, linestyle=(0, (4, 3)), label=f"{threshold:.2f}  threshold")
     axes.set_ylim(0, 1.02)
@@ -177,21 +167,19 @@ def _draw_events(axes: Axes, result: TagResult, rows: list[tuple[str, str]], col
         axes.broken_barh(bars, (row - 0.36, 0.72), color=colour_of.get(mid, _OTHER_COLOUR), linewidth=0)
     axes.set_ylim(len(rows) - 0.45, -0.55)
     axes.yaxis.tick_right()
-    axes.set_yticks(range(len(rows)), [_shortened(name) for _, name in rows], fontsize=_SMALL)
+    axes.set_yticks(range(len(rows)), [shortened(name, _NAME_LENGTH) for _, name in rows], fontsize=_SMALL)
     axes.set_ylabel("events", fontsize=_TINY, color=_INK)
     axes.grid(visible=False, axis="y")
 
 
 def _draw_clock(axes: Axes, duration_s: float) -> None:
     axes.set_xlim(0, duration_s)
-    axes.xaxis.set_major_locator(
-        MaxNLocator(nbins=12, steps=[1, 2, 3, 6, 10] if duration_s >= _MINUTES_FROM_S else None)
-    )
+    unit, steps = "s", None
     if duration_s >= _MINUTES_FROM_S:
+        unit, steps = "min:s" if duration_s < 3600 else "h:min:s", [1, 2, 3, 6, 10]
         axes.xaxis.set_major_formatter(FuncFormatter(lambda time_s, _: clock(time_s)))
-        axes.set_xlabel("time in min:s" if duration_s < 3600 else "time in h:min:s", fontsize=_SMALL, color=_INK)
-    else:
-        axes.set_xlabel("time in s", fontsize=_SMALL, color=_INK)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=12, steps=steps))
+    axes.set_xlabel(f"time in {unit}", fontsize=_SMALL, color=_INK)
 
 
 def clock(time_s: float) -> str:
@@ -205,11 +193,6 @@ def clock(time_s: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
-def _edges_s(picture: SoundPicture, num_columns: int) -> np.ndarray:
-    """(P + 1,) times of the borders of columns."""
-    return np.linspace(0.0, picture.duration_s, num_columns + 1)
-
-
 def _frame(axes: Axes) -> None:
     axes.tick_params(colors=_INK, labelsize=_TINY, length=0)
     for spine in axes.spines.values():
@@ -220,10 +203,6 @@ def _frame(axes: Axes) -> None:
 
 def _mel(frequency_hz: float) -> float:
     return 2595.0 * float(np.log10(1.0 + frequency_hz / 700.0))
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= 30 else f"{name[:29]}…"
 
 
 def _shortened_path(path: str) -> str:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from audio_dcls.data.audit.summary import AuditSummary
+from audio_dcls.inspection.print_style import shortened
 
 INK, RULE = "#102030", "#102031"
 """Colours that nothing else has: a page replaces them by its own colours, light or dark."""
@@ -19,6 +20,7 @@ _FAULT_COLOURS = ("#c8553d", "#e39b3b", "#8d6bb8", "#4fa37c", "#b5547f", "#a58a4
 """Colours of the kinds of faults, from the most frequent; after the eighth they start again."""
 _WIDTH_INCHES = 9.0
 _MAX_CLASSES = 20
+_NAME_LENGTH = 26
 _DECADE = 10
 _TINY = 8.5
 
@@ -77,7 +79,7 @@ def draw_worst_classes(summary: AuditSummary) -> Figure:
     figure, axes = _framed(1.0 + 0.22 * max(len(order), 1))
     places = np.arange(len(order))[::-1]
     axes.barh(places, share[order], color=_USABLE_COLOUR, height=0.62)
-    axes.set_yticks(places, [_short(summary.labels.names[c]) for c in order])
+    axes.set_yticks(places, [shortened(summary.labels.names[c], _NAME_LENGTH) for c in order])
     for place, c in zip(places, order, strict=True):
         axes.annotate(f"{usable[c]} of {listed[c]}", (share[c], place), xytext=(4, 0), textcoords="offset points",
                       va="center", fontsize=7.5, color=INK)  # fmt: skip
@@ -98,7 +100,7 @@ def draw_co_occurrence(summary: AuditSummary) -> Figure:
     np.fill_diagonal(share, np.nan)
     highest = max(float(np.nanmax(share)), 1.0) if len(chosen) > 1 else 1.0
     mesh = axes.pcolormesh(np.ma.masked_invalid(share), cmap="viridis", vmin=0, vmax=highest)
-    names = [_short(summary.labels.names[c]) for c in chosen]
+    names = [shortened(summary.labels.names[c], _NAME_LENGTH) for c in chosen]
     middles = np.arange(len(chosen)) + 0.5
     axes.set_xticks(middles, names, rotation=55, ha="right", rotation_mode="anchor")
     axes.set_yticks(middles, names)
@@ -133,7 +135,3 @@ def _framed(height_inches: float, *, grid: bool = True) -> tuple[Figure, Axes]:
         axes.grid(color=RULE, linewidth=0.7)
         axes.set_axisbelow(True)
     return figure, axes
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 26 else f"{name[:25]}…"
