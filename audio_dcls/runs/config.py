@@ -18,8 +18,7 @@ from audio_dcls.settings import Settings
 Positive = Annotated[float, pydantic.Field(gt=0)]
 NonNegative = Annotated[float, pydantic.Field(ge=0)]
 
-
-WEIGHTED_SAMPLERS = ("sampler", "balanced_sampler", "balanced_sampling", "weighted_sampler", "class_weights")
+_WEIGHTED_SAMPLERS = ("sampler", "balanced_sampler", "balanced_sampling", "weighted_sampler", "class_weights")
 """Keys by which other programs configure a class-weighted sampler."""
 
 
@@ -176,9 +175,8 @@ class TrainConfig(Settings):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _has_no_weighted_sampler(cls, values: Any) -> Any:
-        sections = {"": values, "data.": values.get("data"), "loop.": values.get("loop")}
-        for prefix, section in sections.items():
-            for name in WEIGHTED_SAMPLERS:
+        for prefix, section in (("", values), ("data.", values.get("data")), ("loop.", values.get("loop"))):
+            for name in _WEIGHTED_SAMPLERS:
                 if isinstance(section, dict) and name in section:
                     raise ValueError(
                         f"`{prefix}{name}` (={section[name]!r}): there is no class-weighted sampler, on purpose: the "

@@ -28,35 +28,24 @@ _NO_LOCKS_ERRORS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 def try_lock(path: Path) -> Iterator[bool]:
     """Hold a lock while the body runs, unless another process holds it; the body gets True if the lock is held.
 
-    Args:
-        path: the lock's file; it is created if needed, and never deleted.
+    The lock's file is created if needed, and never deleted.
     """
     with _opened(path) as handle:
-        held = _lock(handle, wait=False)
-        try:
-            yield held
-        finally:
-            if held:
-                _unlock(handle)
+        yield _lock(handle, wait=False)
 
 
 @contextlib.contextmanager
 def wait_for_lock(path: Path, on_wait: Callable[[], object] | None = None) -> Iterator[None]:
     """Wait until no other process holds a lock, and hold it while the body runs.
 
-    Args:
-        path: as in `try_lock`.
-        on_wait: called once if another process holds the lock.
+    `on_wait` is called once if another process holds the lock.
     """
     with _opened(path) as handle:
         if not _lock(handle, wait=False):
             if on_wait is not None:
                 on_wait()
             _lock(handle, wait=True)
-        try:
-            yield
-        finally:
-            _unlock(handle)
+        yield
 
 
 @contextlib.contextmanager
@@ -67,6 +56,10 @@ def _opened(path: Path) -> Iterator[int]:
     try:
         yield handle
     finally:
+        # Unlock explicitly: closing the file would not unlock it while a forked process has it open.
+        if fcntl is not None:
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_UN)
         _handles.discard(handle)
         os.close(handle)
 
@@ -94,10 +87,3 @@ def _lock(handle: int, *, wait: bool) -> bool:
             return False
         raise
     return True
-
-
-def _unlock(handle: int) -> None:
-    # Unlock explicitly: closing the file would not unlock it while a forked process has it open.
-    if fcntl is not None:
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_UN)

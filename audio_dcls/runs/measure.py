@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from audio_dcls.data.audit.rules import AuditRules, judge
 from audio_dcls.data.loading.loader import eval_loader
 from audio_dcls.data.loading.samples import Batch, ClipDataset
 from audio_dcls.data.loading.teacher_logits import TeacherWriter
-from audio_dcls.data.manifest import Clip, Manifest
+from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.dcls import freeze
@@ -83,19 +82,15 @@ def evaluate(
 ) -> Evaluation:
     """Measure studies and runs: everything that `audio-dcls eval` does, apart from printing.
 
-    Args:
-        paths: study folders, or seed-N folders; a study of several cases means all of its trained cases. Empty: the
-            study that was written to last.
-        options: what to measure.
-        progress: gives, for each measured folder, a context in which a progress callback is valid.
-        on_scores: called with the scores of each study as soon as they are known.
+    Paths are study folders or seed-N folders; a study of several cases means all of its trained cases; without paths,
+    the study that was written to last is measured. `progress` gives, for each measured folder, a context in which a
+    progress callback is valid; `on_scores` is called with the scores of each study as soon as they are known.
 
     Raises:
         RunError: a path is neither a study nor a run.
         EvaluationError, CheckpointError, ManifestError: as of `measure_study`.
     """
-    named = paths or [latest_study().path]
-    folders = [folder for path in named for folder in expand_cases(path)]
+    folders = [folder for path in paths or [latest_study().path] for folder in expand_cases(path)]
     measured = []
     for folder in folders:
         study, runs = find_runs(folder)
@@ -115,12 +110,8 @@ def measure_study(
 ) -> StudyScores:
     """Evaluate one checkpoint of each run, and write its `eval/per_class.csv`.
 
-    Args:
-        study: gives the config.
-        runs: runs to measure.
-        options: what to measure; by default the newest checkpoints, on the study's own data.
-        on_progress: called with the number of clips done since the last call.
-        on_predictions: called with each run, its predictions, and the clips that were predicted.
+    By default the newest checkpoints are measured, on the study's own data. `on_predictions` is called with each run,
+    its predictions, and the clips that were predicted.
 
     Raises:
         EvaluationError: there is no clip to measure on, a run has other classes than the study, the logits of several
@@ -227,17 +218,16 @@ def _predict(
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config = clips.config
     loader = eval_loader(clips.dataset, config.loop.eval_batch, num_workers=config.data.num_workers)
-    with contextlib.ExitStack() as stack:
-        on_logits = None
-        if save_logits is not None:
-            writer = stack.enter_context(TeacherWriter(save_logits, len(checkpoint.labels)))
-            on_logits = functools.partial(_store, writer, clips.usable)
+    file = contextlib.nullcontext() if save_logits is None else TeacherWriter(save_logits, len(checkpoint.labels))
+    with file as writer:
         return predict(
             freeze(checkpoint.model).to(device),
             _counted(loader, on_progress),
             device,
             activation=checkpoint.activation,
-            on_logits=on_logits,
+            on_logits=None
+            if writer is None
+            else lambda indices, logits: writer.write(clips.usable.ids.take(indices).to_list(), logits),
         )
 
 
@@ -271,10 +261,6 @@ def _fit_thresholds(
     split = split if manifest is None else f"{split} of {Path(manifest).name}"
     checkpoints.store_thresholds(path, fitted.values, split=split, clip_id_hash=metrics.clip_id_hash)
     return fitted
-
-
-def _store(writer: TeacherWriter, clips: Sequence[Clip], indices: np.ndarray, logits: np.ndarray) -> None:
-    writer.write([clips[index].id for index in indices], logits)
 
 
 def _counted(loader: Any, on_progress: Progress | None) -> Iterator[Batch]:

@@ -35,15 +35,8 @@ def measure_backend(
 ) -> TaggingMetrics:
     """Scores of a backend on the clips of a manifest, one window per clip; unreadable clips are left out.
 
-    Args:
-        backend: computes probabilities.
-        labels: the backend's classes.
-        manifest: what to measure on, as `load_manifest` takes it.
-        splits: values of the `split` column; every clip if empty.
-        sample_rate_hz: sample rate of the backend's input.
-        clip_samples: length that the clips are cut or padded to.
-        num_workers: processes that decode.
-        on_progress: called with the number of clips done since the last call.
+    Without `splits`, values of the `split` column, every clip is measured. Clips are resampled to the backend's rate,
+    and cut or padded to `clip_samples`. `on_progress` is called with the number of clips done since the last call.
 
     Raises:
         EvaluationError: no clip can be measured.
@@ -55,12 +48,7 @@ def measure_backend(
         raise EvaluationError(
             f"manifest '{manifest}' has no clip of split {list(splits)}; its splits are {sorted(rows.splits())}"
         )
-    dataset = ClipDataset(
-        clips,
-        num_classes=len(labels),
-        sample_rate_hz=sample_rate_hz,
-        clip_samples=clip_samples,
-    )
+    dataset = ClipDataset(clips, num_classes=len(labels), sample_rate_hz=sample_rate_hz, clip_samples=clip_samples)
     ids, scores, targets = [], [], []
     for batch in eval_loader(dataset, _CLIPS_PER_BATCH, num_workers):
         if len(batch.indices):

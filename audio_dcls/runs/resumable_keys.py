@@ -25,15 +25,10 @@ RESUMABLE_KEYS = (
     "loop.nonfinite",
     "loop.per_device_batch",
 )
-"""Keys that a resumed run may have other values of."""
 
 
 def override_resumable_keys(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
-    """A study's config with other values of resumable keys.
-
-    Args:
-        config: the config that the study started with.
-        overrides: `KEY=VALUE`, with keys of `RESUMABLE_KEYS`.
+    """A study's config with other values, `KEY=VALUE`, of `RESUMABLE_KEYS`.
 
     Raises:
         ConfigError: a key would change what is trained, or is unknown.

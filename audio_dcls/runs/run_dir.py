@@ -26,54 +26,22 @@ from audio_dcls.runs.run_files import METRICS_FILE, PER_CLASS_FILE, STATUS_FILE
 
 
 class RunDir:
-    """One run, `STUDY/seed-N`.
-
-    Args:
-        path: the folder; it is created by the first write.
-    """
+    """The folder of one run, `STUDY/seed-N`; the first write creates it."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.status_path = self.path / STATUS_FILE
+        self.metrics_path = self.path / METRICS_FILE
+        self.tensorboard_folder = self.path / "tensorboard"
+        self.best_folder = self.path / BEST_FOLDER
+        self.positions_folder = self.path / "positions"
+        self.eval_folder = self.path / "eval"
+        self.per_class_path = self.path / PER_CLASS_FILE
 
     @property
     def seed(self) -> int:
         """The seed, from the folder's name."""
         return int(self.path.name.removeprefix("seed-"))
-
-    @property
-    def status_path(self) -> Path:
-        """State, step, epoch and last scores, as JSON."""
-        return self.path / STATUS_FILE
-
-    @property
-    def metrics_path(self) -> Path:
-        """What was logged during the training, one JSON object per line."""
-        return self.path / METRICS_FILE
-
-    @property
-    def tensorboard_folder(self) -> Path:
-        """Folder of TensorBoard events."""
-        return self.path / "tensorboard"
-
-    @property
-    def best_folder(self) -> Path:
-        """Folder of the best model on the validation splits, if the config names some."""
-        return self.path / BEST_FOLDER
-
-    @property
-    def positions_folder(self) -> Path:
-        """Folder of the recorded positions of DCLS elements (`audio_dcls.dcls.history_files`)."""
-        return self.path / "positions"
-
-    @property
-    def eval_folder(self) -> Path:
-        """Folder of evaluation results."""
-        return self.path / "eval"
-
-    @property
-    def per_class_path(self) -> Path:
-        """Scores per class on the run's own evaluation clips, as CSV."""
-        return self.path / PER_CLASS_FILE
 
     def checkpoints(self) -> list[Path]:
         """Complete checkpoint folders, oldest first."""
@@ -135,7 +103,7 @@ class RunDir:
 
     def begin_checkpoint(self, step: int) -> Path:
         """Create an empty temporary folder for a checkpoint; `finish_checkpoint` gives it its final name."""
-        final = checkpoint_folder(self.path, step)
+        final = self.checkpoint_path(step)
         temporary = final.with_name(f".{final.name}.tmp")
         self.drop_unfinished()
         temporary.mkdir(parents=True)
@@ -160,8 +128,7 @@ class RunDir:
 
     def status(self) -> dict[str, Any]:
         """Content of status.json; empty if the run was not started."""
-        path = self.status_path
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return json.loads(self.status_path.read_text(encoding="utf-8")) if self.status_path.is_file() else {}
 
     def write_status(self, **fields: Any) -> None:
         """Update status.json atomically."""

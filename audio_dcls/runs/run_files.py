@@ -28,12 +28,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_metrics(path: Path, *, last_bytes: int | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the complete lines of a metrics.jsonl that have a step.
-
-    Args:
-        path: the file; it may be missing.
-        last_bytes: read only this much of the file's end.
-    """
+    """Yield the complete lines of a metrics.jsonl, or of its last bytes, that have a step."""
     try:
         with path.open("rb") as file:
             if last_bytes is not None:

@@ -129,8 +129,7 @@ class Evaluation:
 def over_folds(studies: Sequence[StudyScores]) -> dict[str, SeedSummary] | None:
     """Mean and standard deviation of each score over folds; the score of a fold is its mean over seeds.
 
-    Returns:
-        None unless there are at least two studies, each of another fold and with the same scores.
+    None unless there are at least two studies, each of another fold and with the same scores.
     """
     folds = [study.fold for study in studies]
     summaries = [study.summary() for study in studies]

@@ -38,19 +38,11 @@ from audio_dcls.settings import build, dump_yaml, load_yaml
 
 
 class StudyDir:
-    """One config trained over seeds.
-
-    Args:
-        path: the folder.
-    """
+    """The folder of one config trained over seeds."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-
-    @property
-    def report_path(self) -> Path:
-        """Report on all clips, with the reason for those that cannot be used."""
-        return self.path / "clip_report.csv"
+        self.report_path = self.path / "clip_report.csv"
 
     def create(self, config: TrainConfig) -> None:
         """Make the folder and write the config.
@@ -88,9 +80,7 @@ class StudyDir:
     def claimed(self, config: TrainConfig) -> Iterator[None]:
         """Keep other processes from training this study while the body runs.
 
-        Args:
-            config: a folder without a study gets this config; so does an untrained study, which keeps its report on
-                clips.
+        A folder without a study gets this config; so does an untrained study, which keeps its report on clips.
 
         Raises:
             RunError: the folder holds other files, or another process is training the study.

@@ -20,7 +20,6 @@ from audio_dcls.data.manifest import Clip, Manifest
 from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.stores.mirror import shard_cache
 from audio_dcls.data.table.clip_table import ClipTable
-from audio_dcls.data.table.folds import SplitNames
 from audio_dcls.errors import ConfigError, ManifestError
 from audio_dcls.labels import LabelSet
 from audio_dcls.runs.config import TrainConfig
@@ -39,11 +38,10 @@ class TrainingClips:
 
 
 def load_manifests(config: DataConfig, on_progress: Callable[[int], None] | None = None) -> Manifest:
-    """All manifest rows of a data config as one manifest; the demo corpus is synthesised first if it is configured.
+    """All manifest rows of a data config as one manifest.
 
-    Args:
-        config: the data config.
-        on_progress: called with the number of demo clips written since the last call.
+    A configured demo corpus is written first; `on_progress` is called with the number of clips written since the last
+    call.
 
     Raises:
         ConfigError: no manifest is named.
@@ -71,22 +69,13 @@ def load_manifests(config: DataConfig, on_progress: Callable[[int], None] | None
 
 
 def prepare_clips(
-    config: DataConfig,
-    manifest: Manifest,
-    report_path: Path,
-    *,
-    on_progress: Callable[[int], None] | None = None,
+    config: DataConfig, manifest: Manifest, report_path: Path, *, on_progress: Callable[[int], None] | None = None
 ) -> TrainingClips:
     """Check every clip of the train, validation and eval splits, write the report, and keep the usable ones.
 
     Clips of a pack were decoded when they were packed, and are not read again. A training clip whose sound is also in a
-    validation or evaluation split is left out.
-
-    Args:
-        config: names the splits.
-        manifest: all rows.
-        report_path: CSV to write; files that have not changed since an earlier report are not read again.
-        on_progress: called with the number of clips checked since the last call.
+    validation or evaluation split is left out. Files that have not changed since an earlier report, a CSV, are not read
+    again. `on_progress` is called with the number of clips checked since the last call.
 
     Raises:
         ConfigError: two keys name the same split, or the fold does not exist.
@@ -98,19 +87,19 @@ def prepare_clips(
         both = set(sides[first]) & set(sides[second])
         if both:
             raise ConfigError(f"splits {sorted(both)} are both in `data.{first}` and `data.{second}`: leave one out")
-    wanted_splits = set().union(*sides.values())
-    wanted = select_splits(manifest.table, wanted_splits)
+    wanted = select_splits(manifest.table, set().union(*sides.values()))
     report = audit_clips(
         wanted,
         report_path,
-        rules=_audit_rules(config, names),
+        # If two sides have the same sound, the evaluation clip stays.
+        rules=AuditRules(duplicates=config.duplicates, sides=(names.eval, config.validation_splits, names.train)),
         num_workers=config.num_workers,
         trust_packs=True,
         on_progress=on_progress,
     )
     usable = {}
     for key, splits in sides.items():
-        usable[key] = select_splits(_as_table(report.usable), splits)
+        usable[key] = select_splits(report.usable, splits)
         if splits and not usable[key]:
             listed = len(select_splits(wanted, splits))
             by_fold = config.fold is not None and key != "validation_splits"
@@ -120,18 +109,8 @@ def prepare_clips(
                 f"its splits are {sorted(manifest.splits())}: name those meant, such as --set {key}={form}; "
                 f"why clips cannot be used is in '{report_path}'"
             )
-    return TrainingClips(
-        labels=manifest.labels,
-        train=usable["train_splits"],
-        eval=usable["eval_splits"],
-        report=report,
-        validation=usable["validation_splits"],
-    )
-
-
-def _audit_rules(config: DataConfig, names: SplitNames) -> AuditRules:
-    """Rules of the check: if two sides have the same sound, the evaluation clip stays."""
-    return AuditRules(duplicates=config.duplicates, sides=(names.eval, config.validation_splits, names.train))
+    train, evaluation, validation = usable.values()
+    return TrainingClips(manifest.labels, train, evaluation, report, validation)
 
 
 def select_splits(table: ClipTable, names: Iterable[str]) -> ClipTable:
@@ -140,22 +119,10 @@ def select_splits(table: ClipTable, names: Iterable[str]) -> ClipTable:
     return table.take(np.isin(table.split_codes, codes))
 
 
-def _as_table(clips: Sequence[Clip]) -> ClipTable:
-    """The clips as a table; a table is returned unchanged."""
-    return clips if isinstance(clips, ClipTable) else ClipTable.from_clips(clips)
-
-
 def build_dataset(
     config: TrainConfig, clips: Sequence[Clip], num_classes: int, *, augment_seed: int | None = None
 ) -> ClipDataset:
-    """The dataset of clips for a run.
-
-    Args:
-        config: frontend, augmentation and cache.
-        clips: the clips.
-        num_classes: length of the targets.
-        augment_seed: seed of the augmentation; None: no augmentation, for evaluation.
-    """
+    """The dataset of clips for a run, augmented unless the seed is None, as for evaluation."""
     frontend, augmentation = config.frontend, None
     if augment_seed is not None:
         augmentation = build_augmentation(config.augment, frontend, augment_seed)

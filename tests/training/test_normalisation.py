@@ -69,5 +69,5 @@ def test_the_command_line_says_what_to_do(
     config, study, clips = begin(tiny_values, tmp_path / "off", mean_db=40.0)
     show_events((event for event in [check_normalisation(config, clips)] if event is not None), study)
     text = " ".join(capsys.readouterr().out.split())
-    for words in ("24 training clips", "(=40)", "beyond ±0.5", "a factor of 1.5", "manifest frontend-stats"):
+    for words in ("24 training clips", "(=40)", "limits are ±0.5 and a factor of 1.5", "manifest frontend-stats"):
         assert words in text
