@@ -27,13 +27,7 @@ PACKAGES = ("audio-dcls", "torch", "timm", "numpy", "soundfile", "soxr", "lightn
 
 
 class CheckpointClock:
-    """Decides after which steps a checkpoint is due.
-
-    Args:
-        loop: intervals in epochs, steps and minutes.
-        steps_per_epoch: optimiser steps in an epoch.
-        num_steps: optimiser steps of the run; the last is always due.
-    """
+    """Decides after which steps of a run a checkpoint is due: at the config's intervals, and after the last step."""
 
     def __init__(self, loop: LoopConfig, steps_per_epoch: int, num_steps: int) -> None:
         self.loop, self.steps_per_epoch, self.num_steps = loop, steps_per_epoch, num_steps
@@ -42,14 +36,13 @@ class CheckpointClock:
     def is_due(self, num_done: int) -> bool:
         """Whether a checkpoint is due after `num_done` steps of the run; processes may differ in the minutes."""
         epoch, remainder = divmod(num_done, self.steps_per_epoch)
-        by_epoch = remainder == 0 and epoch % self.loop.checkpoint_every_epochs == 0
-        every = self.loop.checkpoint_every_steps
-        by_step = every is not None and num_done % every == 0
-        return num_done == self.num_steps or by_epoch or by_step or self._is_late()
-
-    def _is_late(self) -> bool:
-        most = self.loop.checkpoint_every_minutes
-        return most is not None and time.monotonic() - self.written_s >= 60 * most
+        steps, minutes = self.loop.checkpoint_every_steps, self.loop.checkpoint_every_minutes
+        return (
+            num_done == self.num_steps
+            or (remainder == 0 and epoch % self.loop.checkpoint_every_epochs == 0)
+            or (steps is not None and num_done % steps == 0)
+            or (minutes is not None and time.monotonic() - self.written_s >= 60 * minutes)
+        )
 
     def restart(self) -> None:
         """Count the minutes from now; a checkpoint has just been written."""
@@ -58,14 +51,7 @@ class CheckpointClock:
 
 @dataclass(frozen=True)
 class CheckpointWriter:
-    """Writes the checkpoints of one run.
-
-    Args:
-        run_dir: the run.
-        config: stored in every checkpoint.
-        clips: their classes, and the hash of the evaluation clips, are stored too.
-        seed: the run's seed.
-    """
+    """Writes the checkpoints of one run, with its config, seed, classes and the hash of the evaluation clips."""
 
     run_dir: RunDir
     config: TrainConfig
@@ -95,8 +81,7 @@ class CheckpointWriter:
             self._save_model(folder, model if average is None else average.model, step, epoch, metrics)
             if average is not None:
                 save_tensors(folder / LAST_FILE, model.state_dict(), {"kind": "last_weights", "step": step})
-            num_averaged = 0 if average is None else average.num_averaged
-            numbers = {"step": step, "seed": self.seed, "num_averaged": num_averaged}
+            numbers = {"step": step, "seed": self.seed, "num_averaged": average.num_averaged if average else 0}
             save_training_state(folder / STATE_FILE, optimizer, numbers)
             return run_dir.finish_checkpoint(folder, keep=self.config.loop.keep_checkpoints)
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -31,20 +32,15 @@ class RunPlan:
     first_batch_s: float
     """Seconds from the start until the first micro-batch was loaded."""
     num_first_clips: int
-    """Clips of the first micro-batch."""
+    """Clips of the first micro-batch; the sound of `num_first_read` of them could be read."""
     num_first_read: int
-    """Clips of the first micro-batch whose sound could be read."""
 
 
 def plan_run(config: TrainConfig, fabric: Any) -> RunPlan:
     """Do everything that a training does before its first step, and load this process's first micro-batch.
 
     Clips are taken as the manifests list them, without a check that their files can be read. The weights are random,
-    so nothing is downloaded for them.
-
-    Args:
-        config: the config; its first seed is used.
-        fabric: from `build_fabric`, launched.
+    so nothing is downloaded for them. The config's first seed is used, and the fabric must be launched.
 
     Raises:
         ConfigError: the batch cannot be cut over the processes, or is larger than the training set.
@@ -62,14 +58,8 @@ def plan_run(config: TrainConfig, fabric: Any) -> RunPlan:
                 f"{sorted(manifest.splits())}"
             )
     num_classes = len(manifest.labels)
-    run = prepare_run(
-        config,
-        config.seeds[0],
-        train,
-        num_classes,
-        fabric,
-        lambda: build_tagger(config.model, config.frontend, num_classes),
-    )
+    build_model = functools.partial(build_tagger, config.model, config.frontend, num_classes)
+    run = prepare_run(config, config.seeds[0], train, num_classes, fabric, build_model)
     batch = next(iter(run.batches(run.sampler(0, 1))))
     return RunPlan(
         run=run,

@@ -16,18 +16,14 @@ from audio_dcls.training.learning.frozen_backbone import check_freezable
 def build_initial_model(config: TrainConfig, seed: int, clips: TrainingClips, *, is_begun: bool) -> AudioTagger:
     """The tagger of a run before its first step.
 
-    Args:
-        config: the run's config.
-        seed: seed of the random initial weights.
-        clips: give the classes, and their frequencies for `loop.prior_bias`.
-        is_begun: True if the run has a checkpoint with its weights; pretrained weights are not loaded then.
+    Pretrained weights are not loaded if the run is begun: it has a checkpoint with its weights then.
 
     Raises:
         ManifestError: the loss needs exactly one label per clip, and a training clip has another number.
         ModelError: the model cannot be built as asked, its weights are not available, or it cannot be frozen.
     """
     if config.loss.activation == "softmax":
-        check_one_label(clips)
+        _check_one_label(clips)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         if is_begun:
@@ -53,7 +49,7 @@ def check_buildable(config: TrainConfig) -> None:
         build_tagger(config.model, config.frontend, num_classes=1)
 
 
-def check_one_label(clips: TrainingClips) -> None:
+def _check_one_label(clips: TrainingClips) -> None:
     """Check that every training clip has exactly one label.
 
     Raises:

@@ -20,19 +20,15 @@ Sink = Callable[[Mapping[str, float], int], None]
 
 
 class Logbook:
-    """The log of a running training; only rank 0 writes.
+    """The log of a running training; only rank 0, where `is_first` is True, writes.
 
-    Args:
-        run_dir: the run.
-        config: names the loggers.
-        seed: the run's seed.
-        first_step: steps done before; log lines of later steps are dropped.
-        is_first: True on rank 0, which writes.
+    Log lines of steps after `first_step`, which the run resumes from, are dropped.
     """
 
     def __init__(self, run_dir: RunDir, config: TrainConfig, seed: int, first_step: int, *, is_first: bool) -> None:
-        self.run_dir, self.config, self.seed = run_dir, config, seed
-        self.first_step, self.is_first = first_step, is_first
+        self.run_dir, self.first_step, self.is_first = run_dir, first_step, is_first
+        self.config, self.name = config, f"{run_dir.path.parent.name}-seed-{seed}"
+        self.document = config.model_dump(mode="json") | {"seed": seed}
         self.sinks: list[Sink] = []
         self.stack = ExitStack()
 
@@ -97,11 +93,10 @@ def _open_tensorboard(book: Logbook) -> Sink:
 
 def _open_wandb(book: Logbook) -> Sink:
     wandb = _need_logger("wandb")
-    name = f"{book.run_dir.path.parent.name}-seed-{book.seed}"
-    config = book.config.model_dump(mode="json") | {"seed": book.seed}
+    names = {"project": book.config.name, "name": book.name, "id": book.name}
     folder = os.environ.get("WANDB_DIR") or book.run_dir.path
     try:
-        run = wandb.init(project=book.config.name, name=name, id=name, resume="allow", config=config, dir=folder)
+        run = wandb.init(**names, resume="allow", config=book.document, dir=folder)
     except wandb.Error as error:
         raise ConfigError(
             f"`loop.loggers` names 'wandb', which is not available ({error}): run `wandb login`, set "
@@ -115,10 +110,9 @@ def _open_mlflow(book: Logbook) -> Sink:
     mlflow = _need_logger("mlflow")
     try:
         mlflow.set_experiment(book.config.name)
-        name = f"{book.run_dir.path.parent.name}-seed-{book.seed}"
-        run = mlflow.start_run(run_id=book.run_dir.status().get("mlflow_run"), run_name=name)
+        run = mlflow.start_run(run_id=book.run_dir.status().get("mlflow_run"), run_name=book.name)
         book.stack.callback(mlflow.end_run)
-        mlflow.log_dict(book.config.model_dump(mode="json") | {"seed": book.seed}, "config.json")
+        mlflow.log_dict(book.document, "config.json")
     except (mlflow.exceptions.MlflowException, ImportError) as error:
         raise ConfigError(
             f"`loop.loggers` names 'mlflow', which is not available ({error}): set MLFLOW_TRACKING_URI to the "

@@ -31,15 +31,8 @@ def report_nonfinite_step(
 ) -> list[dict[str, Any]]:
     """Examine the clips of a step, on all processes, and write the report into the run.
 
-    Args:
-        run_dir: the run.
-        fabric: launched.
-        model: with the weights from before the step.
-        dataset: the training clips.
-        own_clips: (epoch, clip index) of the clips that this process examines.
-        loss: logits (B, C) and targets (B, C) to the mean over clips.
-        step: number of the step, from 1.
-        epoch: whole epochs done before the step.
+    This process examines `own_clips`, pairs of epoch and clip index; the model has the weights from before the step.
+    Steps count from 1, and `epoch` is the number of whole epochs before the step.
 
     Returns:
         The clips with a finding, as `_examine_clip` describes them.
@@ -53,13 +46,7 @@ def report_nonfinite_step(
 
 
 def nonfinite_error(run_dir: RunDir, step: int, found: Sequence[dict[str, Any]]) -> RunError:
-    """The error that stops a run after a step that was not finite.
-
-    Args:
-        run_dir: the run.
-        step: number of the step, from 1.
-        found: from `report_nonfinite_step`.
-    """
+    """The error that stops a run after a step, counted from 1, that was not finite."""
     named = "; ".join(f"clip '{clip['id']}' ('{clip['path']}'): {clip['finding']}" for clip in found[:3])
     cause = named or "no clip alone makes it so: the learning rate may be too high"
     last = "the last checkpoint is intact" if run_dir.checkpoints() else "no checkpoint was written yet"

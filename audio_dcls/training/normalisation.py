@@ -22,13 +22,7 @@ MAX_FACTOR = 1.5
 def check_normalisation(
     config: TrainConfig, clips: TrainingClips, device: torch.device | str = "cpu"
 ) -> NormalisationMismatch | None:
-    """Measure some training clips, without augmentation; None if the config's numbers fit.
-
-    Args:
-        config: frontend and workers.
-        clips: usable clips.
-        device: computes the spectrograms.
-    """
+    """Measure some training clips, without augmentation; None if the config's numbers fit."""
     sample = draw_clips(clips.train, NUM_CLIPS)
     try:
         stats = measure_spectrograms(sample, config.frontend, num_workers=config.data.num_workers, device=device)
@@ -39,10 +33,6 @@ def check_normalisation(
 
 def compare_stats(stats: SpectrogramStats, frontend: FrontendConfig) -> NormalisationMismatch | None:
     """Compare measured with configured mean and standard deviation; None if they fit.
-
-    Args:
-        stats: measured on training clips.
-        frontend: has the configured mean and standard deviation.
 
     >>> compare_stats(SpectrogramStats(200, 0, -18.0, 31.0, 0.0), FrontendConfig()) is None
     True

@@ -6,17 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from audio_dcls.data.config import DataConfig
 from audio_dcls.data.loading.fetch_ahead import build_fetch_ahead
 from audio_dcls.data.loading.loader import train_loader
 from audio_dcls.data.loading.sampler import StepBatchSampler
 from audio_dcls.data.loading.samples import ClipDataset
-from audio_dcls.data.loading.shard_order import ShardOrder
+from audio_dcls.data.loading.shard_order import ShardOrder, shards_of
+from audio_dcls.data.stores.mirror import GB, mirrors_of
 from audio_dcls.data.table.clip_table import ClipTable
+from audio_dcls.errors import ConfigError
 from audio_dcls.models import AudioTagger
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.run_dir import RunDir
 from audio_dcls.runs.training_clips import build_dataset
-from audio_dcls.training.clip_order import build_order
 from audio_dcls.training.distributed.batch_layout import (
     BatchLayout,
     build_layout,
@@ -85,14 +87,8 @@ def prepare_run(
 ) -> PreparedRun:
     """Build the model, and decide how the clips are ordered and how a step is cut over processes and passes.
 
-    Args:
-        config: the run's config.
-        seed: the run's seed.
-        clips: the training clips.
-        num_classes: C.
-        fabric: from `build_fabric`, launched.
-        build_model: called once the number of clips is known to be enough.
-        run_dir: remembers the batch that was found for `loop.per_device_batch` "auto"; None searches each time.
+    The fabric must be launched. `build_model` is called once the number of clips is known to be enough. The run's
+    folder remembers the batch that was found for `loop.per_device_batch` "auto"; None searches each time.
 
     Raises:
         ConfigError: the batch cannot be cut over the processes, or is larger than the training set; or a uniform
@@ -107,6 +103,25 @@ def prepare_run(
     if batch == "auto":
         batch = _find_batch(config, fabric, model, num_classes, run_dir)
     return PreparedRun(config, seed, fabric, model, dataset, order, build_layout(config, fabric.world_size, batch))
+
+
+def build_order(config: DataConfig, clips: ClipTable) -> ShardOrder | None:
+    """The order in which a config reads the training clips in an epoch; None means a uniform shuffle.
+
+    Raises:
+        ConfigError: a uniform shuffle is configured for a remote pack that is larger than its cache.
+    """
+    if config.order == "shards":
+        return ShardOrder(shards_of(clips), config.shuffle_buffer)
+    for mirror in [] if clips.rows is None else mirrors_of(clips.paths, clips.folder):
+        size_gb = sum(mirror.sizes.values()) / GB
+        if size_gb > mirror.limit_gb:
+            raise ConfigError(
+                f"`data.order` (='random') would fetch a shard of '{mirror.address}' for almost every clip: the pack "
+                f"has {size_gb:.3g} GB, `data.shard_cache_gb` is {mirror.limit_gb:g}; set data.order=shards, or raise "
+                "the cache size"
+            )
+    return None
 
 
 def _find_batch(config: TrainConfig, fabric: Any, model: AudioTagger, num_classes: int, run_dir: RunDir | None) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
@@ -47,64 +47,41 @@ class StepResult:
         return self.is_applied or self.num_clips == 0
 
 
+@dataclass(eq=False)
 class StepRunner:
     """Forward, backward and optimiser step over the micro-batches of one global batch.
 
     The result does not depend on how the batch is split into micro-batches and processes, except for batch norm within
     a micro-batch: mixup and drop path are drawn for places in the global batch.
-
-    Args:
-        fabric: Lightning Fabric, for devices, precision and backward.
-        model: the tagger, set up by the fabric.
-        optimizer: set up by the fabric.
-        sampler: splits the global batch over micro-batches and processes.
-        mixup: mixup and label smoothing.
-        clip_gradient_norm: largest global gradient norm, or None.
-        seed: seed of the run.
-        augmentation: of the training clips; applies the draws for their spectrograms.
-        loss: logits (B, C) and targets (B, C) to the mean over clips.
-        freeze: freezes the backbone for the first steps, or None.
-        distillation: replaces `loss` if there is a teacher, else None.
     """
 
-    def __init__(
-        self,
-        fabric: Any,
-        model: Any,
-        optimizer: Any,
-        *,
-        sampler: StepBatchSampler,
-        mixup: MixupConfig,
-        clip_gradient_norm: float | None,
-        seed: int,
-        augmentation: Augmentation | None = None,
-        loss: Loss = binary_cross_entropy,
-        freeze: BackboneFreeze | None = None,
-        distillation: Distillation | None = None,
-    ) -> None:
-        self.fabric = fabric
-        self.model = model
-        self.optimizer = optimizer
-        self.sampler = sampler
-        self.mixup = mixup
-        self.augmentation = augmentation or Augmentation(seed)
-        self.clip_gradient_norm = clip_gradient_norm
-        self.seed = seed
-        self.loss = loss
-        self.freeze = freeze
-        self.distillation = distillation
-        self.num_drop_paths = use_counted_drop_path(model)
-        self.norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    fabric: Any
+    model: Any
+    """The tagger; it and the optimiser are set up by the fabric."""
+    optimizer: Any
+    _: KW_ONLY
+    sampler: StepBatchSampler
+    """Splits the global batch over micro-batches and processes."""
+    mixup: MixupConfig
+    """Also has the label smoothing."""
+    clip_gradient_norm: float | None
+    seed: int
+    augmentation: Augmentation | None = None
+    """Applies the draws of the training clips to their spectrograms."""
+    loss: Loss = binary_cross_entropy
+    freeze: BackboneFreeze | None = None
+    distillation: Distillation | None = None
+    """Replaces `loss` if there is a teacher."""
+
+    def __post_init__(self) -> None:
+        self.num_drop_paths = use_counted_drop_path(self.model)
+        self.norms = [module for module in self.model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
 
     def run(self, step: int, batches: Iterator[Batch]) -> StepResult:
-        """Do one step.
+        """Do one step, counted from 0 over the whole run; `batches` is at the first micro-batch of the step.
 
         The random parts of the model depend on (seed, step, place in the batch), so a resumed run draws the same
         numbers as an uninterrupted one.
-
-        Args:
-            step: index of the step, counted from 0 over the whole run.
-            batches: an iterator at the first micro-batch of this step.
         """
         if self.freeze is not None:
             self.freeze.apply(step)
@@ -128,15 +105,14 @@ class StepRunner:
         gradient_norm = torch.nn.utils.clip_grad_norm_(
             self.model.parameters(), self.clip_gradient_norm or float("inf"), foreach=True
         )
-        result = torch.tensor([loss_sum, float(gradient_norm)])
-        is_applied = bool(result.isfinite().all())
+        norm = float(gradient_norm)
+        is_applied = bool(torch.tensor([loss_sum, norm]).isfinite().all())
         if is_applied:
             self.optimizer.step()
         else:
             for buffer, value in norm_buffers:
                 buffer.copy_(value)
         self.optimizer.zero_grad()
-        norm = float(gradient_norm)
         return StepResult(loss_sum / num_clips, norm, round(num_clips), is_applied, waited_s, tuple(failures))
 
     def _accumulate(self, step: int, micro: int, batch: Batch, *, is_last: bool) -> Tensor:
@@ -172,8 +148,8 @@ class StepRunner:
             targets = mix(targets, lam, partners)
             waveforms = waveforms if mixes_mel else mix(waveforms, lam, partners)
 
-        on_power = self.augmentation.at_stage("power", batch.draws)
-        change_mel = self.augmentation.at_stage("mel", batch.draws)
+        augmentation = self.augmentation or Augmentation(self.seed)
+        on_power, change_mel = (augmentation.at_stage(stage, batch.draws) for stage in ("power", "mel"))
 
         def on_mel(mel: Tensor) -> Tensor:
             changed = mel if change_mel is None else change_mel(mel)

@@ -13,23 +13,15 @@ from audio_dcls.models.checkpoint.tensor_file import load_tensors, save_tensors
 
 
 def save_training_state(path: Path, optimizer: torch.optim.Optimizer, info: dict[str, Any]) -> None:
-    """Write the optimiser's per-parameter state, atomically.
+    """Write the optimiser's per-parameter state and `info`, which must have `step`, atomically.
 
-    Learning rates are not written: the schedule computes them from the step.
-
-    Args:
-        path: file to write.
-        optimizer: its tensors are stored as `PARAMETER_INDEX.NAME`, its numbers in the JSON.
-        info: JSON-serialisable; must have `step`.
+    Tensors are stored as `PARAMETER_INDEX.NAME`, numbers in the JSON. Learning rates are not written: the schedule
+    computes them from the step.
     """
-    tensors: dict[str, Tensor] = {}
-    numbers: dict[str, float] = {}
-    for index, state in optimizer.state_dict()["state"].items():
-        for name, value in state.items():
-            if isinstance(value, Tensor):
-                tensors[f"{index}.{name}"] = value
-            else:
-                numbers[f"{index}.{name}"] = value
+    states = optimizer.state_dict()["state"]
+    values = {f"{index}.{name}": value for index, state in states.items() for name, value in state.items()}
+    tensors = {key: value for key, value in values.items() if isinstance(value, Tensor)}
+    numbers = {key: value for key, value in values.items() if key not in tensors}
     # LAMB counts steps per group, not per parameter.
     group_steps = [float(group["step"]) for group in optimizer.param_groups if "step" in group]
     document = {"kind": "training_state", "numbers": numbers, "group_steps": group_steps}
@@ -37,10 +29,7 @@ def save_training_state(path: Path, optimizer: torch.optim.Optimizer, info: dict
 
 
 def load_training_state(path: Path, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Restore what `save_training_state` wrote into an optimiser with the same parameters.
-
-    Returns:
-        The `info` that was saved.
+    """Restore what `save_training_state` wrote into an optimiser with the same parameters; return the saved `info`.
 
     Raises:
         CheckpointError: the file is damaged, of another kind, or belongs to another model.

@@ -22,7 +22,7 @@ from audio_dcls.runs.resumable_keys import override_resumable_keys
 from audio_dcls.runs.study_dir import StudyDir
 from audio_dcls.runs.training_clips import load_manifests, prepare_clips
 from audio_dcls.settings import build, merge
-from audio_dcls.training.clip_order import build_order
+from audio_dcls.training.prepare import build_order
 from audio_dcls.training.studies.study import train_study
 from audio_dcls.training.train_events import CheckpointWritten
 
