@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
-from audio_dcls.data.audit.problems import ClipProblem
+from audio_dcls.data.loading.loader import eval_loader
 from audio_dcls.data.loading.samples import ClipDataset
 from audio_dcls.dcls.history_files import drop_records_after, write_record
 from audio_dcls.dcls.parameters import clamp_positions, count_outside
-from audio_dcls.evaluation.metrics import TaggingMetrics
+from audio_dcls.evaluation.metrics import TaggingMetrics, tagging_metrics
+from audio_dcls.evaluation.predict import predict
 from audio_dcls.models.device import has_bf16
 from audio_dcls.models.layers.sync_norm import synchronise_norms
 from audio_dcls.runs.config import TrainConfig
@@ -22,8 +23,7 @@ from audio_dcls.runs.run_dir import RunDir
 from audio_dcls.runs.training_clips import TrainingClips, build_dataset
 from audio_dcls.training import train_events as events
 from audio_dcls.training.checkpointing import CheckpointClock, CheckpointWriter, restore
-from audio_dcls.training.distributed.gather import gather_items, peak_memory_mib
-from audio_dcls.training.evaluation import evaluate_clips
+from audio_dcls.training.distributed.gather import gather_items, gather_predictions, peak_memory_mib
 from audio_dcls.training.initial_model import build_initial_model
 from audio_dcls.training.interruption import StopRequest
 from audio_dcls.training.learning.averaging import WeightAverage
@@ -40,15 +40,10 @@ from audio_dcls.training.train_events import StepDone, TrainEvent
 
 
 class Trainer:
-    """One run: a config and a seed, trained into a run directory.
+    """One run: a study's config and a seed, trained into a run directory.
 
-    Args:
-        config: the study's config.
-        seed: this run's seed.
-        clips: usable clips and labels.
-        run_dir: where everything is written; if it holds a checkpoint, training resumes from it.
-        fabric: from `build_fabric`, launched.
-        stop: a request to stop early; None: the run never stops early.
+    If the directory has a checkpoint, training resumes from it. The fabric must be launched. Without a stop request the
+    run never stops early.
     """
 
     def __init__(
@@ -94,14 +89,12 @@ class Trainer:
             seed=seed,
             loss=loss,
             distillation=self.distillation,
-            freeze=build_freeze(
-                model, config.optimizer, steps_per_epoch=self.steps_per_epoch, num_processes=fabric.world_size
-            ),
+            freeze=build_freeze(model, config.optimizer, self.steps_per_epoch, num_processes=fabric.world_size),
         )
         self.clock = CheckpointClock(config.loop, self.steps_per_epoch, self.num_steps)
         self.writer = CheckpointWriter(run_dir, config, clips, seed)
         self.num_skipped = run_dir.num_skipped(self.first_step)
-        self.failed_clips: dict[str, ClipProblem] = {}
+        self.failed_clips: set[str] = set()
         self.metrics: TaggingMetrics | None = None
 
     def run(self) -> Iterator[TrainEvent]:
@@ -140,9 +133,20 @@ class Trainer:
         yield events.RunFinished(self.seed, self.run_dir.path, metrics, num_failed)
 
     def evaluate(self, dataset: ClipDataset) -> TaggingMetrics:
-        """Score clips with the current weights, or their average if there is one."""
-        batch = self.prepared.layout.per_device_batch
-        return evaluate_clips(self.fabric, self.measured_model, dataset, self.config, batch)
+        """Score every clip once, with the current weights or their average, over all processes."""
+        fabric, loop = self.fabric, self.config.loop
+        loader = eval_loader(
+            dataset,
+            self.prepared.layout.per_device_batch,
+            num_workers=self.config.data.num_workers,
+            rank=fabric.global_rank,
+            num_ranks=fabric.world_size,
+        )
+        activation, bf16 = self.config.loss.activation, loop.precision == "bf16"
+        own = predict(self.measured_model, loader, fabric.device, bf16=bf16, activation=activation)
+        predictions = gather_predictions(fabric, own)
+        clip_ids = dataset.clips.ids.take(predictions.indices).to_list()
+        return tagging_metrics(predictions.targets, predictions.scores, clip_ids)
 
     @property
     def measured_model(self) -> Any:
@@ -194,11 +198,9 @@ class Trainer:
             clamp_positions(self.raw_model)
         if self.average is not None:
             self.average.update(self.raw_model, number)
-        new_failures = []
+        new_failures = {problem.id: problem for problem in result.failures if problem.id not in self.failed_clips}
+        self.failed_clips |= new_failures.keys()
         for problem in result.failures:
-            if problem.id not in self.failed_clips:
-                self.failed_clips[problem.id] = problem
-                new_failures.append(problem)
             book.note({"step": number, "failed_clip": problem.id, "reason": problem.reason})
         done = StepDone(
             step=number,
@@ -211,7 +213,7 @@ class Trainer:
             num_failed_clips=len(result.failures),
         )
         self._log_step(done, book)
-        for problem in new_failures:
+        for problem in new_failures.values():
             yield events.ClipFailed(number, problem)
         yield done
         return done
@@ -284,14 +286,8 @@ class Trainer:
         """Write a checkpoint on rank 0; the other processes wait for it."""
         folder = self.run_dir.checkpoint_path(done.step)
         if self.fabric.is_global_zero:
-            folder = self.writer.write(
-                self.raw_model,
-                self.raw_optimizer,
-                self.average,
-                step=done.step,
-                epoch=done.epoch,
-                metrics=self.metrics,
-            )
+            parts = self.raw_model, self.raw_optimizer, self.average
+            folder = self.writer.write(*parts, step=done.step, epoch=done.epoch, metrics=self.metrics)
         self.fabric.barrier()
         self.clock.restart()
         return folder

@@ -96,12 +96,9 @@ def possible_batches(config: TrainConfig, num_processes: int) -> list[int]:
 
 
 def build_layout(config: TrainConfig, num_processes: int, per_device_batch: int | None = None) -> BatchLayout:
-    """The layout of a config on a number of processes.
+    """The layout of a config on a number of processes over all machines.
 
-    Args:
-        config: `loop.effective_batch` and `loop.per_device_batch`.
-        num_processes: processes over all machines.
-        per_device_batch: replaces the config's value, for example if that is "auto"; None uses the config's.
+    `per_device_batch` replaces the config's value, for example if that is "auto".
 
     Raises:
         ConfigError: processes x clips does not divide the effective batch.
@@ -123,19 +120,12 @@ def find_per_device_batch(fabric: Any, model: nn.Module, config: TrainConfig, nu
 
     On a GPU, batches are tried, largest first. On a CPU, where running out of memory would end the process, the memory
     of one clip is measured and compared with the free memory. The estimate includes the optimiser's state. The model
-    does not change.
-
-    Args:
-        fabric: launched.
-        model: the tagger, on the fabric's device.
-        config: its batch, frontend, precision and mixup groups.
-        num_classes: C.
+    does not change. The fabric must be launched, and the model must be on its device.
 
     Raises:
         ConfigError: not even the smallest batch fits.
     """
     possible = possible_batches(config, fabric.world_size)
-    found = 0
     with _unchanged(model):
         if fabric.device.type == "cuda":
             found = next((b for b in possible if _fits_gpu(fabric, model, config, num_classes, b)), 0)

@@ -26,9 +26,7 @@ def gather_predictions(fabric: Any, own: Predictions) -> Predictions:
     """
     if fabric.world_size == 1:
         return own
-    parts: list[Any] = [None] * fabric.world_size
-    torch.distributed.all_gather_object(parts, own)
-    parts = [part for part in parts if len(part.indices)]
+    parts: list[Predictions] = [part for part in gather_items(fabric, [own]) if len(part.indices)]
     indices = np.concatenate([part.indices for part in parts])
     if len(np.unique(indices)) != len(indices):
         raise ValueError("two processes scored the same clip")

@@ -23,13 +23,8 @@ class WeightAverage:
     """An average of a model's weights, as a model.
 
     Each parameter and buffer is averaged once per step, even if several layers share it. In a state dict a shared
-    tensor has one name per layer, so averaging by name would average it 3 to 12 times too fast.
-
-    Args:
-        model: the model; the average starts as a copy of it.
-        config: kind of average.
-        steps_per_epoch: optimiser steps of an epoch.
-        num_steps: optimiser steps of the run.
+    tensor has one name per layer, so averaging by name would average it 3 to 12 times too fast. The average starts as a
+    copy of the model.
     """
 
     def __init__(self, model: nn.Module, config: AveragingConfig, *, steps_per_epoch: int, num_steps: int) -> None:

@@ -17,14 +17,7 @@ Labels = ClipTable | Iterable[Sequence[int]]
 
 
 def class_log_odds(labels: Labels, num_classes: int) -> np.ndarray:
-    """Log-odds of each class; half a clip is added on both sides, so that they are finite for an empty class.
-
-    Args:
-        labels: clips, or the class indices of each clip.
-        num_classes: C.
-
-    Returns:
-        (C,), natural logarithm.
+    """Natural log-odds of each class, (C,); half a clip is added on both sides, so that an empty class has finite ones.
 
     >>> class_log_odds([(0,), (0,), (1,)], 2).round(3).tolist()
     [0.511, -0.511]
@@ -34,14 +27,7 @@ def class_log_odds(labels: Labels, num_classes: int) -> np.ndarray:
 
 
 def class_log_frequencies(labels: Labels, num_classes: int) -> np.ndarray:
-    """Logarithm of each class's share of the labels; half a label is added to every class.
-
-    Args:
-        labels: clips, or the class indices of each clip.
-        num_classes: C.
-
-    Returns:
-        (C,), natural logarithms of shares that sum to 1.
+    """Natural logarithm of each class's share of the labels, (C,); half a label is added to every class.
 
     >>> class_log_frequencies([(0,), (0,), (1,)], 2).round(3).tolist()
     [-0.47, -0.981]
@@ -59,12 +45,7 @@ def set_prior_bias(
 ) -> None:
     """Set the bias of the last linear layer, so that with zero weights the probabilities are the frequencies.
 
-    Args:
-        backbone: its last layer is linear.
-        labels: clips, or the class indices of each clip.
-        num_classes: C.
-        activation: a sigmoid takes `class_log_odds`, a softmax `class_log_frequencies`.
-        keep: classes whose bias does not change.
+    The bias of the classes in `keep` does not change.
 
     Raises:
         ModelError: the backbone has no linear layer with a bias and one output per class.

@@ -5,6 +5,8 @@ Axis legend: B clips, C classes.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,6 +19,7 @@ from audio_dcls.runs.training_clips import TrainingClips
 from audio_dcls.training.learning.losses import Loss
 
 
+@dataclass(frozen=True, eq=False)
 class Distillation:
     """(1 − w) · label loss + w · T² · the divergence of the student's probabilities from the teacher's, both at
     temperature T (Hinton et al., 2015, arXiv 1503.02531).
@@ -25,33 +28,24 @@ class Distillation:
     Kullback-Leibler divergence. In a mixture of clips the teacher's probabilities are mixed with the same λ. A clip
     that the teacher does not know trains on its labels alone; in a mixture with such a clip, the teacher counts by the
     share of the known clip.
-
-    Args:
-        teacher: logits per clip.
-        weight: w, 0 to 1.
-        temperature: T, above 0.
-        activation: activation of the student.
-        loss: loss of the labels, with `per_clip`.
     """
 
-    def __init__(
-        self, teacher: TeacherLogits, *, weight: float, temperature: float, activation: Activation, loss: Loss
-    ) -> None:
-        self.teacher, self.weight, self.temperature, self.loss = teacher, weight, temperature, loss
-        self.activation: Activation = activation
+    teacher: TeacherLogits
+    weight: float
+    """w, 0 to 1."""
+    temperature: float
+    """T, above 0."""
+    activation: Activation
+    """Activation of the student."""
+    loss: Loss
+    """Loss of the labels."""
 
     def __call__(self, logits: Tensor, targets: Tensor, indices: Tensor, lam: float, partners: Tensor) -> Tensor:
-        """Mean loss of a batch.
+        """Mean loss of a batch, a scalar.
 
-        Args:
-            logits: (B, C), the student's logits of the mixtures.
-            targets: (B, C), smoothed and mixed.
-            indices: (B,), indices of the clips in the training set, on the CPU.
-            lam: λ of the mixtures; 1 without mixup.
-            partners: (B,), index in the batch of the clip that each clip is mixed with.
-
-        Shape:
-            to a scalar.
+        The student's logits (B, C) are those of the mixtures, and the targets (B, C) are smoothed and mixed. The
+        indices (B,) of the clips in the training set are on the CPU. λ is 1 without mixup; `partners` (B,) has the
+        place in the batch of the clip that each clip is mixed with.
         """
         found, known = self.teacher.lookup(indices)
         found, known = found.to(logits.device), known.to(logits.device)
@@ -79,10 +73,4 @@ def build_distillation(config: TrainConfig, clips: TrainingClips, loss: Loss) ->
     if settings is None:
         return None
     teacher = load_teacher(settings.file, clips.train.ids.to_list(), len(clips.labels))
-    return Distillation(
-        teacher,
-        weight=settings.weight,
-        temperature=settings.temperature,
-        activation=config.loss.activation,
-        loss=loss,
-    )
+    return Distillation(teacher, settings.weight, settings.temperature, config.loss.activation, loss)

@@ -13,13 +13,9 @@ from audio_dcls.runs.config import OptimizerConfig
 class BackboneFreeze:
     """Freezes everything except the classifier, including the statistics of batch norms, for a number of steps.
 
-    The frozen parameters depend only on the step, so a resumed run equals an uninterrupted one.
-
-    Args:
-        model: the tagger.
-        num_steps: steps of the run during which the backbone is frozen.
-        saves_work: skip the gradients of frozen parameters; with several processes they must be computed, because the
-            processes wait for each other's gradients.
+    The frozen parameters depend only on the step, so a resumed run equals an uninterrupted one. `saves_work` skips the
+    gradients of frozen parameters; with several processes they must be computed, because the processes wait for each
+    other's gradients.
     """
 
     def __init__(self, model: AudioTagger, num_steps: float, *, saves_work: bool) -> None:
@@ -45,7 +41,7 @@ class BackboneFreeze:
 
 
 def build_freeze(
-    model: AudioTagger, config: OptimizerConfig, *, steps_per_epoch: int, num_processes: int
+    model: AudioTagger, config: OptimizerConfig, steps_per_epoch: int, *, num_processes: int
 ) -> BackboneFreeze | None:
     """The freezing that `optimizer.freeze_backbone_epochs` configures; None without it."""
     epochs = config.freeze_backbone_epochs

@@ -2,6 +2,7 @@
 
 Axis legend: B clips, C classes.
 
+Logits and targets are (B, C), and targets are 0 to 1; the loss is a scalar, or with `per_clip` one per clip, (B,).
 Every loss is linear in its targets: the loss of a mixed target (mixup, smoothing) is the mixture of the losses.
 """
 
@@ -18,21 +19,13 @@ from audio_dcls.errors import ArgumentError
 from audio_dcls.runs.config import LossConfig
 
 Loss = Callable[..., Tensor]
-"""(logits (B, C), targets (B, C)) to the mean loss, a scalar; with `per_clip=True`, to the loss per clip, (B,)."""
+"""(logits (B, C), targets (B, C)) to the mean loss, or with `per_clip=True` to the loss per clip, (B,)."""
 
 _SMALLEST_PROBABILITY = 1e-8
 
 
 def binary_cross_entropy(logits: Tensor, targets: Tensor, *, per_clip: bool = False) -> Tensor:
     """Binary cross-entropy of a sigmoid, mean over clips and classes.
-
-    Args:
-        logits: (B, C).
-        targets: (B, C), 0 to 1.
-        per_clip: mean over classes only.
-
-    Shape:
-        (B, C), (B, C) to a scalar, or (B,).
 
     >>> binary_cross_entropy(torch.zeros(2, 3), torch.tensor([[0.0, 1.0, 0.5]] * 2))
     tensor(0.6931)
@@ -48,16 +41,7 @@ def focal_loss(
     """Focal loss of a sigmoid p, mean over clips and classes: easy examples have less weight.
 
     - α y (1 − p)^γ log p − (1 − α) (1 − y) p^γ log(1 − p) (Lin et al., 2017, arXiv 1708.02002, equations 4 and 5).
-
-    Args:
-        logits: (B, C).
-        targets: (B, C), 0 to 1.
-        gamma: γ, at least 0; 0 is binary cross-entropy.
-        alpha: α, weight of positives, 0 to 1; None: positives and negatives both have weight 1.
-        per_clip: mean over classes only.
-
-    Shape:
-        (B, C), (B, C) to a scalar, or (B,).
+    With γ = 0 it is binary cross-entropy; without α, positives and negatives both have weight 1.
 
     Raises:
         ArgumentError: `gamma` or `alpha` is out of range.
@@ -88,18 +72,7 @@ def asymmetric_loss(
     """Asymmetric loss of a sigmoid p, mean over clips and classes: easy negatives have less or no weight.
 
     - y (1 − p)^γ₊ log p − (1 − y) q^γ₋ log(1 − q), with q = max(p − m, 0)
-    (Ridnik et al., 2021, arXiv 2009.14119, equations 5 to 7).
-
-    Args:
-        logits: (B, C).
-        targets: (B, C), 0 to 1.
-        gamma_neg: γ₋, at least 0.
-        gamma_pos: γ₊, at least 0.
-        clip: m, from 0 to below 1: negatives with a probability below m have no loss.
-        per_clip: mean over classes only.
-
-    Shape:
-        (B, C), (B, C) to a scalar, or (B,).
+    (Ridnik et al., 2021, arXiv 2009.14119, equations 5 to 7). `clip` is m: negatives with p < m have no loss.
 
     Raises:
         ArgumentError: a number is out of range.
@@ -125,15 +98,7 @@ def asymmetric_loss(
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, *, per_clip: bool = False) -> Tensor:
-    """Cross-entropy of a softmax, mean over clips.
-
-    Args:
-        logits: (B, C).
-        targets: (B, C), each row a distribution.
-        per_clip: one loss per clip.
-
-    Shape:
-        (B, C), (B, C) to a scalar, or (B,).
+    """Cross-entropy of a softmax, mean over clips; each row of the targets is a distribution.
 
     >>> cross_entropy(torch.zeros(1, 4), torch.tensor([[0.0, 1.0, 0.0, 0.0]]))
     tensor(1.3863)

@@ -17,10 +17,8 @@ from audio_dcls.runs.config import OptimizerConfig
 def build_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """Optimiser over the parameters of a model, grouped as `audio_dcls.dcls.parameter_groups` does.
 
-    Args:
-        model: a tagger; without `layer_decay`, any model.
-        config: the optimiser and its rates. With `layer_decay`, groups are further split by `depths_from_head`, and
-            their `lr_scale` is what the schedule multiplies their rates by.
+    With `layer_decay` the model must be a tagger: groups are further split by `depths_from_head`, and the schedule
+    multiplies their rates by their `lr_scale`.
     """
     groups = parameter_groups(
         model,
@@ -57,11 +55,7 @@ def build_schedule(
 ) -> CosineLRScheduler:
     """Linear warm-up from 0, then half a cosine down to `final_rate`; call `step_update(step)` before each step.
 
-    Args:
-        optimizer: the current rates of its groups are their peak rates.
-        config: rates and warm-up.
-        num_steps: optimiser steps of the whole run.
-        steps_per_epoch: optimiser steps of an epoch.
+    The optimiser's current rates are the peak rates; `num_steps` counts the steps of the whole run.
     """
     warmup_steps = min(round(config.warmup_epochs * steps_per_epoch), num_steps - 1)
     return CosineLRScheduler(

@@ -5,7 +5,7 @@
     STUDY/
       study.yaml             the plan: every case's whole config, and its baseline
       clip_report.csv        every clip, checked once for all cases
-      labels.csv             the classes
+      labels.csv             the classes, in the form of AudioSet's class_labels_indices.csv
       CASE/                  see `audio_dcls.runs.study_dir`: config.yaml, seed-0/, seed-1/, ...
       table/                 written by `audio-dcls study table`
       .locks/                locks of the study and of its runs
@@ -72,39 +72,16 @@ StudyEvent = CaseRunBegins | CaseRunBusy | CaseRunFailed | TrainEvent
 
 
 class CaseStudyDir:
-    """The folder of a study of several cases.
-
-    Args:
-        path: the folder.
-    """
+    """The folder of a study of several cases."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-
-    @property
-    def plan_path(self) -> Path:
-        """The plan, as YAML."""
-        return self.path / PLAN_FILE
-
-    @property
-    def report_path(self) -> Path:
-        """Report on all clips, shared by the cases."""
-        return self.path / "clip_report.csv"
-
-    @property
-    def labels_path(self) -> Path:
-        """The classes, in the form of AudioSet's class_labels_indices.csv."""
-        return self.path / "labels.csv"
-
-    @property
-    def table_folder(self) -> Path:
-        """Folder of the study's table."""
-        return self.path / TABLE_FOLDER
-
-    @property
-    def lock_path(self) -> Path:
-        """Lock that is held while the study is created and its clips are checked."""
-        return self.path / LOCKS_FOLDER / "study"
+        self.plan_path = self.path / PLAN_FILE
+        self.report_path = self.path / "clip_report.csv"
+        self.labels_path = self.path / "labels.csv"
+        self.table_folder = self.path / TABLE_FOLDER
+        self.lock_path = self.path / LOCKS_FOLDER / "study"
+        """Held while the study is created and its clips are checked."""
 
     def run_lock_path(self, case: str, seed: int) -> Path:
         """Lock that is held while a run is trained."""
@@ -120,7 +97,12 @@ class CaseStudyDir:
         Raises:
             RunError: the folder has other files, or a study with another plan.
         """
-        self._check_free()
+        # A folder without a plan must be empty, or another process must be creating the study.
+        is_free = self.exists() or not self.path.exists() or (self.path / LOCKS_FOLDER).is_dir()
+        if not is_free and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise RunError(
+                f"output folder '{self.path}' holds something other than a study of cases; give another --out"
+            )
         with wait_for_lock(self.lock_path):
             if not self.exists():
                 for name, case in plan.cases.items():
@@ -128,15 +110,6 @@ class CaseStudyDir:
                     write_atomically(self.case(name).path / "config.yaml", dump_yaml(case.config).encode())
                 write_atomically(self.plan_path, dump_yaml(plan).encode())
         self.check_plan(plan)
-
-    def _check_free(self) -> None:
-        """Check that a folder without a plan is empty, or is being created by another process."""
-        if self.exists() or not self.path.exists():
-            return
-        if not self.path.is_dir() or (any(self.path.iterdir()) and not (self.path / LOCKS_FOLDER).is_dir()):
-            raise RunError(
-                f"output folder '{self.path}' holds something other than a study of cases; give another --out"
-            )
 
     def write_labels(self, labels: LabelSet) -> None:
         """Write the classes, so that the study can be read without its data."""
@@ -199,18 +172,8 @@ def train_cases(
     """Train the runs that are not done yet, and resume from checkpoints if there are any.
 
     If the loss or gradient of a run is not finite, the failure is reported and the next run starts; with several
-    processes the failure ends all of them.
-
-    Args:
-        plan: the study's plan, with this machine's values of resumable keys.
-        study: the folder to write to.
-        runs: pairs of case and seed, in order; runs that are done, or that another process is training, are skipped.
-        clips: usable clips and labels.
-        fabric: from `build_fabric`, launched.
-        stop: a request to stop early; None: the training never stops early.
-
-    Yields:
-        The events of the runs, one run after another.
+    processes the failure ends all of them. Runs, which are pairs of case and seed, are skipped if they are done or
+    another process is training them. The plan has this machine's values of resumable keys; the fabric must be launched.
     """
     pending = [pair for pair in runs if fabric.broadcast(study.state(*pair)) != "done"]
     for number, (case, seed) in enumerate(pending, start=1):

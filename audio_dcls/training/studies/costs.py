@@ -30,12 +30,7 @@ BENCH_RATE = 1e-6
 
 @dataclass(frozen=True)
 class SpeedSettings:
-    """How to measure speed.
-
-    Args:
-        batch: clips in a batch.
-        num_rounds: rounds; each round measures every case once.
-        device: "cpu", "cuda", or "auto" for a GPU if there is one.
+    """How to measure speed; each round measures every case once, and the device "auto" is a GPU if there is one.
 
     Raises:
         ArgumentError: a number is below 1, or the device does not exist.
@@ -65,10 +60,6 @@ def count_costs(config: TrainConfig, num_classes: int) -> tuple[int, int]:
     """Trainable parameters, and multiplications of one clip's forward pass.
 
     The multiplications are those after the spectrogram, in the inference form, with DCLS kernels counted as dense.
-
-    Args:
-        config: config of a case.
-        num_classes: C.
     """
     model = _random_tagger(config, num_classes)
     num_parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -83,13 +74,8 @@ def measure_speed(
     """Clips per second of every case in tagging and training, from waveforms to logits; and the machine.
 
     Weights are random, which does not change the speed. Tagging uses the inference form and float32, like `Tagger`;
-    training is forward pass, backward pass and optimiser step in the study's precision.
-
-    Args:
-        plan: the study's plan.
-        num_classes: C.
-        settings: batch, rounds and device.
-        on_status: called with a short text about the current work.
+    training is forward pass, backward pass and optimiser step in the study's precision. `on_status` is called with a
+    short text about the current work.
     """
     device = settings.torch_device
     speeds: dict[str, dict[str, float]] = {name: {} for name in plan.cases}

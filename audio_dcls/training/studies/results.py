@@ -27,10 +27,8 @@ def study_table(
 ) -> StudyTable:
     """The table of a study: scores of the runs that are done, costs of the models, and what is missing.
 
-    Args:
-        study: the folder.
-        speed: how to measure speed on this machine; None: speed is not measured.
-        on_status: called with a short text about the current work.
+    Speed is measured on this machine if its settings are given. `on_status` is called with a short text about the
+    current work.
 
     Raises:
         RunError: the folder is not a study of cases, no run was started yet, or a status file is damaged.
@@ -47,12 +45,10 @@ def study_table(
     found = {name: _scores(study, plan, name) for name in plan.cases}
     scores = {name: {seed: score for seed, (score, _) in found[name].items()} for name in plan.cases}
     hashes = {name: {s: clips for s, (_, clips) in found[name].items() if clips is not None} for name in plan.cases}
-    cases = []
-    for name, case in plan.cases.items():
-        num_parameters, num_macs = costs[name]
-        cases.append(
-            CaseFacts(name, case.baseline, scores[name], num_parameters, num_macs, speeds.get(name), hashes[name])
-        )
+    cases = [
+        CaseFacts(name, case.baseline, scores[name], *costs[name], speed=speeds.get(name), clip_hashes=hashes[name])
+        for name, case in plan.cases.items()
+    ]
     missing = [
         MissingRun(case, seed, study.state(case, seed), command_for(study, case, seed))
         for case, seed in plan.runs()
@@ -69,11 +65,7 @@ def command_for(study: CaseStudyDir, case: str | None = None, seed: int | None =
 
 
 def write_table(table: StudyTable, folder: Path) -> list[Path]:
-    """Write table.md, table.csv, table.tex and table.json.
-
-    Returns:
-        The files.
-    """
+    """Write table.md, table.csv, table.tex and table.json; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
         "table.md": to_markdown(table),
@@ -90,13 +82,13 @@ def _scores(study: CaseStudyDir, plan: StudyPlan, case: str) -> dict[int, tuple[
     """mAP of the finished runs, and the hash of the evaluated clips, by seed."""
     scores = {}
     for seed in plan.seeds:
-        path = study.run(case, seed).path / "status.json"
+        run = study.run(case, seed)
         try:
-            status: dict[str, Any] = study.run(case, seed).status()
+            status: dict[str, Any] = run.status()
             if status.get("state") == "done":
                 evaluation = status["last_evaluation"]
                 scores[seed] = float(evaluation["mAP"]), evaluation.get("clip_id_hash")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             remedy = f"delete the folder of that run and train it again: {command_for(study, case, seed)}"
-            raise RunError(f"'{path}' has no valid last mAP of the run; {remedy}") from error
+            raise RunError(f"'{run.status_path}' has no valid last mAP of the run; {remedy}") from error
     return scores

@@ -27,12 +27,9 @@ def default_study_folder(name: str, root: str | Path = "runs") -> Path:
 
 
 def unfinished_study(config: TrainConfig, folder: Path | None, root: str | Path = "runs") -> StudyDir | None:
-    """The study of this config that a command can resume; resumable keys may differ.
+    """The study of this config, seeds included, that a command can resume; resumable keys may differ.
 
-    Args:
-        config: the config, including its seeds.
-        folder: the study's folder; None: the newest unfinished study of that name under `root`.
-        root: folder of studies.
+    Without a folder it is the newest unfinished study of that name under `root`.
     """
     folders = [folder] if folder is not None else sorted(Path(root).glob(f"{config.name}-*"), reverse=True)
     for candidate in folders:
@@ -45,25 +42,12 @@ def unfinished_study(config: TrainConfig, folder: Path | None, root: str | Path 
 
 
 def train_study(
-    config: TrainConfig,
-    study: StudyDir,
-    clips: TrainingClips,
-    fabric: Any = None,
-    stop: StopRequest | None = None,
+    config: TrainConfig, study: StudyDir, clips: TrainingClips, fabric: Any = None, stop: StopRequest | None = None
 ) -> Iterator[TrainEvent]:
     """Train every seed that is not done yet, and resume from checkpoints if there are any.
 
-    The status.json of a run that stops early has the state "stopped".
-
-    Args:
-        config: the study's config.
-        study: the folder to write to.
-        clips: usable clips and labels.
-        fabric: from `build_fabric`, launched; None builds one.
-        stop: a request to stop early; None: the training never stops early.
-
-    Yields:
-        The events of the runs, one run after another.
+    The status.json of a run that stops early has the state "stopped". A given fabric must be launched. Without a stop
+    request the training never stops early.
     """
     fabric = fabric or build_fabric(config.loop)
     for seed in config.seeds:

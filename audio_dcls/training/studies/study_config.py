@@ -105,10 +105,8 @@ class StudyPlan(Settings):
     def runs(self, only: Sequence[str] = ()) -> list[tuple[str, int]]:
         """Pairs of case and seed in the order of training: every case's first seed, then every case's second.
 
-        In this order the cases can be compared on one seed as early as possible.
-
-        Args:
-            only: choices such as `case=A,seed=0`, `case=A` or `seed=0`; the pairs that match any of them. Empty: all.
+        In this order the cases can be compared on one seed as early as possible. With choices such as `case=A,seed=0`,
+        `case=A` or `seed=0`, only the pairs that match any of them.
 
         Raises:
             ConfigError: a choice has another form, or names a case or a seed that is not in the study.
@@ -153,18 +151,17 @@ class StudyPlan(Settings):
         Raises:
             ConfigError: an override would change what is trained.
         """
-        configs = {name: override_resumable_keys(case.config, overrides) for name, case in self.cases.items()}
-        return self.model_copy(
-            update={"cases": {n: PlannedCase(baseline=c.baseline, config=configs[n]) for n, c in self.cases.items()}}
-        )
+        cases = {
+            name: PlannedCase(baseline=case.baseline, config=override_resumable_keys(case.config, overrides))
+            for name, case in self.cases.items()
+        }
+        return self.model_copy(update={"cases": cases})
 
 
 def load_study(path: str | Path, overrides: Sequence[str] = ()) -> StudyPlan:
-    """Read a study file and the configs that it names, and check them.
+    """Read a study file, or a shipped one such as `configs/paper/study.yaml`, and the configs that it names.
 
-    Args:
-        path: a file, or the name of a shipped one such as `configs/paper/study.yaml`.
-        overrides: `KEY=VALUE` for every case, applied last; `name` and `seeds` apply to the study itself.
+    The overrides, `KEY=VALUE`, are applied to every case, last; `name` and `seeds` apply to the study itself.
 
     Raises:
         ConfigError: a file is missing, a key is unknown, or the cases do not fit together.
