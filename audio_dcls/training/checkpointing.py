@@ -133,8 +133,7 @@ def restore(
 ) -> tuple[int, list[str]]:
     """Load weights, their average and the optimiser's state from the newest intact checkpoint.
 
-    Returns:
-        The step to resume from, 0 if there is no checkpoint; and a message for each damaged one passed over.
+    Return the step to resume from, 0 if there is no checkpoint, and a message for each damaged one passed over.
 
     Raises:
         CheckpointError: every checkpoint is damaged.

@@ -13,9 +13,8 @@ from audio_dcls.errors import ManifestError
 from audio_dcls.models import build_tagger
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.training_clips import load_manifests
+from audio_dcls.training.distributed.gather import MIB
 from audio_dcls.training.prepare import PreparedRun, prepare_run
-
-MIB = 2**20
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,18 +39,6 @@ def compare_stats(stats: SpectrogramStats, frontend: FrontendConfig) -> Normalis
     >>> compare_stats(SpectrogramStats(200, 0, -52.0, 31.0, 0.3), FrontendConfig()).shift.__round__(2)
     -1.1
     """
-    shift = (stats.mean_db - frontend.mean_db) / frontend.std_db
-    factor = stats.std_db / frontend.std_db
-    if abs(shift) <= MAX_SHIFT and 1 / MAX_FACTOR <= factor <= MAX_FACTOR:
-        return None
-    return NormalisationMismatch(
-        num_clips=stats.num_clips,
-        mean_db=stats.mean_db,
-        std_db=stats.std_db,
-        configured_mean_db=frontend.mean_db,
-        configured_std_db=frontend.std_db,
-        shift=shift,
-        factor=factor,
-        max_shift=MAX_SHIFT,
-        max_factor=MAX_FACTOR,
-    )
+    found = NormalisationMismatch(stats, frontend, MAX_SHIFT, MAX_FACTOR)
+    fits = abs(found.shift) <= MAX_SHIFT and 1 / MAX_FACTOR <= found.factor <= MAX_FACTOR
+    return None if fits else found

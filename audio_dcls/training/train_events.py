@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audio_dcls.data import ClipProblem
+from audio_dcls.data.loading.spectrogram_stats import SpectrogramStats
 from audio_dcls.evaluation.metrics import TaggingMetrics
+from audio_dcls.frontend import FrontendConfig
 from audio_dcls.models import PretrainedReport
 from audio_dcls.training.distributed.batch_layout import BatchLayout
 
@@ -38,30 +40,33 @@ class RunStarted:
 class NormalisationMismatch:
     """The mean or standard deviation of the config does not fit the training clips; training continues."""
 
-    num_clips: int
-    """Training clips that were measured."""
-    mean_db: float
-    std_db: float
-    """Mean and standard deviation of those clips' spectrograms."""
-    configured_mean_db: float
-    configured_std_db: float
-    """Mean and standard deviation that the config normalises by."""
-    shift: float
-    """Mean of the normalised spectrograms; ideally 0."""
-    factor: float
-    """Standard deviation of the normalised spectrograms; ideally 1."""
+    stats: SpectrogramStats
+    """Measured on some training clips."""
+    frontend: FrontendConfig
+    """Has the mean and standard deviation that the config normalises by."""
     max_shift: float
     """Largest absolute shift without a warning."""
     max_factor: float
     """Largest factor, or its inverse, without a warning."""
 
+    @property
+    def shift(self) -> float:
+        """Mean of the normalised spectrograms; ideally 0."""
+        return (self.stats.mean_db - self.frontend.mean_db) / self.frontend.std_db
+
+    @property
+    def factor(self) -> float:
+        """Standard deviation of the normalised spectrograms; ideally 1."""
+        return self.stats.std_db / self.frontend.std_db
+
     def __str__(self) -> str:
+        stats, frontend = self.stats, self.frontend
         return (
-            f"the spectrograms of {self.num_clips} training clips have a mean of {self.mean_db:.1f} dB and a standard "
-            f"deviation of {self.std_db:.1f} dB; the config normalises by `frontend.mean_db` "
-            f"(={self.configured_mean_db:g}) and `frontend.std_db` (={self.configured_std_db:g}), so the model sees a "
-            f"mean of {self.shift:.2f} and a deviation of {self.factor:.2f}. The limits are "
-            f"±{self.max_shift:g} and a factor of {self.max_factor:g}"
+            f"the spectrograms of {stats.num_clips} training clips have a mean of {stats.mean_db:.1f} dB and a "
+            f"standard deviation of {stats.std_db:.1f} dB; the config normalises by `frontend.mean_db` "
+            f"(={frontend.mean_db:g}) and `frontend.std_db` (={frontend.std_db:g}), so the model sees a mean of "
+            f"{self.shift:.2f} and a deviation of {self.factor:.2f}. The limits are ±{self.max_shift:g} and a factor "
+            f"of {self.max_factor:g}"
         )
 
 

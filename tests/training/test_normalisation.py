@@ -37,8 +37,8 @@ def test_is_said_once_and_stops_nothing(tiny_values: dict[str, Any], tmp_path: P
     found = [event for event in events if isinstance(event, NormalisationMismatch)]
     assert len(found) == 1 and isinstance(events[0], RunStarted) and events[1] is found[0]
     assert sum(isinstance(event, RunFinished) for event in events) == 2
-    assert found[0].num_clips == 24 and found[0].shift < -0.5
-    values = {"mean_db": found[0].mean_db, "std_db": found[0].std_db}
+    assert found[0].stats.num_clips == 24 and found[0].shift < -0.5
+    values = {"mean_db": found[0].stats.mean_db, "std_db": found[0].stats.std_db}
     events = train(tiny_values, tmp_path / "measured", **values)
     assert not any(isinstance(event, NormalisationMismatch) for event in events)
 
@@ -47,7 +47,7 @@ def test_small_differences_are_not_worth_a_word(tiny_values: dict[str, Any], tmp
     config, _, clips = begin(tiny_values, tmp_path / "off", mean_db=1000.0)
     far_off = check_normalisation(config, clips)
     assert far_off is not None
-    mean_db, std_db = far_off.mean_db, far_off.std_db
+    mean_db, std_db = far_off.stats.mean_db, far_off.stats.std_db
     for mean_step, factor, is_far in (
         (0.45, 1.0, False),
         (-0.45, 1.0, False),
