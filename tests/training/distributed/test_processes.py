@@ -74,5 +74,5 @@ def test_accumulated_batches_train_as_whole_ones_do(name: str, tiny_values: dict
 def test_launcher_and_config_must_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     monkeypatch.setenv("WORLD_SIZE", "8")
-    with pytest.raises(ConfigError, match=r"`loop.devices` \(=2\).*4 processes a machine that torchrun"):
+    with pytest.raises(ConfigError, match=r"`loop.devices` \(=2\).*4 processes per machine that torchrun"):
         build_fabric(LoopConfig(devices=2, accelerator="cpu"))
