@@ -13,4 +13,4 @@ Pooling = Literal["mean", "max", "noisy_or"]
 Short = Literal["pad", "repeat"]
 """What fills a window that is shorter than the clips the model was trained on: zeros, or the same sound again."""
 ExportFormat = Literal["onnx", "openvino", "torch-export", "safetensors"]
-"""Formats of `audio-dcls export`; each is a module of `audio_dcls.inference.export.formats`."""
+"""Formats of `audio-dcls export`; each has an entry in `audio_dcls.inference.export.formats`."""

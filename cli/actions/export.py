@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import typer
 
+from audio_dcls.choices import ExportFormat
 from audio_dcls.errors import ArgumentError
 from audio_dcls.inference.backends.backend import Backend
-from audio_dcls.inference.export.exporter import SUFFIXES, Exported, export_checkpoint
+from audio_dcls.inference.export.exporter import Exported, export_checkpoint
+from audio_dcls.inference.export.formats import FORMATS
 from audio_dcls.inference.export.onnx_graph import OPSET
 from audio_dcls.inference.export.parity import read_sounds
 from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint, load_checkpoint
@@ -23,7 +24,7 @@ from audio_dcls_cli.screen.progress import clip_progress, say
 def export(
     *,
     checkpoint: str | None,
-    format_: Literal["onnx", "openvino", "torch-export", "safetensors"],
+    format_: ExportFormat,
     out: Path | None,
     replace: bool,
     int8: bool,
@@ -35,12 +36,12 @@ def export(
     json_: bool,
 ) -> None:
     """Export a checkpoint, and write a model card next to it."""
-    if opset is not None and format_ != "onnx":
+    if opset is not None and not FORMATS[format_].takes_opset:
         raise ArgumentError(f"`--opset` (={opset}) is for `--format onnx`, not for '{format_}'; leave it out")
     if split and measure is None:
         raise ArgumentError(f"`--split` (={split[0]!r}) names clips of `--measure`, which is missing; give both")
     loaded = load_checkpoint(choose_model(checkpoint, yes=yes, quiet=json_))
-    path = out if out is not None else Path(_name(loaded, int8) + SUFFIXES[format_])
+    path = out if out is not None else Path(_name(loaded, int8) + FORMATS[format_].suffix)
     if path.exists() and (not replace or path.resolve() == loaded.path.resolve()):
         raise ArgumentError(f"'{path}' exists; name another file with --out, or overwrite it with --replace")
     sounds = read_sounds(check, loaded.frontend.sample_rate_hz) if check else None

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from audio_dcls.choices import ExportFormat
 from audio_dcls_cli.options import Json
 
 HELP = "Write a model for other programs: waveforms in, probabilities out, checked against the model."
@@ -22,7 +23,7 @@ def export(
         ),
     ] = None,
     format_: Annotated[
-        Literal["onnx", "openvino", "torch-export", "safetensors"],
+        ExportFormat,
         typer.Option("--format", help="safetensors holds only the weights, with their kernels built."),
     ] = "onnx",
     out: Annotated[

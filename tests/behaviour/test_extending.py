@@ -18,7 +18,11 @@ from audio_dcls.data.augment.augmentation import Augmentation, SpectrogramSize
 from audio_dcls.errors import ModelError
 from audio_dcls.evaluation import metrics
 from audio_dcls.frontend import FrontendConfig
+from audio_dcls.inference.export import export_checkpoint
+from audio_dcls.inference.export.formats import FORMATS
+from audio_dcls.labels import LabelSet
 from audio_dcls.models import DclsConfig, ModelConfig, build_tagger, prepare_for_inference
+from audio_dcls.models.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from audio_dcls.models.families import registry
 from audio_dcls.service.app import build_app
 from audio_dcls.service.settings import ServiceSettings
@@ -103,6 +107,26 @@ def test_a_figure() -> None:
     assert item.figure is not None and len(item.figure.axes) == 1
     shares = {row["layer"]: row["share"] for row in item.rows}
     assert "stages.0.blocks.0.conv_dw.weight" in shares and all(0 <= share < 1 for share in shares.values())
+
+
+def test_an_export_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(FORMATS, "npz", example("An export format")["NPZ"])
+    model_config = ModelConfig(name="convnext_atto", overrides={"depths": [1, 1, 1, 1]}, dcls=DclsConfig())
+    frontend_config = FrontendConfig(clip_s=2.0)
+    model = build_tagger(model_config, frontend_config, 3).eval()
+    save_checkpoint(
+        tmp_path / "model.safetensors",
+        model,
+        model_config=model_config,
+        frontend_config=frontend_config,
+        labels=LabelSet(tuple("abc"), tuple("ABC")),
+        info={"activation": "sigmoid"},
+    )
+    exporting: Any = export_checkpoint
+    exported = exporting(load_checkpoint(tmp_path / "model.safetensors"), tmp_path / "weights.npz", "npz")
+    assert exported.parity.is_kept and "numpy.load" in exported.card_path.read_text()
+    with np.load(exported.path) as arrays:
+        assert arrays["stages.0.blocks.0.conv_dw.weight"].shape[2:] == (23, 23)
 
 
 def test_a_route(tmp_path: Path) -> None:

@@ -1,7 +1,4 @@
-"""What an exported graph carries beside its numbers, and the model card written beside it.
-
-Axis legend: B batch, T samples, C classes, D features.
-"""
+"""The metadata of an exported graph, and the model card that is written next to it."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ from audio_dcls.models.stem import PATCH_SIZE
 
 
 def describe(loaded: LoadedCheckpoint) -> GraphInfo:
-    """What a graph of a checkpoint carries."""
+    """Return the metadata of a checkpoint's graph."""
     info, frontend = loaded.info, loaded.frontend
     num_frames = find_family(info["model"]["name"]).min_map_size * PATCH_SIZE[1]
     kept = ("model", "frontend", "seed", "step", "epoch", "metrics", "licence", "versions")
@@ -38,9 +35,9 @@ def model_card(info: GraphInfo, facts: Mapping[str, str], notes: Mapping[str, st
     """A model card in Markdown.
 
     Args:
-        info: of the graph.
-        facts: rows of its table: what was exported, and how it was checked.
-        notes: heading to paragraph, after the table.
+        info: metadata of the graph.
+        facts: first rows of the table: the file, and how it was checked.
+        notes: headings and their paragraphs, after the table.
     """
     details = info.details
     model = details["model"]
@@ -53,7 +50,7 @@ def model_card(info: GraphInfo, facts: Mapping[str, str], notes: Mapping[str, st
     rows = {
         **facts,
         "sample rate": f"{info.sample_rate_hz} Hz, mono, samples from -1 to 1",
-        "trained on": f"clips of {info.clip_samples / info.sample_rate_hz:g} s, shorter ones filled up with zeros",
+        "trained on": f"clips of {info.clip_samples / info.sample_rate_hz:g} s, shorter ones padded with zeros",
         "shortest sound": f"{info.min_samples} samples ({info.min_samples / info.sample_rate_hz:.2f} s)",
         "probabilities": f"{info.activation} of {len(info.labels)} classes",
         **{f"its {key}": f"{value:.4f}" for key, value in _scores(details).items()},
@@ -66,14 +63,14 @@ def model_card(info: GraphInfo, facts: Mapping[str, str], notes: Mapping[str, st
 
 
 def graph_usage(info: GraphInfo) -> str:
-    """What goes into a graph, and what comes out."""
+    """Describe the inputs and outputs of a graph."""
     return (
-        f"Input `{INPUT_NAME}`: float32 (batch, samples), both free; the spectrogram is computed inside. "
+        f"Input `{INPUT_NAME}`: float32 (batch, samples), both sizes free; the spectrogram is computed inside. "
         f"Output `{OUTPUT_NAMES[0]}`: float32 (batch, classes). Output `{OUTPUT_NAMES[1]}`: float32 (batch, features), "
-        "what the classifier was given. The classes in their order, the thresholds and the configs stand as JSON under "
-        f"`{METADATA_KEY}` in the file's metadata. `audio-dcls tag` fills a shorter sound up with zeros to "
+        "the input of the classifier. The classes in their order, the thresholds and the configs are stored as JSON "
+        f"under `{METADATA_KEY}` in the file's metadata. `audio-dcls tag` pads a shorter sound with zeros to "
         f"{info.clip_samples} samples, the clip the model was trained on, and cuts a longer one into windows of that "
-        "length, whose probabilities it averages; the graph takes what it is given as it is."
+        "length, whose probabilities it averages; the graph itself does not pad or cut."
     )
 
 

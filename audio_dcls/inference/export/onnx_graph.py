@@ -1,25 +1,32 @@
-"""A tagger as an ONNX file, written by torch's exporter."""
+"""Write a tagger as an ONNX file, by torch's exporter."""
 
 from __future__ import annotations
 
 import io
 import warnings
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from audio_dcls.errors import ArgumentError
 from audio_dcls.extras import need_package
+from audio_dcls.files import write_atomically
 from audio_dcls.inference.backends.graph_info import INPUT_NAME, METADATA_KEY, OUTPUT_NAMES, GraphInfo
+from audio_dcls.inference.backends.onnx_backend import OnnxBackend
+from audio_dcls.inference.export.export_format import ExportFormat, ExportOptions, WrittenModel
+from audio_dcls.inference.export.graph_card import describe, graph_usage
+from audio_dcls.inference.export.quantise import quantise_onnx, use_products
 from audio_dcls.inference.export.waveform_graph import WaveformGraph, example_waveforms
+from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint
 
 OPSET = 23
-"""Newest that torch's exporter writes (ONNX 1.18)."""
+"""The newest that torch's exporter writes (ONNX 1.18)."""
 MIN_OPSET = 18
 
 
 def encode_onnx(graph: WaveformGraph, info: GraphInfo, *, opset: int = OPSET) -> bytes:
-    """An ONNX file of a tagger, with batch and length free.
+    """Encode a tagger as an ONNX file, with batch and length free.
 
     Args:
         graph: the tagger.
@@ -34,8 +41,7 @@ def encode_onnx(graph: WaveformGraph, info: GraphInfo, *, opset: int = OPSET) ->
     need_package("onnx", "onnx")
     need_package("onnxscript", "onnx")
     with warnings.catch_warnings(), torch.no_grad():
-        # Of torch's own use of itself.
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # torch warns about its own calls
         program: Any = torch.onnx.export(
             graph,
             (example_waveforms(info.clip_samples, info.min_samples),),
@@ -51,3 +57,15 @@ def encode_onnx(graph: WaveformGraph, info: GraphInfo, *, opset: int = OPSET) ->
     content = io.BytesIO()
     program.save(content)
     return content.getvalue()
+
+
+def _write(loaded: LoadedCheckpoint, path: Path, options: ExportOptions) -> WrittenModel:
+    info = describe(loaded)
+    graph = WaveformGraph(loaded.model, loaded.activation)
+    content = encode_onnx(use_products(graph) if options.int8 else graph, info, opset=options.opset)
+    write_atomically(path, quantise_onnx(content) if options.int8 else content)
+    backend = OnnxBackend(path)
+    return WrittenModel(info, lambda windows: backend.run(windows)[0], backend)
+
+
+ONNX = ExportFormat("onnx", ".onnx", _write, graph_usage, takes_int8=True, takes_opset=True, can_measure=True)

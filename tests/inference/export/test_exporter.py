@@ -241,36 +241,10 @@ def test_backends_of_a_checkpoint_agree_with_torch(backend: BackendName, tmp_pat
 
 def test_a_graph_that_differs_is_not_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = checkpoint(tmp_path / "model.safetensors", "convnext_atto")
-    monkeypatch.setattr("audio_dcls.inference.export.exporter.activate", lambda logits, _: logits.sigmoid() + 0.01)
+    monkeypatch.setattr("audio_dcls.inference.export.plain_weights.activate", lambda logits, _: logits.sigmoid() + 0.01)
     with pytest.raises(ModelError, match=r"differs from the model by 1\.0e-02"):
         export_checkpoint(loaded, tmp_path / "graph.safetensors", "safetensors")
     assert {file.name for file in tmp_path.iterdir()} == {"model.safetensors"}
-
-
-def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.onnx").write_bytes(b"no graph")
-    (tmp_path / "a.xml").write_text("<net/>")
-    with pytest.raises(CheckpointError, match=r"a\.onnx' cannot be loaded by ONNX Runtime"):
-        load_exported(tmp_path / "a.onnx")
-    with pytest.raises(CheckpointError, match=r"b\.onnx' does not exist"):
-        load_exported(tmp_path / "b.onnx")
-    with pytest.raises(CheckpointError, match=r"a\.bin' does not exist; an \.xml and its \.bin"):
-        load_exported(tmp_path / "a.xml")
-    (tmp_path / "a.bin").write_bytes(b"")
-    with pytest.raises(CheckpointError, match=r"a\.xml' cannot be loaded by OpenVINO"):
-        load_exported(tmp_path / "a.xml")
-    made = onnx.helper.make_graph(
-        [onnx.helper.make_node("Identity", ["x"], ["y"])],
-        "foreign",
-        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])],
-        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])],
-    )
-    opset = onnx.helper.make_opsetid("", 20)
-    onnx.save(onnx.helper.make_model(made, opset_imports=[opset], ir_version=9), tmp_path / "foreign.onnx")
-    with pytest.raises(CheckpointError, match="was not written by `audio-dcls export`"):
-        load_exported(tmp_path / "foreign.onnx")
-    with pytest.raises(CheckpointError, match=r"format 9, this program reads up to 1"):
-        GraphInfo.from_json('{"graph_version": 9}', "graph.onnx")
 
 
 @pytest.mark.parametrize(
@@ -278,8 +252,8 @@ def test_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
     [
         (("graph.xml", "onnx", {}), r"must end with \.onnx"),
         (("graph.onnx", "tflite", {}), "must be one of onnx, openvino"),
-        (("graph.xml", "openvino", {"int8": True}), "for the format 'onnx'"),
-        (("graph.pt2", "torch-export", {"measure": len}), "for the formats 'onnx' and 'openvino'"),
+        (("graph.xml", "openvino", {"int8": True}), "`int8` works with 'onnx', not with"),
+        (("graph.pt2", "torch-export", {"measure": len}), "`measure` works with 'onnx' and 'openvino', not with"),
         (("graph.onnx", "onnx", {"opset": 17}), r"`opset` \(=17\) must be from 18 to 23"),
     ],
 )
