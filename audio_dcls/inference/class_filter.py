@@ -1,8 +1,7 @@
-"""Which classes a user means: by name, or by what they are kinds of."""
+"""Choose classes by their names, or by the names of their parents in AudioSet's ontology."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,28 +9,29 @@ import numpy as np
 from audio_dcls.errors import LabelError
 from audio_dcls.inference.ontology import Ontology
 from audio_dcls.labels import LabelSet
+from audio_dcls.near_names import near_names
 
 EXACT = "="
-"""Before a name: this class alone, without the kinds beneath it."""
+"""Prefix of a name that means this class alone, without its subkinds."""
 
 
 def choose_classes(labels: LabelSet, names: Sequence[str]) -> np.ndarray:
-    """Indices of the classes that names stand for.
+    """Return the indices of the classes that names mean.
 
     A name is a class's id or display name, or the id or name of anything in AudioSet's ontology; case does not matter
-    in display names. In a label set with AudioSet's ids it stands for itself and for all that is beneath it: `Dog`
+    in display names. In a label set with AudioSet's ids it means itself and all its subkinds: `Dog`
     also means `Bark` and `Howl`, and `Human sounds`, which is no class itself, means 72 of them. `=Dog` means the class
     alone. In other label sets a name is one class.
 
     Args:
-        labels: the classes there are.
+        labels: the classes of the model.
         names: at least one.
 
     Shape:
         (n,) int64, ascending, each index once.
 
     Raises:
-        LabelError: a name is unknown, or there is no class beneath it; or none is given.
+        LabelError: a name is unknown, no class belongs to it, or the list is empty.
 
     >>> labels = LabelSet.audioset()
     >>> [labels.names[index] for index in choose_classes(labels, ["cat", "=dog"])]
@@ -59,8 +59,8 @@ def _meant(labels: LabelSet, name: str) -> set[int]:
     found = {index for index, mid in enumerate(labels.ids) if mid in beneath}
     if not found:
         raise LabelError(
-            f"none of the model's {len(labels)} classes is {ontology.name_of[kind]!r} ({kind}) or beneath it in "
-            "AudioSet's ontology; name a class of the model"
+            f"{ontology.name_of[kind]!r} ({kind}) and its subkinds in AudioSet's ontology are not among the model's "
+            f"{len(labels)} classes; name a class of the model"
         )
     return found
 
@@ -74,7 +74,7 @@ def _own_class(labels: LabelSet, name: str) -> int | None:
 
 
 def _unknown(labels: LabelSet, ontology: Ontology, name: str) -> str:
-    """A message with the nearest name of a class, or of a kind that has classes beneath it."""
+    """Return a message with the nearest name of a class, or of a kind that has classes."""
     known = {*labels.ids}
     kinds = [text for kind, text in ontology.name_of.items() if not known.isdisjoint(ontology.beneath(kind))]
     candidates = list(dict.fromkeys([*labels.names, *kinds]))
@@ -82,6 +82,6 @@ def _unknown(labels: LabelSet, ontology: Ontology, name: str) -> str:
     near = [text for text in candidates if len(folded) > 2 and folded in text.casefold()]
     if not near:
         by_folded = {text.casefold(): text for text in candidates}
-        near = [by_folded[key] for key in difflib.get_close_matches(folded, by_folded, n=1, cutoff=0.6)]
+        near = [by_folded[key] for key in near_names(folded, by_folded, min_similarity=0.6)]
     remedy = f"did you mean {near[0]!r}?" if near else f"classes have names such as {labels.names[0]!r}"
     return f"unknown class {name!r}; {remedy}"

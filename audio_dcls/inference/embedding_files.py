@@ -1,10 +1,10 @@
 """Embeddings of sounds as a file: NumPy's .npz, or Parquet.
 
-Axis legend: N sounds, W windows of one sound, V windows of all sounds, F features.
+Axes: N sounds, W windows of one sound, V windows of all sounds, F features.
 
 An .npz holds `paths` (N,), `embeddings` (N, F), `num_windows` (N,), and of all windows, sound after sound,
-`window_embeddings` (V, F), `start_s` (V,) and `end_s` (V,). It is collected in memory. A Parquet file has a row a sound
-(`audio_dcls.data.table.embedding_table`) and is written as it comes.
+`window_embeddings` (V, F), `start_s` (V,) and `end_s` (V,). It is collected in memory. A Parquet file has one row per
+sound (`audio_dcls.data.table.embedding_table`) and is written row by row.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class EmbeddingFile:
         windows = np.asarray(window_embeddings, dtype=np.float32)
         if embedding.ndim != 1 or windows.shape != (len(start_s), len(embedding)) or len(start_s) != len(end_s):
             raise ArgumentError(
-                f"`window_embeddings` {windows.shape} of '{path}' must be of {len(start_s)} windows, each of as many "
+                f"`window_embeddings` {windows.shape} of '{path}' must have {len(start_s)} rows, each with as many "
                 f"features as `embedding` {embedding.shape}"
             )
         if self._writer is None:
@@ -100,7 +100,7 @@ class EmbeddingFile:
             self._num_features = len(embedding)
         if len(embedding) != self._num_features:
             raise ArgumentError(
-                f"`embedding` of '{path}' has {len(embedding)} features, and those before have {self._num_features}; "
+                f"`embedding` of '{path}' has {len(embedding)} features, but earlier ones have {self._num_features}; "
                 "write sounds of one model to one file"
             )
         self._writer.add(path, embedding, np.asarray(start_s), np.asarray(end_s), windows)

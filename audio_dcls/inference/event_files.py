@@ -32,7 +32,7 @@ DCASE_COLUMNS = ("filename", "onset", "offset", "event_label")
 
 
 def event_form(path: str | Path, form: str | None = None) -> EventForm:
-    """The form of a file: the one named, or the one its name ends in.
+    """Return the form of a file: the given one, or the one that its suffix means.
 
     Raises:
         ArgumentError: there is no such form.
@@ -59,13 +59,13 @@ def write_events(path: str | Path, sounds: Iterable[SoundEvents], form: str | No
     Args:
         path: file to write; its folder is made.
         sounds: path and events of each sound. A sound without events has no line.
-        form: one of `EventForm`; by what the file's name ends in where it is left out.
+        form: one of `EventForm`; chosen by the file's suffix if None.
 
     Returns:
         Number of events written.
 
     Raises:
-        ArgumentError: there is no such form, the file cannot be written, or `audacity` is asked for several sounds.
+        ArgumentError: there is no such form, the file cannot be written, or `audacity` is chosen for several sounds.
 
     >>> import tempfile
     >>> event = Event("/m/0bt9lr", "Dog", 0.5, 2.0, 0.9)
@@ -92,21 +92,21 @@ def check_one_sound(path: str | Path, names: Sequence[str], form: str | None = N
 
     Args:
         path: file to be written.
-        names: of the sounds.
-        form: as of `write_events`.
+        names: names of the sounds.
+        form: as in `write_events`.
 
     Raises:
-        ArgumentError: it is one, or there is no such form.
+        ArgumentError: the file would be one, or there is no such form.
     """
     if event_form(path, form) == "audacity" and len(names) > 1:
         raise ArgumentError(
-            f"'{path}' is a label track, which belongs to one sound, and these are {len(names)} "
-            f"('{names[0]}', '{names[1]}', ...); write one file a sound, or .csv, .jsonl or .tsv for all"
+            f"'{path}' is a label track, which belongs to one sound, but there are {len(names)} "
+            f"('{names[0]}', '{names[1]}', ...); write one file per sound, or .csv, .jsonl or .tsv for all"
         )
 
 
 def check_replaceable(path: str | Path, form: str | None = None) -> None:
-    """Refuse to write over what is there and holds no events, such as a manifest.
+    """Refuse to overwrite a file that is not a list of events, such as a manifest.
 
     Raises:
         ArgumentError: it is such a file, or there is no such form.
@@ -123,7 +123,7 @@ def check_replaceable(path: str | Path, form: str | None = None) -> None:
         "audacity": re.fullmatch(r"[\d.]+\t[\d.]+\t.*", line) is not None,
     }[event_form(path, form)]
     if line and not is_ours:
-        raise ArgumentError(f"'{path}' is there and holds no events; it would be lost, so name another file")
+        raise ArgumentError(f"'{path}' exists and is not a list of events; it would be lost, so name another file")
 
 
 def _text(form: EventForm, rows: list[tuple[str, Event]]) -> str:

@@ -1,4 +1,4 @@
-"""AudioSet's ontology: which kinds of sound are kinds of which."""
+"""AudioSet's ontology: kinds of sound and their subkinds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Ontology:
-    """Kinds of sound, each with the kinds right beneath it. A kind may stand beneath several.
+    """Kinds of sound, each with its direct subkinds. A kind may have several parents.
 
     >>> ontology = Ontology.audioset()
     >>> len(ontology.name_of), ontology.find("ROOSTER"), ontology.find("Human Voice")
@@ -20,7 +20,7 @@ class Ontology:
     name_of: dict[str, str]
     """Display name by id."""
     children_of: dict[str, tuple[str, ...]]
-    """Ids right beneath, by id."""
+    """Ids of the direct subkinds, by id."""
 
     @classmethod
     def audioset(cls) -> Ontology:
@@ -28,14 +28,14 @@ class Ontology:
         return _audioset()
 
     def find(self, key: str) -> str | None:
-        """Id of the kind with this id, or with this name whatever its case; None where there is none."""
+        """Return the id of the kind with this id or name (in any case), or None if there is no such kind."""
         if key in self.name_of:
             return key
         wanted = key.casefold()
         return next((kind for kind, name in self.name_of.items() if name.casefold() == wanted), None)
 
     def beneath(self, kind: str) -> frozenset[str]:
-        """A kind and all that are beneath it, at any depth.
+        """Return a kind and all its subkinds, at any depth.
 
         Args:
             kind: its id.

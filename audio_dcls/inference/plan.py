@@ -55,7 +55,7 @@ def _validator() -> pydantic.TypeAdapter[TagOptions]:
 
 
 def _rule(name: str, problem: Any) -> str:
-    """What a value must be, after "must be"."""
+    """Return the end of a message, after "must be"."""
     if name == "threshold":
         return f"a number from 0 to 1, or '{FITTED}'"
     context = problem.get("ctx", {})
@@ -74,7 +74,7 @@ class Plan:
     Args:
         options: the options of one call.
         labels: the model's classes.
-        sample_rate_hz: of the model.
+        sample_rate_hz: rate of the model.
         clip_samples: length it was trained on.
         fitted: (C,) thresholds stored with the weights; None if there are none.
 

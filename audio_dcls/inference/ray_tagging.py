@@ -1,4 +1,4 @@
-"""Many sounds over the machines of a Ray cluster, by Ray Data (the extra `[ray]`): the same Tagger in every worker."""
+"""Tag many sounds on the machines of a Ray cluster (the extra `[ray]`), with one Tagger per worker."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from audio_dcls.extras import need_package
 from audio_dcls.inference.results import TagFailure, TagResult
 
 SOUNDS_PER_BATCH = 16
-"""Sounds a worker is given at once: some seconds of work, and little to do again where a worker dies."""
+"""Sounds per call of a worker: some seconds of work, so little is repeated if a worker dies."""
 
 
 @dataclass(frozen=True)
 class RayWorkers:
-    """Where and how sounds are tagged.
+    """Settings of the workers.
 
     Args:
         source: the model, at a path that every machine sees.
-        num_workers: processes with a model each, at least 1; one a processor or GPU of the cluster by default.
-        address: of the cluster, as `ray.init` takes it; None starts one on this machine.
-        device: where each computes; with cuda each has a GPU of its own.
-        backend: what computes.
-        precision: of the backbone.
+        num_workers: processes with a model each, at least 1; by default one per processor or GPU of the cluster.
+        address: address of the cluster, as `ray.init` takes it; None starts one on this machine.
+        device: where each worker computes; with "cuda" each has its own GPU.
+        backend: the library that computes.
+        precision: precision of the backbone.
     """
 
     source: str
@@ -46,7 +46,7 @@ class RayWorkers:
 
     @property
     def has_gpus(self) -> bool:
-        """Whether each worker computes on a GPU."""
+        """True if each worker computes on a GPU."""
         return self.device.startswith("cuda")
 
 
@@ -55,27 +55,29 @@ def tag_with_ray(
 ) -> Iterator[TagResult | TagFailure]:
     """Tag sounds on a Ray cluster.
 
-    A worker that dies is replaced and its sounds are done again; results come in the order of the sounds, as they are
-    ready. Scores are those of `Tagger.tag_many` but for the order of sums in batches of other windows.
+    A worker that dies is replaced and its sounds are tagged again; results are in the order of the sounds. Scores
+    equal those of `Tagger.tag_many`, except for rounding, as batches hold other windows.
 
     Args:
         sounds: files and clips of manifests, at paths that every machine sees.
-        workers: where.
+        workers: settings of the workers.
         options: fields of `TagOptions`.
         windows_per_batch: windows computed at once.
 
     Yields:
-        One outcome a sound.
+        One outcome per sound.
 
     Raises:
-        ArgumentError: Ray is not installed or cannot be reached, or a sound is one of this process alone.
+        ArgumentError: Ray is not installed or cannot be reached, or a sound exists only in this process.
     """
     if workers.num_workers is not None and workers.num_workers < 1:
         raise ArgumentError(f"`num_workers` (={workers.num_workers}) must be at least 1")
     for sound in sounds:
         if not isinstance(sound, FileSound | ClipSound):
-            raise ArgumentError(f"'{sound.name}' is of this process alone, which Ray's workers cannot hear; give files")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it warns of its own ways of starting actors
+            raise ArgumentError(
+                f"'{sound.name}' exists only in this process, so Ray's workers cannot read it; give files"
+            )
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # Ray warns about how it starts actors
     ray = need_package("ray", "ray")
     data = need_package("ray.data", "ray")
     if not sounds:
@@ -104,7 +106,7 @@ def tag_with_ray(
 
 
 class _Worker:
-    """A Tagger in a process of Ray's."""
+    """A Tagger in a worker process of Ray."""
 
     def __init__(self, workers: RayWorkers, options: dict[str, Any], windows_per_batch: int, num_threads: int) -> None:
         import torch
@@ -117,14 +119,14 @@ class _Worker:
         self.tagger = Tagger.load(workers.source, device=device, backend=workers.backend, precision=workers.precision)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list[bytes]]:
-        """Outcomes of a batch of sounds."""
+        """Tag a batch of sounds."""
         sounds = [pickle.loads(content) for content in batch["sound"]]
         outcomes = self.tagger.tag_many(sounds, windows_per_batch=self.windows_per_batch, **self.options)
         return {"outcome": [pickle.dumps(outcome) for outcome in outcomes]}
 
 
 def _connect(ray: Any, address: str | None) -> None:
-    """Join a cluster, or start one here; one that is joined already stays."""
+    """Join a cluster or start one here, unless this process has joined one."""
     if ray.is_initialized():
         return
     try:
@@ -136,7 +138,7 @@ def _connect(ray: Any, address: str | None) -> None:
 
 
 def _absolute(sound: Sound) -> Sound:
-    """A worker has another working directory."""
+    """Return the sound with an absolute path, as workers have another working directory."""
     if isinstance(sound, FileSound):
         return FileSound(Path(os.path.abspath(sound.path)))
     if isinstance(sound, ClipSound) and "://" not in str(sound.clip.path):
@@ -145,7 +147,7 @@ def _absolute(sound: Sound) -> Sound:
 
 
 def _named(outcome: TagResult | TagFailure, name: str) -> TagResult | TagFailure:
-    """An outcome under the name that the sound has here."""
+    """Return an outcome with the name that the sound has in this process."""
     if outcome.path == name:
         return outcome
     if isinstance(outcome, TagFailure):

@@ -1,6 +1,6 @@
-"""What tagging returns.
+"""The results of tagging.
 
-Axis legend: W windows, C classes, D features.
+Axes: W windows, C classes, D features.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Tag:
-    """One class heard, with its probability."""
+    """A class with its probability."""
 
     id: str
     """AudioSet MID, or the id of the label file the model was trained with."""
@@ -33,9 +33,9 @@ class WindowScores:
     """Scores along a sound."""
 
     start_s: np.ndarray
-    """(W,) where windows begin."""
+    """(W,) starts of the windows, in seconds."""
     end_s: np.ndarray
-    """(W,) where they end, at most at the sound's end."""
+    """(W,) ends of the windows, at most the sound's end."""
     scores: np.ndarray
     """(W, C) float32 probabilities, all classes in the order of the labels."""
 
@@ -45,22 +45,22 @@ class TagResult:
     """Tags of one sound, best first."""
 
     path: str
-    """The file's, or the sound's name."""
+    """Path of the file, or name of the sound."""
     duration_s: float
     num_windows: int
-    """Of `windows`."""
+    """Length of `windows`."""
     tags: tuple[Tag, ...]
     windows: WindowScores
-    """Where events were asked for, those they were found in."""
+    """With a timeline, the windows that events were found in."""
     events: tuple[Event, ...] | None = None
-    """By onset; None where no timeline was asked for."""
+    """Sorted by onset; None without a timeline."""
     embedding: np.ndarray | None = field(default=None, repr=False)
-    """(D,) float32, the mean over windows of what the classifier sees; None where it was not asked for."""
+    """(D,) float32, the mean of `window_embeddings`; None without the option `embeddings`."""
     window_embeddings: np.ndarray | None = field(default=None, repr=False)
-    """(W, D) float32; None where they were not asked for."""
+    """(W, D) float32, the input of the classifier; None without the option `embeddings`."""
 
     def to_json_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: tags, and events where a timeline was asked for."""
+        """Plain values for JSON: tags, and events if there is a timeline."""
         document: dict[str, Any] = {
             "path": self.path,
             "duration_s": round(self.duration_s, 3),
@@ -72,12 +72,12 @@ class TagResult:
         return document
 
     def to_dataframe(self) -> DataFrame:
-        """A row a tag: path, id, name, score; `events_dataframe` has the events."""
+        """Return one row per tag: path, id, name, score; `events_dataframe` has the events."""
         rows = [{"path": self.path, "id": tag.id, "name": tag.name, "score": tag.score} for tag in self.tags]
         return records_frame(rows, ["path", "id", "name", "score"])
 
     def events_dataframe(self) -> DataFrame:
-        """A row an event: path, id, name, onset_s, offset_s, score."""
+        """Return one row per event: path, id, name, onset_s, offset_s, score."""
         rows = [{"path": self.path, **event.to_json_dict()} for event in self.events or ()]
         return records_frame(rows, ["path", "id", "name", "onset_s", "offset_s", "score"])
 

@@ -1,4 +1,4 @@
-"""From what a user names to sounds: files, folders, globs, manifests."""
+"""Find the sounds of files, folders, patterns and manifests."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 
 
 def find_sounds(inputs: Iterable[str], labels: LabelSet) -> list[Sound]:
-    """The sounds that names stand for, in their order.
+    """Return the sounds that names mean, in their order.
 
     Args:
         inputs: each a sound file, a folder (every sound file at any depth, by name), a pattern with `*`, `?`, `[]` or
-            `**` (of files, by name), or a manifest, packed index or store (its clips). What exists is never a pattern.
-        labels: the model's, in which a manifest's labels are looked up.
+            `**` (of files, by name), or a manifest, packed index or store (its clips).
+            An existing path is never a pattern.
+        labels: labels of the model, in which a manifest's labels are looked up.
 
     Returns:
-        Sounds; a file that is named twice comes once. A single file need not exist: tagging says so of it.
+        Sounds; a file that is named twice is returned once. A single file need not exist: tagging reports it.
 
     Raises:
         ArgumentError: a folder or a pattern holds no sound.

@@ -1,6 +1,6 @@
-"""What is known of a sound while its windows come in, and the result once they all have.
+"""Collect the scores of a sound's windows, and compute its result.
 
-Axis legend: W windows, C classes, D features.
+Axes: W windows, C classes, D features.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class SoundScores:
     """Scores of one sound's windows.
 
     Args:
-        name: of the sound.
-        plan: what is wanted.
+        name: name of the sound.
+        plan: the checked options.
     """
 
     def __init__(self, name: str, plan: Plan) -> None:
@@ -31,12 +31,12 @@ class SoundScores:
         self._embeddings: list[np.ndarray] = []
 
     def add(self, start: int, scores: np.ndarray, embedding: np.ndarray | None) -> None:
-        """Take a window.
+        """Add a window.
 
         Args:
             start: its first sample.
             scores: (C,) probabilities.
-            embedding: (D,), where it is wanted.
+            embedding: (D,), or None if embeddings are not wanted.
         """
         self._starts.append(start)
         self._scores.append(scores)
@@ -44,7 +44,7 @@ class SoundScores:
             self._embeddings.append(embedding)
 
     def result(self, num_samples: int) -> TagResult:
-        """The result of a sound of so many samples, all of whose windows were added."""
+        """Compute the result after all windows were added; `num_samples` is the length of the sound."""
         plan = self.plan
         windows = self._windows(num_samples)
         scores = pool_scores(windows.scores, plan.options.pooling)
@@ -93,9 +93,5 @@ class SoundScores:
 
 
 def merge_results(results: Sequence[TagResult]) -> TagResult:
-    """One result of a sound: tags of the last, all else of the first.
-
-    Args:
-        results: of a plan, and of its `of_clips` where there is one.
-    """
+    """Merge the results of a plan and of its `of_clips`: the tags of the last one, all else of the first."""
     return dataclasses.replace(results[0], tags=results[-1].tags)

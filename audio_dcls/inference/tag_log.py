@@ -1,6 +1,6 @@
-"""Outcomes as JSON Lines, written while they come, so that a killed tagging can go on.
+"""Write outcomes as JSON Lines, one by one, so that tagging can be resumed after a kill.
 
-A line is `TagResult.to_json_dict()` or `TagFailure.to_json_dict()`; only the last can be torn by a kill.
+A line is `TagResult.to_json_dict()` or `TagFailure.to_json_dict()`; a kill can leave only the last line incomplete.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class TagLog:
 
     Args:
         path: file to write; its folder is made.
-        resume: whether to go on with one that is there; its torn last line, if any, is cut off.
+        resume: continue an existing file; if its last line is incomplete, it is removed.
 
     Raises:
-        ArgumentError: the file is there and `resume` is false, or it holds something else.
+        ArgumentError: the file exists and `resume` is False, or it holds something else.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -38,11 +38,11 @@ class TagLog:
     def __init__(self, path: str | Path, *, resume: bool = False) -> None:
         self.path = Path(path)
         self.done: set[str] = set()
-        """Sounds whose outcome stands in the file."""
+        """Names of the sounds whose outcome is in the file."""
         self.num_failed = 0
         self._file: BinaryIO | None = None
         if self.path.exists() and not resume:
-            raise ArgumentError(f"'{path}' exists; go on with it by --resume, or name another file")
+            raise ArgumentError(f"'{path}' exists; continue it with --resume, or name another file")
         self._whole_bytes = self._read() if self.path.exists() else 0
 
     def __enter__(self) -> TagLog:
@@ -57,7 +57,7 @@ class TagLog:
         self._file.close()
 
     def add(self, outcome: TagResult | TagFailure) -> None:
-        """Append an outcome; it is with the system, and so outlives this process, when this returns."""
+        """Append an outcome and flush it, so that it survives a kill of this process."""
         assert self._file is not None
         self._file.write((json.dumps(outcome.to_json_dict(), ensure_ascii=False) + "\n").encode())
         self._file.flush()
@@ -65,7 +65,7 @@ class TagLog:
         self.num_failed += isinstance(outcome, TagFailure)
 
     def events(self) -> Iterator[tuple[str, list[Event]]]:
-        """Path and events of every sound in the file that has some."""
+        """Yield the path and the events of every sound that was tagged with a timeline."""
         with self.path.open(encoding="utf-8") as lines:
             for line in lines:
                 record = json.loads(line)
@@ -73,7 +73,7 @@ class TagLog:
                     yield record["path"], [Event(**event) for event in record["events"]]
 
     def _read(self) -> int:
-        """Learn what was done; returns the length of the whole lines in bytes."""
+        """Read which sounds are done; return the length of the complete lines in bytes."""
         num_bytes = 0
         with self.path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
@@ -96,4 +96,4 @@ class TagLog:
                 return record
         except ValueError:
             pass
-        raise ArgumentError(f"'{self.path}', line {number}, is no outcome of tagging; name the file of an earlier one")
+        raise ArgumentError(f"'{self.path}', line {number}, is not an outcome of tagging; name a file that `tag` wrote")

@@ -1,6 +1,6 @@
-"""Many sounds through a backend: windows of several sounds in a batch, the next ones decoded meanwhile.
+"""Tag many sounds: a batch holds windows of several, and the next sounds are decoded meanwhile.
 
-Axis legend: W windows, T samples of a window.
+Axes: W windows, T samples of a window.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from audio_dcls.inference.windows import WindowSplitter, fill_window
 
 WINDOWS_PER_BATCH = 4
 MAX_OTHERS = 32
-"""Failures and ends that may come with a batch of windows, so that a thousand broken files are told of as they come."""
+"""Most failures and ends in a batch, so that many broken files are reported without a long wait."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,14 +54,15 @@ def tag_sounds(
     of windows are in memory, however long the sounds are and however many.
 
     Args:
-        sounds: what to tag; asked for the next one from the decoding thread.
-        backend: computes.
-        plan: what is wanted.
+        sounds: the sounds; iterated in the decoding thread.
+        backend: computes the scores.
+        plan: the checked options.
         windows_per_batch: windows computed at once.
-        watch: called with each sound before it is read; what it returns takes the sound's blocks, from that thread.
+        watch: called with each sound before it is read; the function it returns is called
+            with the sound's blocks, in the decoding thread.
 
     Yields:
-        One outcome a sound.
+        One outcome per sound.
     """
     stop = threading.Event()
     pieces = _pieces(sounds, plan, watch, stop)
@@ -76,7 +77,7 @@ def tag_sounds(
                         yield piece.cuts.result()
                     elif isinstance(piece, TagFailure):
                         yield piece
-        finally:  # who stops listening to a microphone does not wait for a batch of it
+        finally:  # a stopped microphone does not wait until its batch is full
             stop.set()
 
 
@@ -86,7 +87,7 @@ def _pieces(
     watch: Callable[[Sound], Callable[[np.ndarray], None] | None] | None,
     stop: threading.Event,
 ) -> Iterator[_Piece]:
-    """The windows of each sound, and its end or failure, until all are read or `stop` is set."""
+    """Yield the windows of each sound and its end or failure, until all are read or `stop` is set."""
     for sound in sounds:
         cuts = _Cuts(sound.name, plan)
         on_block = None if watch is None else watch(sound)
@@ -109,12 +110,7 @@ def _pieces(
 
 
 class _Cuts:
-    """A sound's windows: those of the plan, and those of its tags where they are others.
-
-    Args:
-        name: of the sound.
-        plan: what is wanted.
-    """
+    """Cuts a sound into the windows of a plan, and of its `of_clips` if there is one."""
 
     def __init__(self, name: str, plan: Plan) -> None:
         plans = [plan] if plan.of_clips is None else [plan, plan.of_clips]
@@ -126,19 +122,19 @@ class _Cuts:
         return self.parts[0][1].num_samples
 
     def push(self, block: np.ndarray) -> Iterator[_Window]:
-        """Take the next samples, give the windows that they complete."""
+        """Take the next samples; yield the windows that they complete."""
         for scores, splitter in self.parts:
             for start, window in splitter.push(block):
                 yield _Window(scores, start, _filled(window, scores.plan))
 
     def finish(self) -> Iterator[_Window]:
-        """Give the last windows."""
+        """Yield the last windows."""
         for scores, splitter in self.parts:
             for start, window in splitter.finish():
                 yield _Window(scores, start, _filled(window, scores.plan))
 
     def result(self) -> TagResult:
-        """The result once all windows are scored."""
+        """Return the result, once all windows are scored."""
         return merge_results([scores.result(self.num_samples) for scores, _ in self.parts])
 
 
@@ -147,7 +143,7 @@ def _filled(window: np.ndarray, plan: Plan) -> np.ndarray:
 
 
 def _take(pieces: Iterator[_Piece], num_windows: int) -> list[_Piece]:
-    """The next pieces, up to so many windows, or so many failures and ends without one; none at the end of all."""
+    """Take the next pieces, with at most `num_windows` windows; an empty list means the end."""
     taken: list[_Piece] = []
     left = num_windows
     for piece in pieces:
@@ -159,7 +155,7 @@ def _take(pieces: Iterator[_Piece], num_windows: int) -> list[_Piece]:
 
 
 def _compute(batch: list[_Piece], backend: Backend, plan: Plan) -> None:
-    """Give the windows of a batch to their sounds, scored."""
+    """Score the windows of a batch, and add the scores to their sounds."""
     windows = [piece for piece in batch if isinstance(piece, _Window)]
     if not windows:
         return
@@ -167,6 +163,6 @@ def _compute(batch: list[_Piece], backend: Backend, plan: Plan) -> None:
     if not plan.options.embeddings:
         embeddings = None
     elif embeddings is None:
-        raise ArgumentError(f"`embeddings` (=True) are not to be had of '{backend.name}'; use the backend 'torch'")
+        raise ArgumentError(f"`embeddings` (=True) are not available from '{backend.name}'; use the backend 'torch'")
     for index, window in enumerate(windows):
         window.sound.add(window.start, scores[index], None if embeddings is None else embeddings[index])

@@ -1,6 +1,6 @@
 """Tag sounds with a trained model.
 
-Axis legend: W windows, T samples of a window, C classes, D features.
+Axes: W windows, T samples of a window, C classes, D features.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Tagger:
     Args:
         backend: computes probabilities of windows.
         labels: the classes, in the order of its probabilities.
-        sample_rate_hz: rate the model hears at.
+        sample_rate_hz: sample rate of the model.
         clip_samples: length of the clips it was trained on; its windows are this long, or are filled up to it.
-        thresholds: (C,) probabilities fitted on some split; None where there are none.
+        thresholds: (C,) fitted probabilities; None if none were fitted.
 
     >>> Tagger.load("missing.safetensors")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
@@ -76,12 +76,12 @@ class Tagger:
                 which names its backend itself; or the name of published weights such as "convnext_tiny-dcls", which
                 are fetched once. What exists as a path is taken as one.
             device: where PyTorch computes.
-            backend: what computes.
+            backend: the library that computes.
             precision: "fp32", or "bf16" where the device has it.
 
         Raises:
             CheckpointError: it is missing, damaged, or of another kind.
-            ArgumentError: the device, the backend or the precision cannot be had.
+            ArgumentError: the device, the backend or the precision is not available.
         """
         path = find_model(source)
         if is_exported(path):
@@ -125,7 +125,7 @@ class Tagger:
 
         Args:
             sound: a file of any format, rate and channels; or samples, (T,) or (channels, T), with their rate.
-            sample_rate_hz: of samples; a file names its own.
+            sample_rate_hz: rate of samples; a file has its own.
             on_block: called with every block of samples (T,) at the model's rate as it is read, from another thread.
             options: the fields of `TagOptions`.
 
@@ -133,8 +133,8 @@ class Tagger:
             AudioFileError: the file is missing, empty, or not sound.
             ArgumentError: an argument is out of range.
         """
-        heard = as_sound(sound, sample_rate_hz)
-        (outcome,) = tag_sounds([heard], self.backend, self.plan(**options), watch=lambda _sound: on_block)
+        stream = as_sound(sound, sample_rate_hz)
+        (outcome,) = tag_sounds([stream], self.backend, self.plan(**options), watch=lambda _sound: on_block)
         if isinstance(outcome, TagFailure):
             raise AudioFileError(outcome.message, reason=outcome.reason)
         return outcome
@@ -150,16 +150,16 @@ class Tagger:
         """Tag sounds one after another; windows of several go through the model together.
 
         The next sounds are decoded while these are computed. One that cannot be read becomes a `TagFailure`, and the
-        rest go on.
+        others are still tagged.
 
         Args:
             sounds: files; samples need `ArraySound`, which has their rate.
             windows_per_batch: windows computed at once, at least 1.
-            watch: called with each sound before it is read, returns what takes its blocks, or None.
+            watch: called with each sound before it is read; returns a function that takes its blocks, or None.
             options: the fields of `TagOptions`.
 
         Yields:
-            One outcome a sound, in their order.
+            One outcome per sound, in their order.
 
         Raises:
             ArgumentError: an argument is out of range.
@@ -172,8 +172,8 @@ class Tagger:
                 f"`sounds` (a {type(sounds).__name__}) must be several sounds, such as a list of paths; `tag` takes "
                 "one, and `sorted(Path(folder).rglob('*.wav'))` are those of a folder"
             )
-        heard = (as_sound(sound, None) for sound in sounds)
-        return tag_sounds(heard, self.backend, plan, windows_per_batch=windows_per_batch, watch=watch)
+        streams = (as_sound(sound, None) for sound in sounds)
+        return tag_sounds(streams, self.backend, plan, windows_per_batch=windows_per_batch, watch=watch)
 
     def plan(self, **options: Any) -> Plan:
         """Check options against this model.
@@ -202,14 +202,16 @@ class Tagger:
 
 
 def as_sound(sound: AnySound, sample_rate_hz: int | None) -> Sound:
-    """A path, samples, or what is a `Sound` already, as a `Sound`.
+    """Return a path or samples as a `Sound`; a `Sound` is returned unchanged.
 
     Raises:
         ArgumentError: samples without a rate, or a path with one.
     """
     if isinstance(sound, str | Path):
         if sample_rate_hz is not None:
-            raise ArgumentError(f"`sample_rate_hz` (={sample_rate_hz}) is of samples; '{sound}' names its own rate")
+            raise ArgumentError(
+                f"`sample_rate_hz` (={sample_rate_hz}) is for samples; the file '{sound}' has its own rate"
+            )
         return FileSound(Path(sound))
     if isinstance(sound, torch.Tensor):
         sound = (sound.detach().float() if sound.is_floating_point() else sound.detach()).cpu().numpy()
@@ -221,5 +223,5 @@ def as_sound(sound: AnySound, sample_rate_hz: int | None) -> Sound:
             )
         return sound
     if sample_rate_hz is None:
-        raise ArgumentError("`sample_rate_hz` (=None) must be given with samples: the rate they were taken at")
+        raise ArgumentError("`sample_rate_hz` (=None) must be given with samples: their sample rate")
     return ArraySound(sound, sample_rate_hz)

@@ -1,6 +1,6 @@
 """Splitting a sound of any length into windows, and putting their scores together.
 
-Axis legend: W windows, T samples, C classes.
+Axes: W windows, T samples, C classes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def window_starts(num_samples: int, window_samples: int, hop_samples: int) -> li
 
 
 class WindowSplitter:
-    """Cuts windows out of blocks as they come, at the places of `window_starts`.
+    """Cuts the windows of `window_starts` out of successive blocks.
 
     Args:
         window_samples: length of a window.
@@ -70,7 +70,7 @@ class WindowSplitter:
         self._kept_from = 0
 
     def push(self, block: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """Take the next samples, give the windows that they complete with their starts.
+        """Take the next samples; yield the windows that they complete, with their starts.
 
         Args:
             block: (T,) of any length.
@@ -90,7 +90,7 @@ class WindowSplitter:
         self._kept_from = keep_from
 
     def finish(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Give the last window, where the sound goes on behind the last full one or never filled one."""
+        """Yield the last window, if samples remain after the last full one or the sound is shorter than a window."""
         if not self.num_samples:
             return
         kept = np.concatenate(self._blocks)
@@ -101,7 +101,7 @@ class WindowSplitter:
 
 
 def fill_window(window: np.ndarray, num_samples: int, short: Short) -> np.ndarray:
-    """A window at the length the model was trained on.
+    """Fill a window up to the length the model was trained on.
 
     Args:
         window: (T,) with at least one sample, at most `num_samples`.

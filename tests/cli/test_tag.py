@@ -172,7 +172,7 @@ def test_a_torn_last_line_is_done_again_and_another_file_is_refused(
     Path("other.jsonl").write_text('{"x": 1}\n')
     refuse = command_line.refuse
     assert "'other.jsonl', line 1" in refuse("tag", NAMES[0], "--out", "other.jsonl", "--resume", "--checkpoint", model)
-    assert "exists; go on with it by --resume" in refuse("tag", NAMES[0], "--out", "o.jsonl", "--checkpoint", model)
+    assert "exists; continue it with --resume" in refuse("tag", NAMES[0], "--out", "o.jsonl", "--checkpoint", model)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_torn_last_line_is_done_again_and_another_file_is_refused(
         (["sounds/a.wav", "--resume"], "--out FILE.jsonl"),
         (["sounds/a.wav", "--timeline", "x.doc"], "'x.doc' must end in one of .csv"),
         (["sounds", "--timeline", "x.txt"], "'x.txt' is a label track, which belongs to one sound"),
-        (["sounds/a.wav", "--timeline", "segments.csv"], "'segments.csv' is there and holds no events"),
+        (["sounds/a.wav", "--timeline", "segments.csv"], "'segments.csv' exists and is not a list of events"),
         ([""], "a SOUND is an empty name"),
         (["sounds/a.wav", "--window", "0.001"], "--window (=0.001) must be at least 0.01 s"),
         (["segments.csv"], "'segments.csv' is a segments file of AudioSet, not a manifest"),

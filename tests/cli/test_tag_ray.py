@@ -92,7 +92,7 @@ def test_what_ray_cannot_do_is_said(tmp_path: Path, model: Path, command_line: A
     assert "'spark' is not one of" in command_line(*tag, "--engine", "spark", code=2).stderr
     assert "leave it out with --engine ray" in command_line.refuse(*tag, "--engine", "ray", "--plot", "x.png")
     array = ArraySound(np.zeros(RATE_HZ, dtype=np.float32), RATE_HZ)
-    with pytest.raises(ArgumentError, match="'array' is of this process alone"):
+    with pytest.raises(ArgumentError, match="'array' exists only in this process"):
         list(tag_with_ray([array], RayWorkers(str(model)), {}))
     with pytest.raises(ArgumentError, match=r"`num_workers` \(=0\)"):
         list(tag_with_ray([], RayWorkers(str(model), num_workers=0), {}))

@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     path, embedding, start_s, end_s, windows = some_sounds(1)[0]
     with EmbeddingFile(tmp_path / "a.npz") as file:
         file.add(path, embedding, start_s, end_s, windows)
-        with pytest.raises(ArgumentError, match="has 4 features, and those before have 5"):
+        with pytest.raises(ArgumentError, match="has 4 features, but earlier ones have 5"):
             file.add("b.wav", embedding[:4], start_s, end_s, windows[:, :4])
         with pytest.raises(ArgumentError, match=r"of 'b\.wav' must be of 1 windows"):
             file.add("b.wav", embedding, start_s, end_s, windows[:, :4])

@@ -317,7 +317,7 @@ def test_what_is_no_sound_is_named(tagger: Tagger) -> None:
 def test_a_rate_belongs_to_samples(tmp_path: Path, tagger: Tagger) -> None:
     with pytest.raises(ArgumentError, match=r"`sample_rate_hz` \(=None\)"):
         tagger.tag(noise(1.0))
-    with pytest.raises(ArgumentError, match="names its own rate"):
+    with pytest.raises(ArgumentError, match="has its own rate"):
         tagger.tag(tmp_path / "a.wav", sample_rate_hz=32_000)
 
 

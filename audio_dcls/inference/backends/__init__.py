@@ -1,4 +1,4 @@
-"""What computes the probabilities of windows: PyTorch, ONNX Runtime or OpenVINO, behind one interface."""
+"""Compute the probabilities of windows by PyTorch, ONNX Runtime or OpenVINO, behind one interface."""
 
 from audio_dcls.choices import BackendName, Precision
 from audio_dcls.inference.backends.backend import Backend

@@ -1,4 +1,4 @@
-"""What an exported graph says about itself: the names of its inputs and outputs, its classes and its lengths.
+"""The metadata of an exported graph: the names of its inputs and outputs, its classes and its lengths.
 
 Axes: B batch, T samples, C classes, D features.
 """
@@ -20,13 +20,13 @@ from audio_dcls.models.activation import Activation, stored_activation
 INPUT_NAME = "waveforms"
 OUTPUT_NAMES = ("probabilities", "embeddings")
 METADATA_KEY = "audio_dcls_graph"
-"""Where the JSON stands: a metadata property of ONNX, the runtime info of OpenVINO, the metadata of safetensors."""
+"""Key of the JSON: a metadata property of ONNX, the runtime info of OpenVINO, the metadata of safetensors."""
 GRAPH_VERSION = 1
 
 
 @dataclass(frozen=True)
 class GraphInfo:
-    """What must be known to use an exported graph."""
+    """The metadata that a program needs to use an exported graph."""
 
     labels: LabelSet
     """The classes, in the order of the probabilities."""
@@ -37,12 +37,12 @@ class GraphInfo:
     """Shortest sound it takes."""
     activation: Activation
     thresholds: np.ndarray | None
-    """(C,) probabilities, infinity for a class that never counts; None where none were fitted."""
+    """(C,) probabilities, infinity for a class that never counts; None if they were not fitted."""
     details: Mapping[str, Any]
     """Configs, scores and versions of the checkpoint, for people."""
 
     def to_json(self) -> str:
-        """As it is stored in a graph."""
+        """Return the JSON that is stored in a graph."""
         thresholds = self.thresholds
         if thresholds is not None:
             # JSON has no infinity.
@@ -65,11 +65,11 @@ class GraphInfo:
         """Read what `to_json` wrote.
 
         Args:
-            text: the JSON; None where the file has none.
+            text: the JSON; None if the file has no metadata.
             path: the file, for messages.
 
         Raises:
-            CheckpointError: it is not of an exported tagger, or of a newer program.
+            CheckpointError: the file is not an exported tagger, or a newer program wrote it.
         """
         values = _parse(text, path)
         version = values["graph_version"]
@@ -92,14 +92,14 @@ class GraphInfo:
         )
 
     def with_min_samples(self, min_samples: int) -> GraphInfo:
-        """The same for a graph that takes no shorter sounds than this."""
+        """Return a copy whose shortest sound has at least this length."""
         return replace(self, min_samples=max(self.min_samples, min_samples))
 
 
 def _parse(text: str | None, path: str | Path) -> dict[str, Any]:
     if not text:
         raise CheckpointError(
-            f"'{path}' was not written by `audio-dcls export`: it does not say which classes it has; export the "
+            f"'{path}' was not written by `audio-dcls export`: it does not name its classes; export the "
             "checkpoint again"
         )
     try:
@@ -107,5 +107,5 @@ def _parse(text: str | None, path: str | Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise CheckpointError(f"'{path}' has damaged metadata ({error}); export the checkpoint again") from error
     if not isinstance(values, dict) or "graph_version" not in values:
-        raise CheckpointError(f"'{path}' is no exported tagger; export a checkpoint by `audio-dcls export`")
+        raise CheckpointError(f"'{path}' is not an exported tagger; export a checkpoint with `audio-dcls export`")
     return values

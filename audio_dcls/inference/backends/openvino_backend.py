@@ -24,8 +24,8 @@ class OpenVinoBackend:
     """A tagger in OpenVINO, on the CPU, in as many threads as torch has (`torch.set_num_threads`).
 
     Args:
-        source: an .xml file of `audio-dcls export` with its .bin beside it, or an `openvino.Model`.
-        precision: "bf16" lets it compute in bfloat16 where it thinks fit.
+        source: an .xml file of `audio-dcls export` with its .bin next to it, or an `openvino.Model`.
+        precision: "bf16" lets OpenVINO choose bfloat16 for each operator.
 
     Raises:
         ArgumentError: the extra `openvino` is not installed, or the processor has no bfloat16 instructions.
@@ -64,7 +64,7 @@ class OpenVinoBackend:
 
 
 def read_openvino_info(path: str | Path) -> GraphInfo:
-    """What an exported .xml file says of itself.
+    """Read the metadata of an exported .xml file.
 
     Raises:
         ArgumentError: the extra `openvino` is not installed.

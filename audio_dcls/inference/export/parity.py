@@ -1,6 +1,6 @@
-"""Whether an exported graph gives what the model gives.
+"""Compare the probabilities of an exported graph with those of the model.
 
-Axis legend: W windows, T samples, C classes.
+Axes: W windows, T samples, C classes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from audio_dcls.models.checkpoint.checkpoint import LoadedCheckpoint
 TOLERANCE = 1e-4
 """Largest difference of a probability."""
 _LENGTHS = (1.0, 1.37, 2.5, 4.0)
-"""Of the sounds that are made, in units of the shortest a graph takes."""
+"""Lengths of the generated sounds, in units of the shortest sound of a graph."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Parity:
 
     num_sounds: int
     eager: float
-    """From the model."""
+    """Difference between the graph and the model."""
     exact: float
-    """From the model in float64."""
+    """Difference between the graph and the model in float64."""
     rounding: float
-    """Of the model from itself in float64."""
+    """Difference between the model and the model in float64."""
     is_kept: bool
-    """Whether for every sound the graph is within the tolerance of the model, or nearer to it in float64 than the model
-    is, where that amplifies rounding."""
+    """True if for every sound the graph is within the tolerance of the model, or nearer to the model in float64 than
+    the model itself is (a model may amplify rounding)."""
 
 
 def check_parity(
@@ -49,12 +49,12 @@ def check_parity(
     min_samples: int,
     tolerance: float = TOLERANCE,
 ) -> Parity:
-    """Compare a graph with its model, a sound at a time, in a batch of one and of two.
+    """Compare a graph with its model, sound by sound, in batches of one and of two.
 
     Args:
-        loaded: the checkpoint; its model stays as it is.
+        loaded: the checkpoint; its model is not changed.
         run: the graph, (W, T) -> (W, C) probabilities.
-        sounds: (T,) each, at the model's rate; zeros fill up those that are shorter than the graph takes.
+        sounds: (T,) each, at the model's rate; shorter ones than `min_samples` are padded with zeros.
         min_samples: shortest sound the graph takes.
         tolerance: largest difference of a probability from the model.
 
@@ -77,14 +77,14 @@ def check_parity(
         from_eager.append(max(_difference(found, rounded), _difference(twice, rounded)))
         roundings.append(_difference(rounded, wanted))
     if not from_exact:
-        raise ArgumentError("`sounds` (=()) must hold at least one sound; leave it out to check with made ones")
+        raise ArgumentError("`sounds` (=()) must hold at least one sound; leave it out to check with generated ones")
     differences = zip(from_eager, from_exact, roundings, strict=True)
     is_kept = all(eager <= tolerance or exact <= rounding for eager, exact, rounding in differences)
     return Parity(len(from_exact), max(from_eager), max(from_exact), max(roundings), is_kept)
 
 
 def made_sounds(min_samples: int, sample_rate_hz: int) -> tuple[np.ndarray, ...]:
-    """Noise under a swell, and a gliding tone in it, at several lengths.
+    """Generate sounds of several lengths: noise and a gliding tone, which swell.
 
     >>> [len(sound) for sound in made_sounds(1000, 32000)]
     [1000, 1370, 2500, 4000]
@@ -101,10 +101,10 @@ def made_sounds(min_samples: int, sample_rate_hz: int) -> tuple[np.ndarray, ...]
 
 
 def read_sounds(paths: Sequence[str | Path], sample_rate_hz: int) -> Iterator[np.ndarray]:
-    """Sounds of files, whole.
+    """Read whole sound files.
 
     Raises:
-        AudioFileError: a file is missing or no sound.
+        AudioFileError: a file is missing or is not a sound.
     """
     for path in paths:
         yield read_clip(path, sample_rate_hz=sample_rate_hz, require_sound=False)

@@ -1,6 +1,6 @@
 """Eight-bit weights: dynamic quantisation of a tagger's matrix products in ONNX.
 
-Axis legend: N batch, C D channels in and out, H W rows and columns.
+Axes: N batch, C D channels in and out, H W rows and columns.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from audio_dcls.extras import need_package
 from audio_dcls.inference.export.waveform_graph import WaveformGraph
 
 QUANTISED_OPERATORS = ("MatMul", "Gemm")
-"""Convolutions stay float: ONNX Runtime has no fast integer form of the depthwise ones, nor one scale a channel."""
+"""Convolutions stay float: ONNX Runtime has no fast integer form of the depthwise ones, nor one scale per channel."""
 
 
 class PointwiseProduct(nn.Module):

@@ -1,6 +1,6 @@
 """A tagger as one graph of common operators: waveforms in, probabilities and embeddings out.
 
-Axis legend: B batch, T samples, K bins some mel band uses, M mels, F frames, C classes, D features.
+Axes: B batch, T samples, K bins some mel band uses, M mels, F frames, C classes, D features.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _POOLS = ("avg", "max", "avgmax")
 
 
 class ConvolutionLogMel(nn.Module):
-    """`LogMel` out of convolutions, which every runtime has, and computes fast, unlike Fourier transforms.
+    """`LogMel` by convolutions, which every runtime computes fast, unlike Fourier transforms.
 
     The transform of a frame is its product with cosines and sines under the window, of the bins a mel band uses, in one
     convolution whose stride is the hop; the mel filters are one of width 1.
 
     Args:
-        frontend: the frontend whose numbers it takes.
+        frontend: the frontend to copy.
 
     Shape:
         (B, T) -> (B, 1, M, F).
@@ -70,10 +70,10 @@ class ConvolutionLogMel(nn.Module):
 
 
 class FourierLogMel(nn.Module):
-    """`LogMel` as it is in evaluation mode, but of a whole batch at once, whose size stays free in a graph.
+    """`LogMel` in evaluation mode, for a whole batch at once, so that its size stays free in a graph.
 
     Args:
-        frontend: the frontend whose numbers it takes.
+        frontend: the frontend to copy.
 
     Shape:
         (B, T) -> (B, 1, M, F).
@@ -126,17 +126,17 @@ class WaveformGraph(nn.Module):
 
 
 def example_waveforms(clip_samples: int, min_samples: int) -> Tensor:
-    """What a graph is traced with: two clips, long enough that no map in it has a length of 1, which would be fixed."""
+    """Return two clips to trace a graph with, so long that no map has a length of 1, which would be fixed."""
     return torch.zeros(2, max(clip_samples, 4 * min_samples))
 
 
 def export_program(graph: WaveformGraph, *, clip_samples: int, min_samples: int) -> torch.export.ExportedProgram:
-    """A graph as torch's exported program, with batch and length free; it holds torch's operators alone.
+    """Return a graph as torch's exported program of torch's own operators, with batch and length free.
 
     Args:
         graph: the tagger.
         clip_samples: length of the clips it was trained on.
-        min_samples: shortest sound it takes.
+        min_samples: shortest sound that it can compute.
     """
     free = {"waveforms": {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}}
     example = example_waveforms(clip_samples, min_samples)
@@ -145,7 +145,7 @@ def export_program(graph: WaveformGraph, *, clip_samples: int, min_samples: int)
 
 
 class _GlobalPool(nn.Module):
-    """Mean, maximum or half their sum over a map, out of reductions: exporters lack adaptive maxima."""
+    """Mean, maximum or half their sum over a map, by reductions, as exporters lack adaptive maxima."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
