@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,7 +44,7 @@ def measure_parts(backbone: nn.Module, spectrograms: Tensor, num_rounds: int = _
     inputs = _inputs_of(backbone, parts, spectrograms)
     calls: dict[str, Callable[[], object]] = {}
     for name, given in inputs.items():
-        calls[f"{name} forward"] = _forward(parts[name], given)
+        calls[f"{name} forward"] = partial(parts[name], given.requires_grad_())
         calls[f"{name} both"] = _both(parts[name], given)
     times = time_interleaved(calls, num_rounds, spectrograms.device, min_sample_ms=_MIN_SAMPLE_MS)
     rows = []
@@ -140,13 +142,12 @@ def draw_construction(rows: list[dict[str, Any]], facts: str) -> Figure:
 
 def _parts(backbone: nn.Module) -> dict[str, nn.Module]:
     """Blocks, the modules between them, and the other children of the model, by name."""
-    parts: dict[str, nn.Module] = {}
-    for name, module in backbone.named_modules():
-        is_child = name != "" and "." not in name and name != "stages"
-        empty = isinstance(module, nn.Identity)
-        if (is_child or _BLOCK.fullmatch(name)) and not empty:
-            parts[name] = module
-    return parts
+    children = {name for name, _ in backbone.named_children()} - {"stages"}
+    return {
+        name: module
+        for name, module in backbone.named_modules()
+        if (name in children or _BLOCK.fullmatch(name)) and not isinstance(module, nn.Identity)
+    }
 
 
 @torch.no_grad()
@@ -154,24 +155,15 @@ def _inputs_of(backbone: nn.Module, parts: dict[str, Any], spectrograms: Tensor)
     """The input of each part, in the order of the calls; parts that are not called are left out."""
     inputs: dict[str, Tensor] = {}
 
-    def note(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        def hook(module: nn.Module, given: tuple[Any, ...]) -> None:
-            del module
-            inputs.setdefault(name, given[0].detach().clone())
+    def note(name: str, module: nn.Module, given: tuple[Any, ...]) -> None:
+        del module
+        inputs.setdefault(name, given[0].detach().clone())
 
-        return hook
-
-    handles = [module.register_forward_pre_hook(note(name)) for name, module in parts.items()]
-    try:
+    with ExitStack() as hooks:
+        for name, module in parts.items():
+            hooks.enter_context(module.register_forward_pre_hook(partial(note, name)))
         backbone(spectrograms)
-    finally:
-        for handle in handles:
-            handle.remove()
     return inputs
-
-
-def _forward(part: nn.Module, given: Tensor) -> Callable[[], object]:
-    return lambda: part(given.requires_grad_())
 
 
 def _both(part: nn.Module, given: Tensor) -> Callable[[], object]:

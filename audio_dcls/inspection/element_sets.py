@@ -96,11 +96,7 @@ def element_sets(model: nn.Module) -> list[ElementSet]:
 
 def history_sets(history: PositionHistory) -> dict[str, np.ndarray]:
     """Positions of each set at every record, (R, M, E), by the name of its first layer."""
-    found = {}
-    for name in history.names:
-        positions = history.positions(name).double().numpy()
-        found[name] = positions.reshape(*positions.shape[:2], -1)
-    return found
+    return {name: history.positions(name).flatten(2).double().numpy() for name in history.names}
 
 
 def set_title(name: str, index: int) -> str:

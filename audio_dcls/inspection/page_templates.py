@@ -18,8 +18,4 @@ _ENVIRONMENT = Environment(
 
 def render_page(template: str, **values: Any) -> str:
     """The page of a file in `templates/`. `markupsafe.Markup` among the values is inserted without escaping."""
-    return _ENVIRONMENT.get_template(template).render(values, as_base64=_as_base64)
-
-
-def _as_base64(content: bytes) -> str:
-    return base64.b64encode(content).decode()
+    return _ENVIRONMENT.get_template(template).render(values, as_base64=lambda data: base64.b64encode(data).decode())

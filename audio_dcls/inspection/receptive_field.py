@@ -77,9 +77,8 @@ def theoretical_reach(network: nn.Module, wanted: Callable[[str], bool]) -> dict
     >>> theoretical_reach(net, lambda name: name == "1")["1"].size
     (3, 11)
     """
-    tracer = _Tracer()
     try:
-        graph = tracer.trace(network)
+        graph = _Tracer().trace(network)
     except (TraceError, TypeError, RuntimeError) as error:
         raise ArgumentError(f"`network` (a {type(network).__name__}) cannot be traced: {error}") from error
     modules = dict(network.named_modules())
@@ -87,12 +86,9 @@ def theoretical_reach(network: nn.Module, wanted: Callable[[str], bool]) -> dict
     found: dict[str, Reach] = {}
     for node in graph.nodes:
         reach = _reach_of(node, modules, reaches)
-        if reach is None:
-            continue
-        reaches[node] = reach
-        for name in _inside(node):
-            if wanted(name):
-                found[name] = reach
+        if reach is not None:
+            reaches[node] = reach
+            found |= {name: reach for name in _inside(node) if wanted(name)}
     return found
 
 
@@ -206,14 +202,8 @@ def draw_effective_fields(fields: dict[str, np.ndarray], frontend: FrontendConfi
     for panel, (name, field) in zip(panels, fields.items(), strict=True):
         seconds = field.shape[1] * frontend.hop_samples / frontend.sample_rate_hz
         shown = np.log10(np.maximum(field / field.max(), 1e-6))
-        image = panel.imshow(
-            shown,
-            origin="lower",
-            aspect="auto",
-            cmap=SEQUENTIAL,
-            extent=(-seconds / 2, seconds / 2, 0, len(field)),
-            vmin=-4,
-        )
+        extent = (-seconds / 2, seconds / 2, 0, len(field))
+        image = panel.imshow(shown, origin="lower", aspect="auto", cmap=SEQUENTIAL, extent=extent, vmin=-4)
         areas = " / ".join(f"{100 * area_share(field, part):.1f}" for part in (0.2, 0.5, 0.9))
         tidy(panel, x="time from the middle, s", title=f"{name}\n{areas} %")
         hz_axis(panel, frontend)

@@ -107,20 +107,13 @@ def insertion_and_deletion(
     ranks = torch.from_numpy(rank.reshape(saliency.shape)).to(spectrogram.device)
     fractions = np.linspace(0, 1, num_steps + 1)
     chosen = [ranks < fraction * order.size for fraction in fractions]
-    ends = {"insertion": (spectrogram, silence), "deletion": (silence, spectrogram)}
-    curves = {
-        name: np.concatenate(
-            [
-                score(torch.cat([torch.where(cells, taken, other) for cells in chosen[first : first + _BATCH]]))
-                .double()
-                .cpu()
-                .numpy()
-                for first in range(0, len(chosen), _BATCH)
-            ]
-        )
-        for name, (taken, other) in ends.items()
-    }
-    return Curves(fractions, **curves)
+
+    def scores(taken: Tensor, other: Tensor) -> np.ndarray:
+        batches = (chosen[first : first + _BATCH] for first in range(0, len(chosen), _BATCH))
+        mixed = (torch.cat([torch.where(cells, taken, other) for cells in batch]) for batch in batches)
+        return torch.cat([score(spectrograms) for spectrograms in mixed]).double().cpu().numpy()
+
+    return Curves(fractions, insertion=scores(spectrogram, silence), deletion=scores(silence, spectrogram))
 
 
 def draw_saliency(

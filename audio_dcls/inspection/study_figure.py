@@ -90,17 +90,11 @@ def _draw_case(axes: Axes, table: StudyTable, row: CaseRow, place: float, offset
         axes.text(place, 0.5, "no run\nis done", ha="center", va="center", fontsize=8, color="#777777", bbox=_PLATE,
                   transform=axes.get_xaxis_transform())  # fmt: skip
         return
-    mean = 100 * row.summary.mean
+    mean, ends = 100 * row.summary.mean, [place - _MEAN_HALF_WIDTH, place + _MEAN_HALF_WIDTH]
     if not math.isnan(row.summary.std):
         std = 100 * row.summary.std
-        axes.fill_between(
-            [place - _MEAN_HALF_WIDTH, place + _MEAN_HALF_WIDTH], mean - std, mean + std, color=colour, alpha=0.16,
-            linewidth=0, zorder=2,
-        )  # fmt: skip
-    axes.plot(
-        [place - _MEAN_HALF_WIDTH, place + _MEAN_HALF_WIDTH], [mean, mean], color=colour, linewidth=2.2, zorder=3,
-        solid_capstyle="butt",
-    )  # fmt: skip
+        axes.fill_between(ends, mean - std, mean + std, color=colour, alpha=0.16, linewidth=0, zorder=2)
+    axes.plot(ends, [mean, mean], color=colour, linewidth=2.2, zorder=3, solid_capstyle="butt")
     for index, seed in enumerate(table.seeds):
         if seed in row.facts.scores:
             axes.plot(

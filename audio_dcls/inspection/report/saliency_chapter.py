@@ -21,9 +21,9 @@ from audio_dcls.inspection.saliency import (
 )
 
 _SALIENCY_CLIPS = 2
-_SMOOTHING_BANDS, _SMOOTHING_FRAMES = 2.0, 6.0
-"""Standard deviations of the smoothing of integrated gradients before they are drawn and ranked; without it, single
-cells are noise."""
+_SMOOTHING = (2.0, 6.0)
+"""Standard deviations, in bands and frames, of the smoothing of integrated gradients before they are drawn and ranked;
+without it, single cells are noise."""
 
 
 def saliency(subject: Subject) -> Iterator[ReportItem]:
@@ -56,7 +56,7 @@ def _saliency_of(subject: Subject, number: int, place: int, spectrogram: Tensor)
     gradients, missing = integrated_gradients(backbone, spectrogram, silence, tag)
     saliencies = {
         "Grad-CAM": grad_cam(backbone, last_map_layer(backbone), spectrogram, tag),
-        "integrated gradients": _smoothed(np.maximum(gradients, 0)),
+        "integrated gradients": gaussian_filter(np.maximum(gradients, 0), _SMOOTHING),
     }
     random = np.random.default_rng(place).random(gradients.shape)
 
@@ -92,7 +92,3 @@ def _saliency_of(subject: Subject, number: int, place: int, spectrogram: Tensor)
         "the score while cells are put in and taken out, with the areas under the curves."
     )
     return ReportItem(f"saliency_{number}", caption, figure, rows)
-
-
-def _smoothed(values: np.ndarray) -> np.ndarray:
-    return gaussian_filter(values, (_SMOOTHING_BANDS, _SMOOTHING_FRAMES))

@@ -82,14 +82,8 @@ class Subject:
 
 def build_subject(loaded: LoadedCheckpoint, run: RunDir | None = None) -> Subject:
     """A subject without clips; the history and metrics of the checkpoint's run, if there is one, are read."""
-    subject = Subject(
-        loaded.model.eval(),
-        loaded.frontend,
-        describe(loaded.info),
-        loaded.labels,
-        loaded.activation,
-        twin=_twin(loaded),
-    )
+    facts, twin = describe(loaded.info), _twin(loaded)
+    subject = Subject(loaded.model.eval(), loaded.frontend, facts, loaded.labels, loaded.activation, twin=twin)
     if run is None:
         return subject
     subject.history = read_history(run.positions_folder)
