@@ -54,12 +54,9 @@ def mean_spectrum(kernels: np.ndarray, size: int = 64) -> np.ndarray:
 
 
 def draw_kernels(layer: DclsConv, title: str, facts: str, channels: tuple[int, ...] | None = None) -> Figure:
-    """Draw kernels of some channels, with the centres of their elements and ellipses of one spread.
+    """Draw kernels of channels, with the centres of their elements and ellipses of one spread.
 
     By default these are the eighteen channels with the largest norms.
-
-    Raises:
-        ArgumentError: the layer is not depthwise over two axes, or has no such channel.
     """
     kernels = dense_kernels(layer)
     if channels is None:

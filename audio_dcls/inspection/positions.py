@@ -118,11 +118,7 @@ def draw_position_history(
 
 
 def draw_spreads(sets: Sequence[ElementSet], facts: str) -> Figure:
-    """Draw histograms of the effective spreads along both axes, one panel per set.
-
-    Raises:
-        ArgumentError: the form has no spreads.
-    """
+    """Draw histograms of the effective spreads along both axes, one panel per set."""
     if any(found.spreads is None for found in sets):
         raise ArgumentError("the interpolation of this model has no spreads to draw; it is one of the bilinear forms")
     figure, panels = panel_grid(len(sets), min(len(sets), 4))

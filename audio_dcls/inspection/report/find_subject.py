@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,25 +24,39 @@ from audio_dcls.runs.find_run import expand_cases, run_of_model
 from audio_dcls.runs.study_dir import StudyDir
 
 
+@dataclass(frozen=True)
+class InspectionOptions:
+    """The chapters of a report, and the clips and runs they use."""
+
+    chapters: Sequence[str] = ()
+    """Names of `CHAPTERS`; empty: all."""
+    against: str | None = None
+    """Study or run to compare with."""
+    clips: Sequence[str] = ()
+    """Sounds to look at the model with: files, folders, a manifest; empty: clips that its run is measured on."""
+    num_clips: int = 16
+    """Number of clips to look at the model with."""
+    dpi: int = 200
+    """Dots per inch of the PNG files."""
+
+
 def find_subject(
     path: str,
+    options: InspectionOptions,
     *,
-    against: str | None,
-    clips: Sequence[str],
-    num_clips: int,
     measures: bool,
     on_progress: Callable[[int], object],
     on_problem: Callable[[str], object],
 ) -> Subject:
     """A model with everything that is known about it.
 
-    A study of several cases means its first case with DCLS, compared with its twin without DCLS. Without `clips`, the
-    run's own clips are shown if it `measures` them. `on_progress` gets the number of clips measured since its last
+    A study of several cases means its first case with DCLS, compared with its twin without DCLS. Without named clips,
+    the run's own clips are shown if it `measures` them. `on_progress` gets the number of clips measured since its last
     call, `on_problem` the reason why a named sound is left out.
     """
+    twin = None
     if (Path(path) / PLAN_FILE).is_file():
         path, twin = _case_and_twin(Path(path))
-        against = against or twin
     model_path = find_model(path)
     loaded = load_checkpoint(model_path)
     run = run_of_model(model_path)
@@ -51,7 +66,8 @@ def find_subject(
             subject.measured = measure_clips(run, loaded, on_progress)
         except AudioDclsError as error:
             subject.why_unmeasured = f"the run's clips cannot be measured: {error}"
-    _add_clips(subject, clips, num_clips, on_problem)
+    _add_clips(subject, options, on_problem)
+    against = options.against or twin
     if against is not None:
         subject.comparison = compare_runs(path, against, loaded, on_progress)
     return subject
@@ -73,14 +89,14 @@ def _case_and_twin(folder: Path) -> tuple[str, str | None]:
     return str(chosen), str(twins[0]) if twins else None
 
 
-def _add_clips(subject: Subject, clips: Sequence[str], num_clips: int, on_problem: Callable[[str], object]) -> None:
+def _add_clips(subject: Subject, options: InspectionOptions, on_problem: Callable[[str], object]) -> None:
     """Add the named sounds or, without them, measured clips at equal distances in their list."""
-    if clips:
-        sounds = find_sounds(clips, subject.labels)
-        subject.waveforms, subject.clip_names = _first_clips(sounds, num_clips, subject.frontend, on_problem)
+    if options.clips:
+        sounds = find_sounds(options.clips, subject.labels)
+        subject.waveforms, subject.clip_names = _first_clips(sounds, options.num_clips, subject.frontend, on_problem)
     elif subject.measured is not None:
         measured = subject.measured
-        num_clips = min(num_clips, len(measured.clip_ids))
+        num_clips = min(options.num_clips, len(measured.clip_ids))
         places = np.linspace(0, len(measured.clip_ids) - 1, num_clips).round().astype(int)
         subject.waveforms = torch.from_numpy(np.stack([measured.waveform(int(place)) for place in places]))
         subject.clip_names = tuple(measured.clip_ids[int(place)] for place in places)

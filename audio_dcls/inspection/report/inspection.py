@@ -10,28 +10,12 @@ from pathlib import Path
 
 from audio_dcls.errors import ArgumentError
 from audio_dcls.inspection.report.chapters import CHAPTERS
-from audio_dcls.inspection.report.find_subject import find_subject
+from audio_dcls.inspection.report.find_subject import InspectionOptions, find_subject
 from audio_dcls.inspection.report.page import write_report
 from audio_dcls.runs.find_run import latest_study
 
 Advance = Callable[[int], object]
 """Called with the number of clips or chapters done since the last call."""
-
-
-@dataclass(frozen=True)
-class InspectionOptions:
-    """The chapters of a report, and the clips and runs they use."""
-
-    chapters: Sequence[str] = ()
-    """Names of `CHAPTERS`; empty: all."""
-    against: str | None = None
-    """Study or run to compare with."""
-    clips: Sequence[str] = ()
-    """Sounds to look at the model with: files, folders, a manifest; empty: clips that its run is measured on."""
-    num_clips: int = 16
-    """Number of clips to look at the model with."""
-    dpi: int = 200
-    """Dots per inch of the PNG files."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +62,7 @@ def inspect_model(
     with progress("measuring", None) as advance:
         subject = find_subject(
             str(path),
-            against=options.against,
-            clips=options.clips,
-            num_clips=options.num_clips,
+            options,
             measures=needs_scores or (needs_clips and not options.clips),
             on_progress=advance,
             on_problem=on_problem,
