@@ -92,14 +92,7 @@ def find_events(
     [('Dog', 0.0, 2.0, 0.9), ('Cat', 3.0, 4.0, 0.8)]
     """
     scores = np.asarray(scores, dtype=np.float64)
-    if scores.ndim != 2 or scores.shape[1] != len(labels) or not np.isfinite(scores).all():
-        raise ArgumentError(
-            f"`scores` (shape {scores.shape}) must be finite, one row per window and one column for each of "
-            f"{len(labels)} classes; give those of one model with its own labels"
-        )
-    for name, value in (("min_gap_s", min_gap_s), ("min_duration_s", min_duration_s)):
-        if not value >= 0:
-            raise ArgumentError(f"`{name}` (={value}) must be 0 or more seconds")
+    _check(scores, len(labels), min_gap_s=min_gap_s, min_duration_s=min_duration_s)
     edges_s = window_edges_s(start_s, end_s)
     if len(edges_s) != len(scores) + 1 and len(scores):
         raise ArgumentError(
@@ -116,6 +109,17 @@ def find_events(
                 peak = float(scores[first:last, c].max())
                 events.append(Event(labels.ids[c], labels.names[c], onset_s, offset_s, peak))
     return tuple(sorted(events, key=lambda event: (event.onset_s, -event.score)))
+
+
+def _check(scores: np.ndarray, num_classes: int, **seconds: float) -> None:
+    if scores.ndim != 2 or scores.shape[1] != num_classes or not np.isfinite(scores).all():
+        raise ArgumentError(
+            f"`scores` (shape {scores.shape}) must be finite, one row per window and one column for each of "
+            f"{num_classes} classes; give those of one model with its own labels"
+        )
+    for name, value in seconds.items():
+        if not value >= 0:
+            raise ArgumentError(f"`{name}` (={value}) must be 0 or more seconds")
 
 
 def window_edges_s(start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:

@@ -62,4 +62,4 @@ def test_onnx_is_the_model_on_ten_sounds(name: str, dcls: bool, sounds: list[np.
         found.append(backend.run(window)[0])
         np.testing.assert_allclose(found[-1], expected, atol=TOLERANCE)
     assert len({len(sound) for sound in sounds}) == NUM_SOUNDS
-    assert np.ptp(np.concatenate(found), axis=0).max() > 0.1  # the sounds are told apart
+    assert np.ptp(np.concatenate(found), axis=0).max() > 0.1  # the scores of the sounds differ
