@@ -78,7 +78,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
         file.add(path, embedding, start_s, end_s, windows)
         with pytest.raises(ArgumentError, match="has 4 features, but earlier ones have 5"):
             file.add("b.wav", embedding[:4], start_s, end_s, windows[:, :4])
-        with pytest.raises(ArgumentError, match=r"of 'b\.wav' must be of 1 windows"):
+        with pytest.raises(ArgumentError, match=r"of 'b\.wav' must have 1 rows"):
             file.add("b.wav", embedding, start_s, end_s, windows[:, :4])
     (tmp_path / "file").write_text("")
     with pytest.raises(ArgumentError, match="cannot be written"), EmbeddingFile(tmp_path / "file" / "a.npz"):

@@ -155,7 +155,7 @@ def _is_multipart(request: Request) -> bool:
 def _safe_name(name: str | None) -> str:
     r"""A sender's name for a file, without folders and control characters; no file is opened by this name.
 
-    >>> _safe_name("../../etc/passwd"), safe_name("C:\\sounds\\dog.wav"), safe_name(None)
+    >>> _safe_name("../../etc/passwd"), _safe_name("C:\\sounds\\dog.wav"), _safe_name(None)
     ('passwd', 'dog.wav', 'upload')
     """
     last = PureWindowsPath(PurePosixPath(name or "").name).name
