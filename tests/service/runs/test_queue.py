@@ -159,3 +159,18 @@ def test_many_may_make_the_file_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(RunQueue(path).entries()) == 8
+
+
+def test_a_new_file_waits_for_another_process_that_makes_it(tmp_path: Path) -> None:
+    path = tmp_path / "queue.sqlite3"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    added: list[RunEntry] = []
+    thread = threading.Thread(target=lambda: added.append(RunQueue(path).add(entry())))
+    thread.start()
+    thread.join(timeout=0.3)
+    assert thread.is_alive()
+    other.execute("ROLLBACK")
+    other.close()
+    thread.join()
+    assert RunQueue(path).entries() == added
