@@ -33,11 +33,6 @@ def demo_labels() -> LabelSet:
 def deal_labels(seed: int, split: str, num_clips: int) -> list[tuple[int, ...]]:
     """Draw the class indices of each clip of a split, ascending.
 
-    Args:
-        seed: the corpus's seed.
-        split: `train` or `eval`.
-        num_clips: number of clips.
-
     >>> deal_labels(0, "train", 3) == deal_labels(0, "train", 8)[:3]
     True
     """

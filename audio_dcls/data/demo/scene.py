@@ -9,10 +9,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.signal
 import soxr
 
-from audio_dcls.data.demo.room import background, microphone, reverberate
-from audio_dcls.data.demo.signals import WORLD_RATE_HZ, Signal, add_at, num_samples_of
+from audio_dcls.data.demo.signals import (
+    WORLD_RATE_HZ,
+    Response,
+    Signal,
+    add_at,
+    band,
+    decay,
+    filtered,
+    log_uniform,
+    num_samples_of,
+    shaped_noise,
+)
 from audio_dcls.data.demo.sounds import SOUNDS
 
 _SAMPLE_RATES_HZ = (8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000)
@@ -47,23 +58,18 @@ _PEAK_LIMIT = 0.85
 
 @dataclass(frozen=True)
 class Recording:
-    """The properties of a recording; they do not depend on its sounds.
-
-    Args:
-        num_samples: length at the world's rate.
-        sample_rate_hz: rate of the file.
-        num_channels: 1 or 2.
-        container: `WAV`, `FLAC` or `OGG`.
-        subtype: sample type, by libsndfile's name.
-        level_db: intended root mean square, relative to full scale.
-    """
+    """The properties of a recording; they do not depend on its sounds."""
 
     num_samples: int
+    """Length at the world's rate."""
     sample_rate_hz: int
+    """Rate of the file."""
     num_channels: int
     container: str
     subtype: str
+    """Sample type, by libsndfile's name."""
     level_db: float
+    """Intended root mean square, relative to full scale."""
 
     @property
     def length_s(self) -> float:
@@ -86,22 +92,13 @@ def draw_recording(rng: np.random.Generator) -> Recording:
 
 
 def render(labels: Sequence[int], recording: Recording, rng: np.random.Generator) -> Signal:
-    """Synthesise a clip.
-
-    Args:
-        labels: indices into `SOUNDS`.
-        recording: its properties.
-        rng: source of all random numbers.
-
-    Shape:
-        (T, C) float32 at the recording's rate, between -0.85 and 0.85.
-    """
+    """Synthesise a clip of classes of `SOUNDS`: (T, C) float32 at the recording's rate, between -0.85 and 0.85."""
     dry = np.zeros((recording.num_samples, recording.num_channels), dtype=np.float32)
     for label in labels:
         _add_event(dry, label, rng)
-    wet = microphone(rng, reverberate(rng, dry))
+    wet = _microphone(rng, _reverberate(rng, dry))
     bed_gain = np.float32(10 ** (rng.uniform(*_BACKGROUND_LEVEL_DB) / 20))
-    world = wet + bed_gain * background(rng, recording.num_samples, recording.num_channels)
+    world = wet + bed_gain * _background(rng, recording.num_samples, recording.num_channels)
     sound = soxr.resample(world, WORLD_RATE_HZ, recording.sample_rate_hz)
     gain = 10 ** (recording.level_db / 20) / np.sqrt(np.mean(np.square(sound)))
     return sound * np.float32(min(gain, _PEAK_LIMIT / np.max(np.abs(sound))))
@@ -118,6 +115,55 @@ def _add_event(dry: Signal, label: int, rng: np.random.Generator) -> None:
     side = rng.uniform(0.25, 0.75) if dry.shape[1] == 2 else 0.5
     for channel, share in enumerate((side, 1 - side)[: dry.shape[1]]):
         add_at(dry[:, channel], event, onset_s, gain * np.sqrt(2 * share))
+
+
+def _reverberate(rng: np.random.Generator, dry: Signal) -> Signal:
+    """Add the reverberation of a random room: noise that decays exponentially, duller than the sound (Moorer, 1979).
+
+    The room's reverberation time is 0.08 to 0.7 s and its sound 4 to 18 dB below the direct one. Each channel has its
+    own tail, as of two microphones at a distance of a metre. Shape: (T, C) -> (T, C).
+    """
+    t60_s = log_uniform(rng, 0.08, 0.7)
+    wet_gain = np.float32(10 ** (-rng.uniform(4, 18) / 20))
+    damping_hz = log_uniform(rng, 1500, 8000)
+    num_tail = num_samples_of(t60_s)
+    predelay = num_samples_of(rng.uniform(0.002, 0.02))
+    wet = np.empty_like(dry)
+    for channel in range(dry.shape[1]):
+        tail = shaped_noise(rng, num_tail, band(100, damping_hz, order=1)) * decay(num_tail, t60_s)
+        tail /= np.sqrt(np.sum(np.square(tail)))
+        tail = np.concatenate([np.zeros(predelay, dtype=np.float32), tail])
+        wet[:, channel] = scipy.signal.oaconvolve(dry[:, channel], tail)[: len(dry)]
+    return dry + wet_gain * wet
+
+
+def _background(rng: np.random.Generator, num_samples: int, num_channels: int) -> Signal:
+    """Steady noise at unit root mean square whose spectrum is neither flat nor pink.
+
+    A rumble falls by 9 dB per octave or more from below 200 Hz, a fan is a band of one or two octaves, and a hiss is
+    between 2 and 3.5 kHz: so white or pink noise in a clip is always an event, never its background.
+
+    Shape: (T, C).
+    """
+    kind = rng.choice(["rumble", "fan", "hiss"])
+    if kind == "rumble":
+        gain = _rumble(rng.uniform(60, 200), rng.uniform(1.5, 2.5))
+    else:
+        low_hz = log_uniform(rng, 150, 600) if kind == "fan" else rng.uniform(2000, 2600)
+        high_hz = low_hz * (rng.uniform(1.5, 3.0) if kind == "fan" else 1.35)
+        gain = band(low_hz, high_hz, order=3)
+    return np.stack([shaped_noise(rng, num_samples, gain) for _ in range(num_channels)], axis=1)
+
+
+def _rumble(corner_hz: float, slope: float) -> Response:
+    return lambda frequency_hz: 1 / (1 + (frequency_hz / np.float32(corner_hz)) ** np.float32(slope))
+
+
+def _microphone(rng: np.random.Generator, sound: Signal) -> Signal:
+    """Tilt the spectrum by up to 1 dB per octave, as microphones and distance do. Shape: (T, C) -> (T, C)."""
+    exponent = np.float32(rng.uniform(-1, 1) / 6.02)
+    channels = [filtered(channel, lambda f: (np.maximum(f, 50) / 1000) ** exponent) for channel in sound.T]
+    return np.stack(channels, axis=1)
 
 
 def loudest_moment(sound: Signal) -> float:

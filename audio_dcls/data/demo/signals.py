@@ -37,12 +37,7 @@ def time_s(num_samples: int) -> NDArray[np.float64]:
 
 
 def cycles(frequency_hz: ArrayLike, num_samples: int, start: float = 0.0) -> NDArray[np.float64]:
-    """Phase of an oscillator in cycles, modulo 1: the running sum of f / rate.
-
-    Args:
-        frequency_hz: a constant, or one value per sample, shape (T,).
-        num_samples: length T.
-        start: phase of the first sample, in cycles.
+    """Phase of an oscillator in cycles, modulo 1, from phase `start` on: the running sum of f / rate, constant or (T,).
 
     >>> cycles(WORLD_RATE_HZ / 4, 5).tolist()
     [0.0, 0.25, 0.5, 0.75, 0.0]
@@ -66,14 +61,8 @@ def periodic(
 ) -> Signal:
     """A harmonic tone read from a table of one period: sum_h amplitudes[h] sin(2 pi ((h + 1) c + phases[h])).
 
-    Args:
-        frequency_hz: fundamental, constant or per sample (T,); the highest harmonic must be below half the rate.
-        num_samples: length T.
-        amplitudes: one per harmonic, the fundamental first.
-        phases: phase of each harmonic, in cycles.
-        start: phase of the fundamental at the first sample, in cycles.
-
-    Shape: (T,).
+    The fundamental's frequency is constant or (T,), and c its phase, which begins at `start`. Phases are in cycles. The
+    highest harmonic must be below half the rate. Shape: (T,).
     """
     amplitudes = np.asarray(amplitudes, dtype=np.float64)
     table_size = 64 * 2 ** int(np.ceil(np.log2(len(amplitudes) + 1)))
@@ -87,15 +76,7 @@ def periodic(
 
 
 def shaped_noise(rng: np.random.Generator, num_samples: int, gain: Response) -> Signal:
-    """Gaussian noise with a given amplitude spectrum, scaled to unit root mean square.
-
-    Args:
-        rng: source of the noise.
-        num_samples: length T.
-        gain: amplitude at each frequency.
-
-    Shape: (T,).
-    """
+    """Gaussian noise with a given amplitude spectrum, scaled to unit root mean square. Shape: (T,)."""
     size = _fast_size(num_samples)
     spectrum = rng.standard_normal(2 * (size // 2 + 1), dtype=np.float32).view(np.complex64)
     spectrum *= _response(gain, size)
@@ -138,12 +119,7 @@ def band(low_hz: float, high_hz: float, order: int = 2) -> Response:
 
 def resonances(centres_hz: ArrayLike, widths_hz: ArrayLike, gains: ArrayLike) -> Response:
     """Amplitude response of parallel resonators: sum_k gains[k] / sqrt(1 + ((f - centre_k) / (width_k / 2))^2)."""
-    peaks = [
-        (np.float32(centre), np.float32(width), np.float32(height))
-        for centre, width, height in zip(
-            np.atleast_1d(centres_hz), np.atleast_1d(widths_hz), np.atleast_1d(gains), strict=True
-        )
-    ]
+    peaks = np.array([centres_hz, widths_hz, gains], dtype=np.float32).T
 
     def gain(frequency_hz: NDArray[np.floating]) -> NDArray[np.floating]:
         total = np.zeros_like(frequency_hz)
@@ -163,13 +139,7 @@ def struck_modes(frequencies_hz: ArrayLike, t60s_s: ArrayLike, amplitudes: Array
     """The sound of a struck body: a sum of damped sines, as long as the slowest takes to fall by 60 dB. Shape: (T,)."""
     num_samples = num_samples_of(float(np.max(np.asarray(t60s_s))))
     total = np.zeros(num_samples, dtype=np.float32)
-    for frequency, t60, amplitude, phase in zip(
-        np.atleast_1d(frequencies_hz),
-        np.atleast_1d(t60s_s),
-        np.atleast_1d(amplitudes),
-        np.atleast_1d(phases),
-        strict=True,
-    ):
+    for frequency, t60, amplitude, phase in np.array([frequencies_hz, t60s_s, amplitudes, phases]).T:
         if frequency < 0.45 * WORLD_RATE_HZ:
             total += amplitude * tone(frequency, num_samples, phase) * decay(num_samples, t60)
     return total

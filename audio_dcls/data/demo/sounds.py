@@ -8,7 +8,6 @@ from typing import NamedTuple
 import numpy as np
 
 from audio_dcls.data.demo import sounds_impacts as impacts
-from audio_dcls.data.demo import sounds_noises as noises
 from audio_dcls.data.demo import sounds_sources as sources
 from audio_dcls.data.demo import sounds_tones as tones
 from audio_dcls.data.demo.signals import Signal
@@ -28,8 +27,8 @@ SOUNDS = (
     Sound("Clapping", impacts.clapping),
     Sound("Heart sounds, heartbeat", impacts.heartbeat),
     Sound("Bell", impacts.bell),
-    Sound("Wind", noises.wind),
-    Sound("Rain", noises.rain),
+    Sound("Wind", sources.wind),
+    Sound("Rain", sources.rain),
     Sound("Reversing beeps", tones.reversing_beeps),
     Sound("Engine", sources.engine),
     Sound("Knock", impacts.knock),
@@ -47,7 +46,7 @@ SOUNDS = (
     Sound("Sine wave", tones.sine_wave),
     Sound("Chirp tone", tones.chirp_tone),
     Sound("Mains hum", tones.mains_hum),
-    Sound("White noise", noises.white_noise),
-    Sound("Pink noise", noises.pink_noise),
+    Sound("White noise", sources.white_noise),
+    Sound("Pink noise", sources.pink_noise),
 )
 """All classes in AudioSet's order, the order of the corpus's class indices."""

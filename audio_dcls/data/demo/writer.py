@@ -24,20 +24,15 @@ SEGMENTS_FILES = {"train": "balanced_train_segments.csv", "eval": "eval_segments
 
 @dataclass(frozen=True)
 class DemoClip:
-    """One clip of the corpus before it is synthesised.
-
-    Args:
-        id: 11 characters, in the form of AudioSet's ids.
-        split: `train` or `eval`.
-        index: its place within the split.
-        labels: class indices, ascending.
-        recording: its properties.
-    """
+    """One clip of the corpus before it is synthesised."""
 
     id: str
+    """11 characters, in the form of AudioSet's ids."""
     split: str
     index: int
+    """Its place within the split."""
     labels: tuple[int, ...]
+    """Class indices, ascending."""
     recording: Recording
 
     @property

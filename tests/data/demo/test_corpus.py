@@ -15,7 +15,7 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.metrics import average_precision_score
 
 from audio_dcls.data import load_manifest
-from audio_dcls.data.demo import DemoConfig, DemoCorpus, build_demo_corpus, demo_labels, write_demo_corpus
+from audio_dcls.data.demo import DemoCorpus, demo_labels, write_demo_corpus
 from audio_dcls.data.demo.labels import deal_labels
 from audio_dcls.data.demo.scene import FORMATS, TRAINED_S, draw_recording, render
 from audio_dcls.errors import ArgumentError, ManifestError
@@ -82,10 +82,9 @@ def test_the_same_seed_gives_the_same_corpus_with_any_number_of_workers(corpus: 
 
 
 def test_a_finished_corpus_is_reused_and_another_is_left_alone(tmp_path: Path) -> None:
-    config = DemoConfig(seed=5, num_train=1, num_eval=1)
-    first = build_demo_corpus(config, tmp_path / "corpus")
+    first = write_demo_corpus(tmp_path / "corpus", seed=5, num_train=1, num_eval=1)
     written_ns = first.manifest.stat().st_mtime_ns
-    again = build_demo_corpus(config, tmp_path / "corpus")
+    again = write_demo_corpus(tmp_path / "corpus", seed=5, num_train=1, num_eval=1)
     assert (first.reused, again.reused) == (False, True)
     assert again.manifest.stat().st_mtime_ns == written_ns
     with pytest.raises(ManifestError, match=r"another demo corpus.*delete"):

@@ -8,7 +8,6 @@ import scipy.signal
 
 from audio_dcls.data.demo import SOUNDS, demo_labels
 from audio_dcls.data.demo import sounds_impacts as impacts
-from audio_dcls.data.demo import sounds_noises as noises
 from audio_dcls.data.demo import sounds_sources as sources
 from audio_dcls.data.demo import sounds_tones as tones
 from audio_dcls.data.demo.scene import loudest_moment
@@ -128,7 +127,7 @@ def test_beeps_are_short_and_reversing_beeps_long_and_even(seed: int) -> None:
     assert np.ptp(reversing) <= 0.011
 
 
-@pytest.mark.parametrize(("synthesise", "db_per_octave"), [(noises.white_noise, 0.0), (noises.pink_noise, -3.01)])
+@pytest.mark.parametrize(("synthesise", "db_per_octave"), [(sources.white_noise, 0.0), (sources.pink_noise, -3.01)])
 def test_noise_has_the_slope_of_its_colour(synthesise, db_per_octave: float) -> None:
     sound = synthesise(np.random.default_rng(0), NUM_SAMPLES)
     frequency, density = scipy.signal.welch(sound, WORLD_RATE_HZ, nperseg=4096)
@@ -140,8 +139,8 @@ def test_noise_has_the_slope_of_its_colour(synthesise, db_per_octave: float) -> 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_heart_is_low_wind_lower_than_rain(seed: int) -> None:
     heart = impacts.heartbeat(np.random.default_rng(seed), NUM_SAMPLES)
-    wind = noises.wind(np.random.default_rng(seed), NUM_SAMPLES)
-    rain = noises.rain(np.random.default_rng(seed), NUM_SAMPLES)
+    wind = sources.wind(np.random.default_rng(seed), NUM_SAMPLES)
+    rain = sources.rain(np.random.default_rng(seed), NUM_SAMPLES)
     assert power_between(heart, 40, 250) > 0.9
     assert power_between(wind, 0, 2000) > 0.9
     assert power_between(rain, 1000, 16_000) > 0.8
