@@ -69,11 +69,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def file_sha256(path: str | Path) -> str:
-    """The SHA-256 of a file, in 64 hexadecimal digits.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
+    """The SHA-256 of a file, in 64 hexadecimal digits. Raises `OSError` if the file cannot be read."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

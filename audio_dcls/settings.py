@@ -86,10 +86,8 @@ def _find_shipped(path: Path) -> Path | None:
 
 
 def load_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a config file and everything it includes into one plain mapping.
-
-    Raises:
-        ConfigError: a file is missing, is not YAML, is not a mapping, or includes itself.
+    """Read a config file and everything it includes into one plain mapping. Raises `ConfigError` if a file is missing,
+    is not YAML, is not a mapping, or includes itself.
     """
     return _load_yaml(find_config(path), ())
 
@@ -160,10 +158,8 @@ def merge(base: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
 
 
 def parse_overrides(assignments: typing.Iterable[str]) -> dict[str, Any]:
-    """Turn `a.b=value` assignments into a nested mapping; values are read as YAML.
-
-    Raises:
-        ConfigError: an assignment without `=`, with an empty key, or whose value is not YAML.
+    """Turn `a.b=value` assignments into a nested mapping; values are read as YAML. Raises `ConfigError` if an
+    assignment has no `=` or an empty key, or if its value is not YAML.
 
     >>> parse_overrides(["optimizer.peak_rate=1e-3", "name=mine"])
     {'optimizer': {'peak_rate': 0.001}, 'name': 'mine'}

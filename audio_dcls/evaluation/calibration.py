@@ -38,10 +38,8 @@ class Calibration:
 
 
 def calibration(targets: np.ndarray, scores: np.ndarray, num_bins: int = _NUM_BINS) -> Calibration:
-    """Sort scores (N, C), 0 to 1, into bins, and count the pairs of each bin whose target (N, C) is 1.
-
-    Raises:
-        EvaluationError: the shapes differ, there is no clip, or a score is out of range.
+    """Sort scores (N, C), 0 to 1, into bins, and count the pairs of each bin whose target (N, C) is 1. Raises
+    `EvaluationError` if the shapes differ, there is no clip, or a score is out of range.
 
     >>> found = calibration(np.array([[1, 0, 1, 1]]), np.array([[0.75, 0.75, 0.75, 0.75]]), num_bins=2)
     >>> found.positive_shares.tolist()[1], found.expected_error

@@ -116,10 +116,8 @@ def build_table(
     machine: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
 ) -> StudyTable:
-    """Summarise every case and compare it with its baseline; `notes` are shown after the table's own.
-
-    Raises:
-        EvaluationError: a baseline is not among the cases.
+    """Summarise every case and compare it with its baseline; `notes` are shown after the table's own. Raises
+    `EvaluationError` if a baseline is not among the cases.
 
     >>> tiny = [CaseFacts("a", None, {0: 0.40, 1: 0.42}), CaseFacts("b", "a", {0: 0.45, 1: 0.45})]
     >>> row = build_table("s", (0, 1), tiny).row("b")

@@ -61,10 +61,8 @@ def fit_thresholds(targets: np.ndarray, scores: np.ndarray, *, min_positives: in
     """The threshold of each class with the highest F1.
 
     Targets and scores are (N, C). A class with fewer than `min_positives` (at least 1) positive clips gets the
-    threshold that is best for all classes together.
-
-    Raises:
-        EvaluationError: shapes differ, a score is not a probability, or there is no positive clip.
+    threshold that is best for all classes together. Raises `EvaluationError` if shapes differ, a score is not a
+    probability, or there is no positive clip.
 
     >>> targets = np.array([[1, 0], [1, 0], [0, 1], [0, 0]])
     >>> scores = np.array([[0.9, 0.1], [0.4, 0.2], [0.2, 0.3], [0.1, 0.1]])

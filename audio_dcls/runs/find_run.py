@@ -12,10 +12,8 @@ from audio_dcls.settings import load_yaml
 
 
 def expand_cases(path: str | Path) -> list[Path]:
-    """The folders to evaluate for a path: the trained cases of a study, in its order, or the path itself.
-
-    Raises:
-        RunError: it is a study of several cases, and no case is trained.
+    """The folders to evaluate for a path: the trained cases of a study, in its order, or the path itself. Raises
+    `RunError` if it is a study of several cases, and no case is trained.
     """
     path = Path(path)
     if not (path / PLAN_FILE).is_file():
@@ -28,10 +26,8 @@ def expand_cases(path: str | Path) -> list[Path]:
 
 
 def find_runs(path: str | Path) -> tuple[StudyDir, list[RunDir]]:
-    """The study and the runs that a path means: all runs of a study folder, or the one of a seed-N folder.
-
-    Raises:
-        RunError: it is neither, or has no run yet.
+    """The study and the runs that a path means: all runs of a study folder, or the one of a seed-N folder. Raises
+    `RunError` if it is neither, or has no run yet.
     """
     path = Path(path)
     if (path / PLAN_FILE).is_file():
@@ -58,10 +54,8 @@ def run_of_model(path: Path) -> RunDir | None:
 
 
 def latest_study(root: str | Path = "runs") -> StudyDir:
-    """The study under `root`, or the case of a study, whose runs were written to last.
-
-    Raises:
-        RunError: there is no trained study.
+    """The study under `root`, or the case of a study, whose runs were written to last. Raises `RunError` if there is no
+    trained study.
     """
     configs = [*Path(root).glob("*/config.yaml"), *(p.parent / CONFIG_FILE for p in Path(root).glob("*/*/seed-*"))]
     studies = [StudyDir(config.parent) for config in dict.fromkeys(configs) if config.is_file()]

@@ -84,11 +84,8 @@ def evaluate(
 
     Paths are study folders or seed-N folders; a study of several cases means all of its trained cases; without paths,
     the study that was written to last is measured. `progress` gives, for each measured folder, a context in which a
-    progress callback is valid; `on_scores` is called with the scores of each study as soon as they are known.
-
-    Raises:
-        RunError: a path is neither a study nor a run.
-        EvaluationError, CheckpointError, ManifestError: as of `measure_study`.
+    progress callback is valid; `on_scores` is called with the scores of each study as soon as they are known. Raises
+    `RunError` if a path is neither a study nor a run, and the errors of `measure_study`.
     """
     folders = [folder for path in paths or [latest_study().path] for folder in expand_cases(path)]
     measured = []
@@ -111,12 +108,9 @@ def measure_study(
     """Evaluate one checkpoint of each run, and write its `eval/per_class.csv`.
 
     By default the newest checkpoints are measured, on the study's own data. `on_predictions` is called with each run,
-    its predictions, and the clips that were predicted.
-
-    Raises:
-        EvaluationError: there is no clip to measure on, a run has other classes than the study, the logits of several
-            runs are to go to one file, or thresholds are to be fitted on clips of the training.
-        RunError, CheckpointError, ManifestError: something cannot be read.
+    its predictions, and the clips that were predicted. Raises `EvaluationError` if there is no clip to measure on, a
+    run has other classes than the study, the logits of several runs are to go to one file, or thresholds are to be
+    fitted on clips of the training; `RunError`, `CheckpointError` or `ManifestError` if something cannot be read.
     """
     options = options or MeasureOptions()
     if options.save_logits is not None and len(runs) != 1:

@@ -37,10 +37,7 @@ def measure_backend(
 
     Without `splits`, values of the `split` column, every clip is measured. Clips are resampled to the backend's rate,
     and cut or padded to `clip_samples`. `on_progress` is called with the number of clips done since the last call.
-
-    Raises:
-        EvaluationError: no clip can be measured.
-        ManifestError: the manifest cannot be read.
+    Raises `EvaluationError` if no clip can be measured; `ManifestError` if the manifest cannot be read.
     """
     rows = load_manifest(manifest, labels)
     clips = select_splits(rows.table, splits or rows.splits())

@@ -28,10 +28,8 @@ RESUMABLE_KEYS = (
 
 
 def override_resumable_keys(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
-    """A study's config with other values, `KEY=VALUE`, of `RESUMABLE_KEYS`.
-
-    Raises:
-        ConfigError: a key would change what is trained, or is unknown.
+    """A study's config with other values, `KEY=VALUE`, of `RESUMABLE_KEYS`. Raises `ConfigError` if a key would change
+    what is trained, or is unknown.
 
     >>> override_resumable_keys(TrainConfig(), ["data.num_workers=3"]).data.num_workers
     3

@@ -48,22 +48,14 @@ class RunDir:
         return checkpoint_folders(self.path)
 
     def newest_checkpoint(self) -> Path:
-        """The newest complete checkpoint folder.
-
-        Raises:
-            RunError: the run has no checkpoint.
-        """
+        """The newest complete checkpoint folder. Raises `RunError` if the run has no checkpoint."""
         found = self.checkpoints()
         if not found:
             raise RunError(f"run '{self.path}' has no checkpoint yet; train it further, or name another run")
         return found[-1]
 
     def model_folder(self, *, best: bool = False) -> Path:
-        """The newest checkpoint, or the best one.
-
-        Raises:
-            RunError: it does not exist.
-        """
+        """The newest checkpoint, or the best one. Raises `RunError` if it does not exist."""
         if not best:
             return self.newest_checkpoint()
         if not (self.best_folder / MODEL_FILE).is_file():

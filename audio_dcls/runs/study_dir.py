@@ -45,11 +45,7 @@ class StudyDir:
         self.report_path = self.path / "clip_report.csv"
 
     def create(self, config: TrainConfig) -> None:
-        """Make the folder and write the config.
-
-        Raises:
-            RunError: the folder already holds a study or other files.
-        """
+        """Make the folder and write the config. Raises `RunError` if the folder already has a study or files."""
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise RunError(
                 f"output folder '{self.path}' is not empty; continue its study with --resume {self.path}, "
@@ -59,11 +55,7 @@ class StudyDir:
         write_atomically(self.path / CONFIG_FILE, dump_yaml(config).encode())
 
     def config(self) -> TrainConfig:
-        """The study's config.
-
-        Raises:
-            RunError: the folder is not a study.
-        """
+        """The study's config. Raises `RunError` if the folder is not a study."""
         path = self.path / CONFIG_FILE
         if not path.is_file():
             raise RunError(f"'{self.path}' is not a study folder (it has no config.yaml); check the path")
@@ -80,10 +72,8 @@ class StudyDir:
     def claimed(self, config: TrainConfig) -> Iterator[None]:
         """Keep other processes from training this study while the body runs.
 
-        A folder without a study gets this config; so does an untrained study, which keeps its report on clips.
-
-        Raises:
-            RunError: the folder holds other files, or another process is training the study.
+        A folder without a study gets this config; so does an untrained study, which keeps its report on clips. Raises
+        `RunError` if the folder holds other files, or another process is training the study.
         """
         path = self.path / CONFIG_FILE
         if not path.is_file():

@@ -41,12 +41,8 @@ def load_manifests(config: DataConfig, on_progress: Callable[[int], None] | None
     """All manifest rows of a data config as one manifest.
 
     A configured demo corpus is written first; `on_progress` is called with the number of clips written since the last
-    call.
-
-    Raises:
-        ConfigError: no manifest is named.
-        ManifestError: a manifest cannot be read, or two manifests have the same clip.
-        LabelError: the label file cannot be read.
+    call. Raises `ConfigError` if no manifest is named; `ManifestError` if a manifest cannot be read, or two manifests
+    have the same clip; `LabelError` if the label file cannot be read.
     """
     if config.demo_folder is not None:
         corpus = write_demo_corpus(
@@ -75,11 +71,8 @@ def prepare_clips(
 
     Clips of a pack were decoded when they were packed, and are not read again. A training clip whose sound is also in a
     validation or evaluation split is left out. Files that have not changed since an earlier report, a CSV, are not read
-    again. `on_progress` is called with the number of clips checked since the last call.
-
-    Raises:
-        ConfigError: two keys name the same split, or the fold does not exist.
-        ManifestError: a split has no row, or no usable clip.
+    again. `on_progress` is called with the number of clips checked since the last call. Raises `ConfigError` if two
+    keys name the same split, or the fold does not exist; `ManifestError` if a split has no row, or no usable clip.
     """
     names = config.split_names(manifest.splits(), manifest.source)
     sides = {"train_splits": names.train, "eval_splits": names.eval, "validation_splits": config.validation_splits}

@@ -70,10 +70,8 @@ class CheckpointWriter:
     ) -> Path:
         """Write weights and everything needed to resume from `step`; the previous checkpoint stays until then.
 
-        With an average, the average is the checkpoint's model, and the last weights are in a file of their own.
-
-        Raises:
-            RunError: the disk is full or the folder cannot be written; the previous checkpoint stays the newest.
+        With an average, the average is the checkpoint's model, and the last weights are in a file of their own. Raises
+        `RunError` if the disk is full or the folder cannot be written; the previous checkpoint stays the newest.
         """
         run_dir = self.run_dir
         try:
@@ -133,10 +131,8 @@ def restore(
 ) -> tuple[int, list[str]]:
     """Load weights, their average and the optimiser's state from the newest intact checkpoint.
 
-    Return the step to resume from, 0 if there is no checkpoint, and a message for each damaged one passed over.
-
-    Raises:
-        CheckpointError: every checkpoint is damaged.
+    Return the step to resume from, 0 if there is no checkpoint, and a message for each damaged one passed over. Raises
+    `CheckpointError` if every checkpoint is damaged.
     """
     folder, problems = run_dir.intact_checkpoint(is_averaged=average is not None)
     if folder is None:

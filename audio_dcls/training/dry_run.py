@@ -38,12 +38,10 @@ class RunPlan:
 def plan_run(config: TrainConfig, fabric: Any) -> RunPlan:
     """Do everything that a training does before its first step, and load this process's first micro-batch.
 
-    Clips are taken as the manifests list them, without a check that their files can be read. The weights are random,
-    so nothing is downloaded for them. The config's first seed is used, and the fabric must be launched.
-
-    Raises:
-        ConfigError: the batch cannot be cut over the processes, or is larger than the training set.
-        ManifestError: a manifest cannot be read, or a split has no row.
+    Clips are taken as the manifests list them, without a check that their files can be read. The weights are random, so
+    nothing is downloaded for them. The config's first seed is used, and the fabric must be launched. Raises
+    `ConfigError` if the batch cannot be cut over the processes, or is larger than the training set; `ManifestError` if
+    a manifest cannot be read, or a split has no row.
     """
     started_s, resident = time.perf_counter(), psutil.Process().memory_info().rss
     manifest = load_manifests(config.data)

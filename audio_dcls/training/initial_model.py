@@ -16,11 +16,9 @@ from audio_dcls.training.learning.frozen_backbone import check_freezable
 def build_initial_model(config: TrainConfig, seed: int, clips: TrainingClips, *, is_begun: bool) -> AudioTagger:
     """The tagger of a run before its first step.
 
-    Pretrained weights are not loaded if the run is begun: it has a checkpoint with its weights then.
-
-    Raises:
-        ManifestError: the loss needs exactly one label per clip, and a training clip has another number.
-        ModelError: the model cannot be built as asked, its weights are not available, or it cannot be frozen.
+    Pretrained weights are not loaded if the run is begun: it has a checkpoint with its weights then. Raises
+    `ManifestError` if the loss needs exactly one label per clip, and a training clip has another number; `ModelError`
+    if the model cannot be built as asked, its weights are not available, or it cannot be frozen.
     """
     if config.loss.activation == "softmax":
         _check_one_label(clips)
@@ -40,21 +38,15 @@ def build_initial_model(config: TrainConfig, seed: int, clips: TrainingClips, *,
 
 
 def check_buildable(config: TrainConfig) -> None:
-    """Build the model on the meta device, so that an error in its config is found before clips are read.
-
-    Raises:
-        ModelError: no model can be built with this name, these sizes or this swap.
+    """Build the model on the meta device, so that an error in its config is found before clips are read. Raises
+    `ModelError` if no model can be built with this name, these sizes or this swap.
     """
     with torch.device("meta"):
         build_tagger(config.model, config.frontend, num_classes=1)
 
 
 def _check_one_label(clips: TrainingClips) -> None:
-    """Check that every training clip has exactly one label.
-
-    Raises:
-        ManifestError: a clip has no label, or several.
-    """
+    """Check that every training clip has exactly one label. Raises `ManifestError` if not."""
     wrong = np.flatnonzero(clips.train.label_counts() != 1)
     if len(wrong):
         clip = clips.train[int(wrong[0])]

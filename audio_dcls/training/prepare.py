@@ -88,11 +88,9 @@ def prepare_run(
     """Build the model, and decide how the clips are ordered and how a step is cut over processes and passes.
 
     The fabric must be launched. `build_model` is called once the number of clips is known to be enough. The run's
-    folder remembers the batch that was found for `loop.per_device_batch` "auto"; None searches each time.
-
-    Raises:
-        ConfigError: the batch cannot be cut over the processes, or is larger than the training set; or a uniform
-            shuffle is configured for a remote pack that is larger than its cache.
+    folder remembers the batch that was found for `loop.per_device_batch` "auto"; None searches each time. Raises
+    `ConfigError` if the batch cannot be cut over the processes, or is larger than the training set, or if a uniform
+    shuffle is configured for a remote pack that is larger than its cache.
     """
     check_one_step(config, len(clips))
     model = build_model()
@@ -106,10 +104,8 @@ def prepare_run(
 
 
 def build_order(config: DataConfig, clips: ClipTable) -> ShardOrder | None:
-    """The order in which a config reads the training clips in an epoch; None means a uniform shuffle.
-
-    Raises:
-        ConfigError: a uniform shuffle is configured for a remote pack that is larger than its cache.
+    """The order in which a config reads the training clips in an epoch; None means a uniform shuffle. Raises
+    `ConfigError` if a uniform shuffle is configured for a remote pack that is larger than its cache.
     """
     if config.order == "shards":
         return ShardOrder(shards_of(clips), config.shuffle_buffer)

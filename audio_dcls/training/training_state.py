@@ -30,9 +30,7 @@ def save_training_state(path: Path, optimizer: torch.optim.Optimizer, info: dict
 
 def load_training_state(path: Path, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     """Restore what `save_training_state` wrote into an optimiser with the same parameters; return the saved `info`.
-
-    Raises:
-        CheckpointError: the file is damaged, of another kind, or belongs to another model.
+    Raises `CheckpointError` if the file is damaged, of another kind, or belongs to another model.
     """
     tensors, info = load_tensors(path)
     if info.get("kind") != "training_state":

@@ -25,10 +25,8 @@ CPU_SHARE = 0.6
 
 
 def check_one_step(config: TrainConfig, num_clips: int) -> None:
-    """Check that the training set has enough clips for one step.
-
-    Raises:
-        ConfigError: there are fewer clips than `loop.effective_batch`.
+    """Check that the training set has enough clips for one step. Raises `ConfigError` if there are fewer clips than
+    `loop.effective_batch`.
     """
     batch = config.loop.effective_batch
     if num_clips < batch:
@@ -66,10 +64,8 @@ class BatchLayout:
 
 
 def possible_batches(config: TrainConfig, num_processes: int) -> list[int]:
-    """Per-device batches that divide the effective batch and split no mixup group, largest first.
-
-    Raises:
-        ConfigError: there is no such batch.
+    """Per-device batches that divide the effective batch and split no mixup group, largest first. Raises `ConfigError`
+    if there is no such batch.
 
     >>> possible_batches(TrainConfig(), 32)[:3]
     [128, 64, 32]
@@ -98,10 +94,8 @@ def possible_batches(config: TrainConfig, num_processes: int) -> list[int]:
 def build_layout(config: TrainConfig, num_processes: int, per_device_batch: int | None = None) -> BatchLayout:
     """The layout of a config on a number of processes over all machines.
 
-    `per_device_batch` replaces the config's value, for example if that is "auto".
-
-    Raises:
-        ConfigError: processes x clips does not divide the effective batch.
+    `per_device_batch` replaces the config's value, for example if that is "auto". Raises `ConfigError` if processes x
+    clips does not divide the effective batch.
     """
     batch = per_device_batch or config.loop.per_device_batch
     possible = possible_batches(config, num_processes)
@@ -120,10 +114,8 @@ def find_per_device_batch(fabric: Any, model: nn.Module, config: TrainConfig, nu
 
     On a GPU, batches are tried, largest first. On a CPU, where running out of memory would end the process, the memory
     of one clip is measured and compared with the free memory. The estimate includes the optimiser's state. The model
-    does not change. The fabric must be launched, and the model must be on its device.
-
-    Raises:
-        ConfigError: not even the smallest batch fits.
+    does not change. The fabric must be launched, and the model must be on its device. Raises `ConfigError` if not even
+    the smallest batch fits.
     """
     possible = possible_batches(config, fabric.world_size)
     with _unchanged(model):

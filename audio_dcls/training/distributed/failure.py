@@ -31,10 +31,8 @@ def failing_together(fabric: Any, on_failure: Callable[[str], None]) -> Iterator
 
     Otherwise the other processes would wait until a time-out, or end with an error about a broken connection that does
     not give the cause. A process that waits inside a collective cannot raise: `on_failure` is called in another thread,
-    with a message that says which other process failed and why, and the process ends with exit code 2.
-
-    Raises:
-        RunError: another process failed, and this one noticed.
+    with a message that says which other process failed and why, and the process ends with exit code 2. Raises
+    `RunError` if another process failed, and this one noticed.
     """
     if fabric.world_size == 1:
         yield

@@ -19,10 +19,8 @@ MIB = 2**20
 
 
 def gather_predictions(fabric: Any, own: Predictions) -> Predictions:
-    """Gather the predictions of all processes on every process, in the order of the clips.
-
-    Raises:
-        ValueError: two processes scored the same clip.
+    """Gather the predictions of all processes on every process, in the order of the clips. Raises `ValueError` if two
+    processes scored the same clip.
     """
     if fabric.world_size == 1:
         return own

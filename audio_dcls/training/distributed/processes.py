@@ -19,9 +19,7 @@ def build_fabric(loop: LoopConfig) -> Fabric:
     """Build the fabric for the config and the launcher; call its `launch()` before anything else.
 
     Under torchrun and Slurm's `srun` the launcher decides the number of processes; otherwise `loop.devices` does.
-
-    Raises:
-        ConfigError: the launcher and the config contradict each other.
+    Raises `ConfigError` if the launcher and the config contradict each other.
     """
     devices, num_nodes = _layout(loop)
     is_cpu = loop.accelerator == "cpu" or (loop.accelerator == "auto" and not _has_accelerator())

@@ -45,10 +45,8 @@ def set_prior_bias(
 ) -> None:
     """Set the bias of the last linear layer, so that with zero weights the probabilities are the frequencies.
 
-    The bias of the classes in `keep` does not change.
-
-    Raises:
-        ModelError: the backbone has no linear layer with a bias and one output per class.
+    The bias of the classes in `keep` does not change. Raises `ModelError` if the backbone has no linear layer with a
+    bias and one output per class.
     """
     layers = [m for m in backbone.modules() if isinstance(m, nn.Linear) and m.out_features == num_classes]
     if not layers or layers[-1].bias is None:

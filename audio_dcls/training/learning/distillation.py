@@ -64,10 +64,8 @@ class Distillation:
 
 
 def build_distillation(config: TrainConfig, clips: TrainingClips, loss: Loss) -> Distillation | None:
-    """The distillation that a config names; None without one.
-
-    Raises:
-        ConfigError: the teacher's file cannot be used.
+    """The distillation that a config names; None without one. Raises `ConfigError` if the teacher's file cannot be
+    used.
     """
     settings = config.distillation
     if settings is None:

@@ -52,10 +52,8 @@ def build_freeze(
 
 
 def check_freezable(report: PretrainedReport) -> None:
-    """Check that all frozen parameters were loaded.
-
-    Raises:
-        ModelError: some would stay at their random initial values.
+    """Check that all frozen parameters were loaded. Raises `ModelError` if some would stay at their random initial
+    values.
     """
     random = [name for name in report.random if not name.startswith(f"{CLASSIFIER}.")]
     if random:

@@ -92,10 +92,8 @@ class CaseStudyDir:
         return self.plan_path.is_file()
 
     def create(self, plan: StudyPlan) -> None:
-        """Create the folder and write the plan, unless another process has just written the same plan.
-
-        Raises:
-            RunError: the folder has other files, or a study with another plan.
+        """Create the folder and write the plan, unless another process has just written the same plan. Raises
+        `RunError` if the folder has other files, or a study with another plan.
         """
         # A folder without a plan must be empty, or another process must be creating the study.
         is_free = self.exists() or not self.path.exists() or (self.path / LOCKS_FOLDER).is_dir()
@@ -118,11 +116,7 @@ class CaseStudyDir:
         part.replace(self.labels_path)
 
     def check_plan(self, plan: StudyPlan) -> None:
-        """Check that the study in the folder has this plan.
-
-        Raises:
-            RunError: it would train something else.
-        """
+        """Check that the study in the folder has this plan. Raises `RunError` if it would train something else."""
         keys = plan.differences(self.plan())
         if keys:
             named = ", ".join(keys[:MAX_KEYS_NAMED])
@@ -133,11 +127,7 @@ class CaseStudyDir:
             )
 
     def plan(self) -> StudyPlan:
-        """The study's plan.
-
-        Raises:
-            RunError: the folder is not a study of cases.
-        """
+        """The study's plan. Raises `RunError` if the folder is not a study of cases."""
         if not self.exists():
             kind = "a study of one config" if (self.path / "config.yaml").is_file() else "not a study of cases"
             raise RunError(

@@ -28,10 +28,8 @@ def study_table(
     """The table of a study: scores of the runs that are done, costs of the models, and what is missing.
 
     Speed is measured on this machine if its settings are given. `on_status` is called with a short text about the
-    current work.
-
-    Raises:
-        RunError: the folder is not a study of cases, no run was started yet, or a status file is damaged.
+    current work. Raises `RunError` if the folder is not a study of cases, no run was started yet, or a status file is
+    damaged.
     """
     plan = study.plan()
     if not study.labels_path.is_file():

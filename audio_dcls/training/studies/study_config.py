@@ -106,10 +106,8 @@ class StudyPlan(Settings):
         """Pairs of case and seed in the order of training: every case's first seed, then every case's second.
 
         In this order the cases can be compared on one seed as early as possible. With choices such as `case=A,seed=0`,
-        `case=A` or `seed=0`, only the pairs that match any of them.
-
-        Raises:
-            ConfigError: a choice has another form, or names a case or a seed that is not in the study.
+        `case=A` or `seed=0`, only the pairs that match any of them. Raises `ConfigError` if a choice has another form,
+        or names a case or a seed that is not in the study.
 
         >>> tiny = {name: PlannedCase(config=TrainConfig()) for name in ("a", "b")}
         >>> StudyPlan(name="s", seeds=(0, 1), cases=tiny).runs(["case=b", "case=a,seed=1"])
@@ -146,10 +144,8 @@ class StudyPlan(Settings):
         return [key for key in (*mine, *(theirs.keys() - mine.keys())) if mine.get(key) != theirs.get(key)]
 
     def override_resumable_keys(self, overrides: Sequence[str]) -> StudyPlan:
-        """The plan with other values of resumable keys in every case.
-
-        Raises:
-            ConfigError: an override would change what is trained.
+        """The plan with other values of resumable keys in every case. Raises `ConfigError` if an override would change
+        what is trained.
         """
         cases = {
             name: PlannedCase(baseline=case.baseline, config=override_resumable_keys(case.config, overrides))
@@ -161,10 +157,8 @@ class StudyPlan(Settings):
 def load_study(path: str | Path, overrides: Sequence[str] = ()) -> StudyPlan:
     """Read a study file, or a shipped one such as `configs/paper/study.yaml`, and the configs that it names.
 
-    The overrides, `KEY=VALUE`, are applied to every case, last; `name` and `seeds` apply to the study itself.
-
-    Raises:
-        ConfigError: a file is missing, a key is unknown, or the cases do not fit together.
+    The overrides, `KEY=VALUE`, are applied to every case, last; `name` and `seeds` apply to the study itself. Raises
+    `ConfigError` if a file is missing, a key is unknown, or the cases do not fit together.
     """
     found = find_config(path)
     own = parse_overrides(overrides)
