@@ -29,16 +29,7 @@ def is_integer(value: object) -> bool:
 
 
 def per_axis(name: str, value: Size, num_axes: int, least: int) -> tuple[int, ...]:
-    """Spread an argument over the axes: one number per axis.
-
-    Args:
-        name: the argument's name, for the error message.
-        value: the argument.
-        num_axes: number of axes.
-        least: smallest number allowed.
-
-    Raises:
-        ArgumentError: `value` is not an integer or a sequence of `num_axes` integers, or a number is below `least`.
+    """Spread an argument over the axes: one number per axis, each at least `least`; else an `ArgumentError` by `name`.
 
     >>> per_axis("stride", 2, 3, 1)
     (2, 2, 2)
@@ -54,11 +45,7 @@ def per_axis(name: str, value: Size, num_axes: int, least: int) -> tuple[int, ..
 
 
 def check_counts(in_channels: int, out_channels: int, kernel_count: int, groups: int) -> tuple[int, int, int, int]:
-    """Check the counts of a convolution, and return them unchanged.
-
-    Raises:
-        ArgumentError: a count is not an integer of at least 1, or the groups do not divide the channels.
-    """
+    """Return the counts of a convolution if they are integers of at least 1 and the groups divide the channels."""
     counts = {"in_channels": in_channels, "out_channels": out_channels, "kernel_count": kernel_count, "groups": groups}
     for name, count in counts.items():
         if not is_integer(count) or count < 1:
@@ -70,11 +57,7 @@ def check_counts(in_channels: int, out_channels: int, kernel_count: int, groups:
 
 
 def check_padding(padding: tuple[int, ...] | str, padding_mode: str, stride: tuple[int, ...]) -> None:
-    """Check a padding and its mode by torch's rules.
-
-    Raises:
-        ArgumentError: the mode or the word is unknown, or "same" is combined with a stride.
-    """
+    """Check a padding and its mode by torch's rules; "same" cannot be combined with a stride."""
     if padding_mode not in _PADDING_MODES:
         raise ArgumentError(f"`padding_mode` (={padding_mode!r}) must be one of {', '.join(_PADDING_MODES)}")
     if isinstance(padding, str) and padding not in ("same", "valid"):
@@ -84,11 +67,7 @@ def check_padding(padding: tuple[int, ...] | str, padding_mode: str, stride: tup
 
 
 def check_random(dtype: torch.dtype | None, generator: torch.Generator | None) -> None:
-    """Check the type and the source of initial values.
-
-    Raises:
-        ArgumentError: `dtype` is not a floating-point type, or `generator` is not a generator.
-    """
+    """Check the type and the source of initial values."""
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         raise ArgumentError(f"`dtype` (={dtype}) must be a floating-point type, such as torch.float32")
     if generator is not None and not isinstance(generator, torch.Generator):

@@ -86,9 +86,7 @@ def holds_frozen(module: nn.Module) -> bool:
 def mark_fused(conv: nn.Module, was_frozen: bool = True) -> None:
     """Mark a convolution as fused, so that `unfreeze` refuses it, and drop its original layer.
 
-    Args:
-        conv: the fused convolution.
-        was_frozen: True if a frozen layer is part of it; otherwise it needs no mark.
+    It needs no mark if no frozen layer is part of it (`was_frozen` is False).
     """
     conv.__dict__.pop(_ORIGINAL, None)
     if was_frozen:

@@ -65,11 +65,7 @@ def convolve(
     groups: int,
     padding_mode: str,
 ) -> Tensor:
-    """Convolve with a dense kernel by the fastest available method.
-
-    Shape:
-        x (B, C, T_0, ..), kernel (O, I, S_0, ..) -> (B, O, T_0', ..)
-    """
+    """Convolve x (B, C, T_0, ..) with a dense kernel (O, I, S_0, ..) by the fastest method, giving (B, O, T_0', ..)."""
     if not isinstance(x, Tensor):
         raise ArgumentError(f"`x` (a {type(x).__name__}) must be a torch.Tensor")
     num_axes = kernel.ndim - 2

@@ -35,31 +35,20 @@ def build_factors(
 ) -> tuple[Tensor, ...]:
     """`axis_factors` for several consumers: nothing is freed after a backward pass, so several passes may follow.
 
-    Args:
-        positions, spreads, sizes, interpolation: as in `axis_factors`.
-        on_backward: called when gradients arrive.
-
-    Shape:
-        positions (M, ..., K), spreads (M, ..., K) -> M tensors (..., K, S_m)
+    `on_backward` is called when gradients arrive.
     """
     return _Factors.apply(tuple(sizes), interpolation, on_backward, positions, spreads)  # pyright: ignore
 
 
 def build_kernel(weight: Tensor, factors: Sequence[Tensor]) -> Tensor:
-    """`combine_factors`, which keeps only its arguments for the backward pass.
-
-    Shape:
-        weight (..., K), factors M x (..., K, S_m) -> (..., S_0, .., S_{M-1})
-    """
+    """`combine_factors`, which keeps only its arguments for the backward pass."""
     return _Kernel.apply(weight, *factors)  # pyright: ignore
 
 
 def rebuild_in_backward(build: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
     """Call `build(*tensors)` and keep only the tensors for its gradient: the backward pass computes the rest again.
 
-    Args:
-        build: a differentiable function of tensors, without randomness.
-        tensors: its arguments.
+    `build` is differentiable and uses no randomness.
     """
     return _Rebuilt.apply(build, *tensors)  # pyright: ignore
 

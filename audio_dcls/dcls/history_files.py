@@ -23,15 +23,8 @@ _FILE = re.compile(r"step-(\d{8})\.safetensors")
 
 
 def write_record(folder: Path, model: nn.Module, step: int) -> Path | None:
-    """Write the current positions and spreads of a model.
-
-    Args:
-        folder: the folder of the records; it is made if it does not exist.
-        model: any model.
-        step: optimiser steps done.
-
-    Returns:
-        The file; None if the model has no DCLS layer.
+    """Write the positions and spreads of a model after `step` optimiser steps to a file of the folder, which is made if
+    it does not exist; return the file, or None if the model has no DCLS layer.
     """
     if not dcls_layers(model):
         return None
@@ -56,8 +49,7 @@ def drop_records_after(folder: Path, step: int) -> None:
 def read_history(folder: Path) -> PositionHistory:
     """All records of a folder, in the order of their steps; the history is empty if the folder does not exist.
 
-    Raises:
-        ArgumentError: a file is damaged or from another model.
+    A file that is damaged or from another model raises an `ArgumentError`.
     """
     history = PositionHistory()
     for path in sorted(folder.glob("step-*.safetensors")):

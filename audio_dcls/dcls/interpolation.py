@@ -55,13 +55,7 @@ class Interpolation:
 
 
 def tap_grid(num_taps: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Integer tap coordinates of one axis, in taps from its centre `num_taps // 2`.
-
-    Args:
-        num_taps: length of the axis, at least 1.
-
-    Shape:
-        (S,)
+    """Integer tap coordinates (S,) of one axis, in taps from its centre `num_taps // 2`.
 
     >>> tap_grid(4, dtype=torch.float32, device=torch.device("cpu"))
     tensor([-2., -1.,  0.,  1.])
@@ -142,10 +136,7 @@ AUTHORS_VERSIONS = {"gauss": "gauss", "triangle": "max", "bilinear": "v1", "bili
 
 
 def find_interpolation(name: str) -> Interpolation:
-    """The interpolation of a name.
-
-    Raises:
-        ArgumentError: the name is unknown.
+    """The interpolation of a name; an unknown name is refused by an `ArgumentError`.
 
     >>> find_interpolation("gauss").spread_floor
     0.27

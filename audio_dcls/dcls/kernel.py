@@ -74,14 +74,7 @@ def axis_factors(
 ) -> tuple[Tensor, ...]:
     """The 1-D factors of every element along every learned axis; the normaliser is folded into the first.
 
-    Args:
-        positions: in taps from the centre.
-        spreads: in taps, or None.
-        sizes: taps along each learned axis.
-        interpolation: how an element spreads.
-
-    Shape:
-        positions (M, ..., K), spreads (M, ..., K) -> M tensors (..., K, S_m), float32 or float64.
+    Positions from the centre and spreads, both (M, ..., K) in taps, give M tensors (..., K, S_m), float32 or float64.
     """
     with full_precision(positions.device):
         return normalise(raw_factors(positions, spreads, sizes, interpolation), interpolation)[0]
@@ -106,11 +99,8 @@ def raw_factors(
 def normalise(
     factors: tuple[Tensor, ...], interpolation: Interpolation
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...], Tensor | None]:
-    """Divide the first factor by the mass of the elements.
-
-    Returns:
-        The factors; the sum of each before, (..., K, 1); and the mass, (..., K, 1). Without normalisation: the
-        unchanged factors, an empty tuple and None.
+    """Divide the first factor by the mass of the elements; return the factors, the sum of each before and the mass,
+    (..., K, 1). Without normalisation these are the unchanged factors, an empty tuple and None.
     """
     if not interpolation.normalised:
         return factors, (), None
@@ -123,10 +113,8 @@ def normalise(
 
 
 def combine_factors(weight: Tensor, factors: Sequence[Tensor]) -> Tensor:
-    """Sum the elements: one batched matrix product over K.
-
-    Shape:
-        weight (..., K), factors M x (..., K, S_m) -> (..., S_0, .., S_{M-1}) in the dtype of `weight`.
+    """Sum the elements by one batched matrix product over K: weights (..., K) and M factors (..., K, S_m) give a kernel
+    (..., S_0, .., S_{M-1}) in the dtype of `weight`.
     """
     num_elements = weight.shape[-1]
     with full_precision(weight.device):
@@ -195,11 +183,7 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 
 
 def check_dense_axes(dense_axes: Sequence[int], num_axes: int) -> tuple[int, ...]:
-    """The dense axes, checked and sorted.
-
-    Raises:
-        ArgumentError: an axis is out of range or repeated, or no axis is left to learn.
-    """
+    """The dense axes, sorted; an axis out of range or repeated, or no axis left to learn, is an `ArgumentError`."""
     if isinstance(dense_axes, str) or not isinstance(dense_axes, Iterable) or not all(map(is_integer, dense_axes)):
         raise ArgumentError(f"`dense_axes` (={dense_axes!r}) must be a sequence of axes, such as (0,)")
     dense = tuple(sorted(dense_axes))
@@ -218,11 +202,7 @@ def _check_shapes(
     dense_axes: Sequence[int],
     interpolation: Interpolation,
 ) -> None:
-    """Check the three tensors of a kernel against its size.
-
-    Raises:
-        ArgumentError: a shape does not fit, or the form needs spreads and they are missing.
-    """
+    """Check the shapes of the three tensors of a kernel against its size."""
     if not size or min(size) < 1:
         raise ArgumentError(f"`dilated_kernel_size` (={tuple(size)}) must hold at least 1 tap along every axis")
     dense_size = tuple(size[axis] for axis in dense_axes)

@@ -32,11 +32,7 @@ _CLASSES: dict[str, type[DclsConv]] = {
 
 
 def _reference_axes(num_axes: int, interpolation: str) -> tuple[int, ...]:
-    """The axis of the kernel that each row of the authors' `P` moves along.
-
-    Args:
-        num_axes: learned axes, 1 to 3.
-        interpolation: our name of the interpolation.
+    """The axis of the kernel that each row of the authors' `P` moves along, for 1 to 3 learned axes.
 
     >>> _reference_axes(2, "gauss"), _reference_axes(2, "bilinear_floor"), _reference_axes(3, "bilinear_floor")
     ((1, 0), (0, 1), (0, 2, 1))

@@ -31,7 +31,6 @@ INDEX = ir.IntType(64)
 FLOAT = ir.FloatType()
 _HEADER = ("next_task", "next_worker", "num_tasks", "scratch", "worker_bytes")
 """First fields of every argument block; the first two are counters shared by the workers."""
-
 _QUIET_NAN = 0x7FC0
 _NUM_SPARE_REGISTERS = 4
 
@@ -102,11 +101,8 @@ class _VolatileLoad(ir.instructions.LoadInstr):
 class Emitter:
     """Writes one function `void name(int64_t *arguments)`, which takes tasks from a shared counter until all are done.
 
-    Args:
-        shape: the sizes and the processor.
-        fields: names of the arguments after `_HEADER`: addresses and numbers, 64 bits each.
-
-    A subclass writes the code of a task in `emit_task`.
+    `fields` are the names of the arguments after `_HEADER`: addresses and numbers, 64 bits each. A subclass writes the
+    code of a task in `emit_task`.
     """
 
     def __init__(self, shape: RowShape, fields: Sequence[str]) -> None:
@@ -240,14 +236,8 @@ class Emitter:
     def products(
         self, x_row: Value, held_row: Value, held_places: Sequence[int], which: range, sums: Sequence[Value]
     ) -> list[Value]:
-        """Add the products of one row to the sums `which`, tile by tile; a tile of held columns stays in registers.
-
-        Args:
-            x_row: packed row of the input.
-            held_row: packed row of held columns.
-            held_places: the place of each held column, or pair of columns, in this row.
-            which: columns of the sums.
-            sums: their current values.
+        """Add the products of one row to the sums of the columns `which`, tile by tile; a tile of held columns stays in
+        registers. The rows are packed; `held_places` are the places of the held columns, or pairs of them, in theirs.
         """
         shape, sums = self.shape, list(sums)
         unit, first_column = shape.unit, 1 - shape.unit

@@ -18,7 +18,6 @@ from audio_dcls.dcls.depthwise import thresholds
 
 _SCRATCH_BYTES = 2**19
 """Intended size of the data that one task packs: half of a usual second-level cache."""
-
 _TASKS_PER_THREAD = 4
 
 
@@ -29,10 +28,7 @@ def _compiled_is_available() -> bool:
 
 
 def compiled_covers(x: torch.Tensor, kernel_size: tuple[int, int]) -> bool:
-    """True if generated code supports this input: on the CPU, float32, bfloat16 or float16, not too wide.
-
-    Shape:
-        x: (N, C, H, W).
+    """True if generated code supports an input (N, C, H, W): on the CPU, float32, bfloat16 or float16, not too wide.
 
     >>> compiled_covers(torch.zeros(1, 1, 8, 8, dtype=torch.float64), (3, 3))
     False
@@ -44,10 +40,7 @@ def compiled_covers(x: torch.Tensor, kernel_size: tuple[int, int]) -> bool:
 
 
 def compiled_is_worth_it(x: torch.Tensor, kernel_size: tuple[int, int]) -> bool:
-    """True if generated code supports this input and there is enough to compute.
-
-    Shape:
-        x: (N, C, H, W).
+    """True if generated code supports an input (N, C, H, W) and there is enough to compute.
 
     >>> compiled_is_worth_it(torch.zeros(1, 1, 8, 8), (3, 3))
     False
@@ -59,18 +52,10 @@ def compiled_is_worth_it(x: torch.Tensor, kernel_size: tuple[int, int]) -> bool:
 def convolve_compiled(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, int]
 ) -> torch.Tensor:
-    r"""Stride-1 depthwise convolution by direct sums, always in float32.
+    """Stride-1 depthwise convolution (N, C, A, B) by direct sums, always in float32; of the type of `x`, channels_last.
 
-    .. math:: y[n, c, a, b] = \beta[c] + \sum_{i, j} w[c, i, j] \, x[n, c, a + i - p_h, b + j - p_w]
-
-    Args:
-        x: input, such that `compiled_covers(x, kernel_size)`.
-        weight: kernels; a flipped view costs nothing. For bfloat16 input they may be rounded to bfloat16.
-        bias: one number per channel, or None.
-        padding: zeros on each side of each axis, taps, less than the kernel's size.
-
-    Shape:
-        x: (N, C, H, W); weight: (C, 1, I, J); bias: (C,); result: (N, C, A, B), of the type of `x`, channels_last.
+    `x` (N, C, H, W) must be such that `compiled_covers(x, kernel_size)`, and the padding less than the kernel's size.
+    A flipped view of the weight (C, 1, I, J) costs nothing. For bfloat16 input it may be rounded to bfloat16.
     """
     num_batch, num_channels, x_rows, x_width = x.shape
     num_tap_rows, num_taps = weight.shape[2:]
@@ -105,17 +90,7 @@ def convolve_compiled(
 def weight_gradient_compiled(
     x: torch.Tensor, grad: torch.Tensor, kernel_size: tuple[int, int], padding: tuple[int, int]
 ) -> torch.Tensor:
-    r"""Gradient of a stride-1 depthwise convolution with respect to its weight, by direct sums.
-
-    .. math:: \partial w[c, i, j] = \sum_{n, a, b} \partial y[n, c, a, b] \, x[n, c, a + i - p_h, b + j - p_w]
-
-    Args:
-        x: input of the convolution, such that `compiled_covers(x, kernel_size)`.
-        grad, kernel_size, padding: as in `weight_gradient`.
-
-    Shape:
-        x: (N, C, H, W); grad: (N, C, A, B); result: (C, 1, I, J), float32.
-    """
+    """`weight_gradient` by direct sums, float32; `x` must be such that `compiled_covers(x, kernel_size)`."""
     if x.dtype == torch.float16:
         x, grad = x.float(), grad.float()
     x, grad = _channels_last(x), _channels_last(grad)

@@ -15,10 +15,7 @@ _CACHE_BYTES = 4 * 2**20
 
 @functools.lru_cache(maxsize=4096)
 def _good_fft_size(size: int) -> int:
-    """The smallest even number of at least `size` whose only prime factors are 2, 3 and 5.
-
-    Args:
-        size: taps, at least 1.
+    """The smallest even number of at least `size` (at least 1) whose only prime factors are 2, 3 and 5.
 
     >>> _good_fft_size(75), _good_fft_size(31)
     (80, 32)
@@ -37,19 +34,12 @@ def _good_fft_size(size: int) -> int:
 def weight_gradient_fft(
     x: torch.Tensor, grad: torch.Tensor, kernel_size: tuple[int, int], padding: tuple[int, int]
 ) -> torch.Tensor:
-    r"""Gradient of a stride-1 depthwise convolution with respect to its weight, through the correlation theorem.
+    r"""`weight_gradient` through the correlation theorem, for float32 or float64.
 
     .. math:: \partial w = \mathrm{IFFT}\Big(\sum_n \overline{\mathrm{FFT}(\partial y_n)} \cdot \mathrm{FFT}(x_n)\Big)
 
     at the lags `-padding .. kernel_size - 1 - padding`. The transform has at least `H + padding` rows, the shortest
     length for which these lags are free of wrap-around.
-
-    Args:
-        x: input of the convolution, float32 or float64.
-        grad, kernel_size, padding: as in `weight_gradient`.
-
-    Shape:
-        x: (N, C, H, W); grad: (N, C, A, B); result: (C, 1, I, J).
 
     >>> ones = torch.ones(2, 3, 4, 5)
     >>> weight_gradient_fft(ones, ones, (1, 1), (0, 0)).flatten().round().tolist()
@@ -74,12 +64,9 @@ def weight_gradient_fft(
 def convolve_fft(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, int]
 ) -> torch.Tensor:
-    r"""Stride-1 depthwise convolution through the correlation theorem, summed in float32 or float64.
+    r"""`forward.convolve` through the correlation theorem, summed in float32 or float64.
 
     .. math:: y_n = \mathrm{IFFT}\big(\mathrm{FFT}(x_n) \cdot \overline{\mathrm{FFT}(w)}\big) + \beta
-
-    Shape:
-        x: (N, C, H, W); weight: (C, 1, I, J); bias: (C,) or None; result: (N, C, A, B).
 
     >>> convolve_fft(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 3, 3), None, (1, 1))[0, 0, 0].round().tolist()
     [4.0, 6.0, 6.0, 4.0]

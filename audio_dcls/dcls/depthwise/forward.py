@@ -32,18 +32,9 @@ def convolve(
 ) -> torch.Tensor:
     """Depthwise convolution without the taps that only meet padding; its sums are at least as exact as torch's.
 
-    Args:
-        x: input.
-        weight: kernels, of any floating type.
-        bias: one number per channel, or None.
-        padding: zeros on each side of each axis, taps, less than the kernel's size.
-        method: the method; None chooses by rule on the CPU, and by measurement on CUDA.
-
-    Shape:
-        x: (N, C, H, W); weight: (C, 1, I, J); bias: (C,); result: (N, C, A, B), of the type of `x`.
-
-    Raises:
-        ArgumentError: `method` is unknown.
+    `x` is (N, C, H, W), `weight` (C, 1, I, J) of any floating type, `bias` (C,) and the result (N, C, A, B) of the type
+    of `x`. The padding is the zeros on each side of each axis, less than the kernel's size. Without a `method` it is
+    chosen by rule on the CPU, and by measurement on CUDA; an unknown one is refused by an `ArgumentError`.
 
     >>> convolve(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 3, 3), None, (1, 1))[0, 0, 0].tolist()
     [4.0, 6.0, 6.0, 4.0]

@@ -1,10 +1,16 @@
-"""Compile generated code for this processor, and run it; needs llvmlite."""
+"""Compile generated code for this processor, and run it on torch's threads; needs llvmlite.
+
+A function that takes tasks from a shared counter is called once by each thread of torch's OpenMP team: threads of a
+second pool would wait for the cores on which torch's idle threads still spin. Without such an OpenMP, a pool is used.
+"""
 
 from __future__ import annotations
 
+import concurrent.futures
 import ctypes
 import functools
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -13,16 +19,13 @@ import torch
 from audio_dcls.dcls.depthwise.codegen import RowShape
 from audio_dcls.dcls.depthwise.codegen_forward import ForwardEmitter
 from audio_dcls.dcls.depthwise.codegen_gradient import GradientEmitter
-from audio_dcls.dcls.depthwise.threads import TASK_FUNCTION, run_on_threads
+
+_TASK_FUNCTION = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+"""Type of the generated functions: their argument is the address of an argument block."""
 
 
 def generate(kind: str, x_width: int, out_width: int, num_taps: int, padding: int, is_bfloat16: bool) -> Code:
-    """The code for the widths of a map and a kernel, made on the first call and kept for the process.
-
-    Args:
-        kind: "forward" or "gradient".
-        x_width, out_width, num_taps, padding, is_bfloat16: as in `RowShape`.
-    """
+    """The code ("forward" or "gradient") for the widths of `RowShape`, made on the first call and kept."""
     has_pairs = is_bfloat16 and has_pair_products()
     return _compile(kind, RowShape(x_width, out_width, num_taps, padding, is_bfloat16, has_pairs, *host_vectors()))
 
@@ -66,7 +69,7 @@ class Code:
             "scratch": -(-scratch.data_ptr() // 64) * 64, "worker_bytes": worker_bytes,
         }  # fmt: skip
         arguments = self.block_type(*[header[field] if field in header else numbers[field] for field in self.fields])
-        run_on_threads(self.function, arguments, num_workers)
+        _run_on_threads(self.function, arguments, num_workers)
 
 
 @functools.lru_cache(maxsize=256)
@@ -84,4 +87,43 @@ def _compile(kind: str, shape: RowShape) -> Code:
     machine = target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=flags, opt=2, jit=True)
     engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
-    return Code(TASK_FUNCTION(engine.get_function_address(name)), engine, emitter.fields, shape.num_lanes)
+    return Code(_TASK_FUNCTION(engine.get_function_address(name)), engine, emitter.fields, shape.num_lanes)
+
+
+def _run_on_threads(function: Any, arguments: Any, num_workers: int) -> None:
+    """Call a `_TASK_FUNCTION`, which runs without the interpreter lock, on several threads and wait for all of them.
+
+    The threads, including the calling one, share `arguments`, a ctypes array.
+    """
+    if num_workers <= 1:
+        function(arguments)
+        return
+    parallel = _openmp_parallel()
+    if parallel is not None:
+        parallel(function, arguments, num_workers, 0)
+        return
+    pool = _thread_pool(num_workers - 1, os.getpid())
+    futures = [pool.submit(function, arguments) for _ in range(num_workers - 1)]
+    function(arguments)
+    for future in futures:
+        future.result()
+
+
+@functools.cache
+def _openmp_parallel() -> Callable[..., None] | None:
+    """The entry to a parallel region of GNU's and, on Linux, LLVM's and Intel's OpenMP; None without OpenMP."""
+    if not torch.backends.openmp.is_available():
+        return None
+    try:
+        parallel = ctypes.CDLL(None).GOMP_parallel
+    except (AttributeError, OSError, TypeError):
+        return None
+    parallel.argtypes = [_TASK_FUNCTION, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+    parallel.restype = None
+    return parallel
+
+
+@functools.lru_cache(maxsize=4)
+def _thread_pool(num_threads: int, process_id: int) -> concurrent.futures.ThreadPoolExecutor:
+    """A pool per process: threads do not survive a fork, so the process id is part of the key."""
+    return concurrent.futures.ThreadPoolExecutor(num_threads, thread_name_prefix="depthwise")

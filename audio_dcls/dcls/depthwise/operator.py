@@ -126,8 +126,7 @@ def _is_one(value: int | Sequence[int]) -> bool:
 
 def _resolve_padding(padding: int | Sequence[int] | str, kernel_size: tuple[int, int]) -> list[int] | None:
     """Zeros on each side of each axis; None if the two sides differ ("same" with an even kernel)."""
-    if padding == "valid":
-        return [0, 0]
+    padding = 0 if padding == "valid" else padding
     if padding == "same":
         return None if any(taps % 2 == 0 for taps in kernel_size) else [taps // 2 for taps in kernel_size]
     if isinstance(padding, str):
@@ -150,10 +149,8 @@ def _output_shape(x: torch.Tensor, kernel_size: Sequence[int], padding: Sequence
 
 @torch.library.custom_op("audio_dcls::depthwise_conv2d", mutates_args=())
 def _conv_op(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: Sequence[int]) -> torch.Tensor:
-    memory_format = _memory_format(x)
-    return convolve(x.contiguous(memory_format=memory_format), weight, bias, padding).contiguous(
-        memory_format=memory_format
-    )
+    options = {"memory_format": _memory_format(x)}
+    return convolve(x.contiguous(**options), weight, bias, padding).contiguous(**options)
 
 
 @_conv_op.register_fake

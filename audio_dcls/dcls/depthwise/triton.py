@@ -83,11 +83,7 @@ _launch_weight_gradient: Any = _weight_gradient_kernel
 def convolve_triton(
     x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, padding: tuple[int, int]
 ) -> torch.Tensor:
-    """Stride-1 depthwise convolution, summed in float32; the result has the type and memory format of `x`.
-
-    Shape:
-        x: (N, C, H, W); weight: (C, 1, I, J); bias: (C,) or None; result: (N, C, A, B).
-    """
+    """`forward.convolve`, summed in float32; the result has the type and memory format of `x`."""
     (num_batch, num_channels, x_rows, x_width), (taps_h, taps_w) = x.shape, weight.shape[2:]
     out_rows, out_width = x_rows + 2 * padding[0] - taps_h + 1, x_width + 2 * padding[1] - taps_w + 1
     memory_format = torch.contiguous_format if x.is_contiguous() else torch.channels_last
@@ -106,13 +102,10 @@ def convolve_triton(
 def weight_gradient_triton(
     x: torch.Tensor, grad: torch.Tensor, kernel_size: tuple[int, int], padding: tuple[int, int]
 ) -> torch.Tensor:
-    """Gradient of a stride-1 depthwise convolution with respect to its weight, in float32.
+    """`weight_gradient`, in float32.
 
     Float32 products are exact ("ieee"), not rounded to TF32; bfloat16 and float16 products use tensor cores, which
     compute them exactly.
-
-    Shape:
-        x: (N, C, H, W); grad: (N, C, A, B); result: (C, 1, I, J).
     """
     (num_batch, num_channels, x_rows, x_width), (grad_rows, grad_width) = x.shape, grad.shape[2:]
     tile = max(16, min(_MAX_TILE, 1 << (grad_width - 1).bit_length()))

@@ -31,10 +31,8 @@ def fastest_method(
     The first method is used without measurement if measuring is impossible (a CUDA graph is being captured), or if
     every run must give the same bits (`torch.use_deterministic_algorithms`): measurements vary.
 
-    Args:
-        key: everything that the time depends on, such as operation, device, type and shape.
-        methods: calls that compute the same result, the safest first. A method that runs out of memory is dropped.
-        timer_ms: measures one call in milliseconds; None uses CUDA events.
+    The key holds everything that the time depends on. The methods compute the same result, the safest first; one that
+    runs out of memory is dropped. `timer_ms` measures one call in milliseconds, by default with CUDA events.
 
     >>> fastest_method("doctest", {"a": lambda: 3, "b": lambda: 2}, timer_ms=lambda call: call())
     'b'

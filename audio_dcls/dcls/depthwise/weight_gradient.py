@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from audio_dcls.dcls.depthwise import thresholds
 from audio_dcls.dcls.depthwise.compiled import compiled_is_worth_it, weight_gradient_compiled
 from audio_dcls.dcls.depthwise.fft import weight_gradient_fft
-from audio_dcls.dcls.depthwise.gemm import weight_gradient_gemm
 from audio_dcls.dcls.depthwise.tuning import fastest_method, triton_is_available
 from audio_dcls.errors import ArgumentError
 
@@ -22,12 +21,7 @@ _Method = Literal["torch", "fft", "gemm", "compiled", "triton"]
 
 
 def num_outside_taps(size: int, taps: int, padding: int) -> int:
-    """Taps at each end of a kernel's axis that only meet padding, at stride 1.
-
-    Args:
-        size: size of the map along this axis.
-        taps: taps of the kernel.
-        padding: zeros on each side.
+    """Taps at each end of a kernel's axis that only meet padding, at stride 1; `size` is the map's along this axis.
 
     >>> num_outside_taps(7, 23, 11), num_outside_taps(64, 23, 11)
     (5, 0)
@@ -37,13 +31,10 @@ def num_outside_taps(size: int, taps: int, padding: int) -> int:
 
 
 def choose_method(x: torch.Tensor, kernel_size: tuple[int, int]) -> _Method:
-    """The fastest method on a CPU for this input and (already cropped) kernel.
+    """The fastest method on a CPU for an input (N, C, H, W) and an (already cropped) kernel.
 
     Generated code is the fastest where it applies (`compiled`; it needs llvmlite). Otherwise it is torch for small
     kernels, matrix products for narrow maps, and Fourier transforms for wide maps.
-
-    Shape:
-        x: (N, C, H, W).
 
     >>> choose_method(torch.zeros(1, 1, 64, 62, dtype=torch.float64), (23, 23))
     'fft'
@@ -67,20 +58,9 @@ def weight_gradient(
 
     .. math:: \partial w[c, i, j] = \sum_{n, a, b} \partial y[n, c, a, b] \, x[n, c, a + i - p_h, b + j - p_w]
 
-    Taps that only meet padding are left out of the computation: their gradient is zero.
-
-    Args:
-        x: input of the convolution.
-        grad: gradient of its output, same type.
-        kernel_size: rows and columns of the kernel, taps.
-        padding: zeros on each side of each axis, taps.
-        method: the method; None chooses by rule on the CPU, and by measurement on CUDA.
-
-    Shape:
-        x: (N, C, H, W); grad: (N, C, A, B); result: (C, 1, I, J), float64 for float64, else float32.
-
-    Raises:
-        ArgumentError: `method` is unknown.
+    Taps that only meet padding are left out of the computation: their gradient is zero. `x` (N, C, H, W) and the
+    gradient of the output, (N, C, A, B), have the same type; the result (C, 1, I, J) is float64 for float64, else
+    float32. The method is chosen as in `forward.convolve`.
 
     >>> x = torch.ones(1, 2, 4, 4)
     >>> weight_gradient(x, x, (3, 3), (1, 1))[0, 0].tolist()[0]
@@ -126,7 +106,7 @@ def _compute(
     if method == "fft":
         return weight_gradient_fft(x, grad, kernel_size, padding)
     if method == "gemm":
-        return weight_gradient_gemm(x, grad, kernel_size, padding)
+        return _weight_gradient_gemm(x, grad, kernel_size, padding)
     raise ArgumentError(f"`method` (={method!r}) must be one of {get_args(_Method)}")
 
 
@@ -139,3 +119,39 @@ def _weight_gradient_torch(
         grad, x, weight, None, [1, 1], list(padding), [1, 1], False, [0, 0], x.shape[1], [False, True, False]
     )
     return result.to(torch.float32 if x.dtype in (torch.bfloat16, torch.float16) else x.dtype).contiguous()
+
+
+def _weight_gradient_gemm(
+    x: torch.Tensor, grad: torch.Tensor, kernel_size: tuple[int, int], padding: tuple[int, int]
+) -> torch.Tensor:
+    """Compute the gradient by one batched matrix product per row of taps and sums along diagonals.
+
+    Tap row `i` pairs output row `a` with input row `a + i - padding`. One product over batch and rows,
+    `M[b, v] = sum_{n, a} grad[n, a, b] x[n, a + i - padding, v]`, holds every pair of columns; tap `j` is the sum of
+    its diagonal `v - b = j - padding`.
+
+    >>> ones = torch.ones(2, 3, 4, 5)
+    >>> _weight_gradient_gemm(ones, ones, (1, 1), (0, 0)).flatten().tolist()
+    [40.0, 40.0, 40.0]
+    """
+    num_batch, num_channels, height, width = x.shape
+    out_height, out_width = grad.shape[2:]
+    (pad_h, pad_w), (taps_h, taps_w) = padding, kernel_size
+    # The axis of rows comes before the batch, so that the rows for one row of taps are one slice.
+    x_rows = x.new_zeros((num_channels, height, num_batch, width + 2 * pad_w))
+    x_rows[..., pad_w : pad_w + width] = x.permute(1, 2, 0, 3)
+    grad_rows = grad.permute(1, 2, 0, 3).contiguous()
+    result = x.new_zeros((num_channels, 1, *kernel_size))
+    padded_width = width + 2 * pad_w
+    for i in range(taps_h):
+        first, last = max(0, pad_h - i), min(out_height, height + pad_h - i)
+        if first >= last:
+            continue
+        x_block = x_rows[:, first + i - pad_h : last + i - pad_h].flatten(1, 2)
+        grad_block = grad_rows[:, first:last].flatten(1, 2)
+        pairs = torch.bmm(grad_block.transpose(1, 2), x_block)
+        diagonals = pairs.as_strided(
+            (num_channels, out_width, taps_w), (out_width * padded_width, padded_width + 1, 1), pairs.storage_offset()
+        )
+        torch.sum(diagonals, 1, out=result[:, 0, i])
+    return result

@@ -28,40 +28,24 @@ from audio_dcls.dcls.kernel import axis_factors
 _RIDGE, _FULL_RIDGE = 1e-4, 1e-6
 """Weight of |w|^2 for fewer elements than taps, where it prevents large weights of neighbours that cancel; and the
 weight for as many elements as taps, which are far enough apart not to need it."""
-
 _FIRST_STEP_TAPS = 0.05
 """Rate of the first gradient step (Adam), in taps; it falls to 0 along half a cosine."""
-
 _FIRST_SPREAD = 0.2
 """Initial value of learned spreads, in taps, unless that of the form is higher."""
-
 _LEAST_SPREAD = 0.01
 """Learned spreads stay above this, in taps: at 0 their gradient is 0, and training could not move them again."""
-
 _INSET_TAPS = 0.02
 """Elements start this far inside the outermost taps and off every tap: on a tap a triangle has no slope."""
-
 _INDEPENDENCE = 1e-4
 """Candidates are skipped if less than this share of them is independent of the elements already placed."""
 
 
 class ElementSearch:
-    """Elements that are fitted to kernels, in float64 and on the kernels' device.
+    """Elements that are fitted to kernels (R, L, T_0, .., T_{M-1}), in float64 and on the kernels' device.
 
-    Args:
-        kernels: the kernels to fit.
-        starts: first tap of the given kernels along each axis of the dense kernel, counted from 0.
-        sizes: taps along each axis of the dense kernel.
-        form: how an element spreads.
-        num_elements: K.
-        held_spreads: spreads to keep fixed; None if they are searched, or if the form has no spreads.
-
-    Attributes:
-        positions: (M, R, K) in taps from the dense kernel's centre.
-        spreads: (M, R, K), or None.
-
-    Shape:
-        kernels (R, L, T_0, .., T_{M-1}), held_spreads (M, R, K)
+    The kernels start at the taps `starts`, counted from 0, of a dense kernel of `sizes` taps. `held_spreads` (M, R, K)
+    stay fixed; they are None if spreads are searched, or if the form has no spreads. The results are `positions`
+    (M, R, K), in taps from the dense kernel's centre, and `spreads` (M, R, K) or None.
     """
 
     def __init__(

@@ -7,7 +7,9 @@ positions, K elements, M axes, T_a taps of axis a of the trained kernels.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +19,19 @@ from audio_dcls.dcls.conv import DclsConv
 from audio_dcls.dcls.swap.element_search import ElementSearch, num_candidates
 from audio_dcls.errors import ArgumentError
 
+TRANSFERS = ("random", "fit")
 _CHUNK_NUMBERS = 2**24
 """Numbers in the largest array of the search, 128 MB: kernels are fitted chunk by chunk."""
+
+
+@dataclass(frozen=True)
+class LayerTransfer:
+    """The transfer to one layer: its path in the model, the error of the fit, and whether a bias was copied."""
+
+    name: str
+    relative_error: float
+    """Norm of the difference between its dense kernel and the trained one, over norm of the latter."""
+    bias: bool
 
 
 def fit_kernels(layers: Sequence[DclsConv], kernels: Sequence[Tensor], num_steps: int = 100) -> list[float]:
@@ -60,7 +73,8 @@ def fit_kernels(layers: Sequence[DclsConv], kernels: Sequence[Tensor], num_steps
     if first.spreads is not None and not isinstance(first.spreads, nn.Parameter):
         held = first.spreads.double().cpu().flatten(1, 2)
     searches = []
-    for rows in torch.arange(len(targets)).split(_chunk_rows(first.kernel_count, len(layers), taps)):
+    widest = first.kernel_count * max(num_candidates(taps), len(layers) * math.prod(taps))
+    for rows in torch.arange(len(targets)).split(max(1, _CHUNK_NUMBERS // widest)):
         spreads = None if held is None else held[:, rows]
         search = ElementSearch(targets[rows], starts, first.learned_size, first.form, first.kernel_count, spreads)
         search.refine(num_steps)
@@ -87,12 +101,6 @@ def _relative_error(layer: DclsConv, kernel: Tensor) -> float:
         trained = _grow(kernel.detach().double(), layer.learned_size)
         difference = layer.dense_kernel().double() - trained
         return float(difference.norm() / trained.norm().clamp_min(1e-150))
-
-
-def _chunk_rows(num_elements: int, num_layers: int, taps: Sequence[int]) -> int:
-    """The number of kernels in a chunk."""
-    widest = num_elements * max(num_candidates(taps), num_layers * math.prod(taps))
-    return max(1, _CHUNK_NUMBERS // widest)
 
 
 def _start(taps: int, size: int) -> int:
@@ -127,3 +135,40 @@ def _check(layers: Sequence[DclsConv], kernels: Sequence[Tensor]) -> None:
             raise ArgumentError("`layers` and `kernels` on the meta device hold no numbers; load the model first")
         if not kernel.isfinite().all():
             raise ArgumentError("`kernels` must be finite, but one holds NaN or infinity; check the trained model")
+
+
+def transfer_kernels(
+    groups: Sequence[Sequence[str]], convs: Mapping[str, Any], layers: Mapping[str, DclsConv]
+) -> tuple[LayerTransfer, ...]:
+    """Fit the kernels of layers to those of trained convolutions, and copy the biases.
+
+    `groups` are the names of layers that share positions; a layer that does not share is a group too. The convolutions
+    and the layers, changed in place, are by name; the records are in the order of `layers`.
+    """
+    records = {}
+    for names in groups:
+        kernels = [_effective_kernel(convs[name], layers[name]) for name in names]
+        errors = fit_kernels([layers[name] for name in names], kernels)
+        for name, error in zip(names, errors, strict=True):
+            bias = layers[name].bias
+            if bias is not None:
+                with torch.no_grad():
+                    bias.copy_(convs[name].bias)
+            records[name] = LayerTransfer(name, error, bias is not None)
+    return tuple(records[name] for name in layers)
+
+
+def _effective_kernel(conv: Any, layer: DclsConv) -> Tensor:
+    """A convolution's kernel without dilation, with the centre of the layer's kernel.
+
+    The centre of n taps is tap n // 2. With "same" padding and an even n, however, the output is at tap n // 2 - 1, so
+    a zero is added if one of the two kernels has an even number of taps and the other an odd one.
+    """
+    kernel = conv.weight.detach()
+    lengths = [step * (taps - 1) + 1 for taps, step in zip(conv.kernel_size, conv.dilation, strict=True)]
+    spaced = kernel.new_zeros(*kernel.shape[:2], *lengths)
+    spaced[(..., *(slice(None, None, step) for step in conv.dilation))] = kernel
+    pads: list[int] = []
+    for taps, size in zip(reversed(lengths), reversed(layer.dilated_kernel_size), strict=True):
+        pads += [0, (taps - size) % 2] if taps % 2 else [(taps - size) % 2, 0]
+    return F.pad(spaced, pads)

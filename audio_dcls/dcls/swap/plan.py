@@ -13,8 +13,8 @@ from typing import Any
 from torch import nn
 
 from audio_dcls.dcls.conv import DclsConv, DclsConv1d, DclsConv2d, DclsConv3d, share_positions
+from audio_dcls.dcls.swap.kernel_fit import TRANSFERS, LayerTransfer, transfer_kernels
 from audio_dcls.dcls.swap.rule import is_plain
-from audio_dcls.dcls.swap.transfer import TRANSFERS, LayerTransfer, transfer_kernels
 from audio_dcls.errors import ArgumentError, ModelError
 
 _DCLS_CLASSES: dict[int, type[DclsConv]] = {1: DclsConv1d, 2: DclsConv2d, 3: DclsConv3d}
@@ -22,29 +22,21 @@ _DCLS_CLASSES: dict[int, type[DclsConv]] = {1: DclsConv1d, 2: DclsConv2d, 3: Dcl
 
 @dataclass(frozen=True)
 class SwapEntry:
-    """One layer of a plan.
-
-    Attributes:
-        name: path of the layer in the model.
-        reason: why it is swapped.
-        width: output channels.
-        old_kernel_size: taps along each axis before.
-        new_kernel_size: taps of the dense kernel along each axis after.
-        padding: taps added on both sides along each axis after, or "same"; the output keeps its size.
-        group: label of the layers that share positions and spreads; None if the layer does not share.
-        num_parameters_before: weights and biases of the convolution.
-        num_parameters_after: weights and biases; plus positions and spreads, counted at the first layer of a group.
-    """
+    """One layer of a plan: its path in the model, the reason to swap it, and its sizes before and after in taps."""
 
     name: str
     reason: str
     width: int
+    """Output channels."""
     old_kernel_size: tuple[int, ...]
     new_kernel_size: tuple[int, ...]
     padding: tuple[int, ...] | str
+    """On both sides along each axis after the swap, or "same"; the output keeps its size."""
     group: str | None
+    """Label of the layers that share positions and spreads; None if the layer does not share."""
     num_parameters_before: int
     num_parameters_after: int
+    """Weights and biases; plus positions and spreads, counted at the first layer of a group."""
 
     def __str__(self) -> str:
         """One line: path, width, sizes, group and parameters."""

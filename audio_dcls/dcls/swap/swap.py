@@ -14,8 +14,9 @@ from audio_dcls.dcls.conv import DclsConv
 from audio_dcls.dcls.interpolation import find_interpolation
 from audio_dcls.dcls.swap.plan import SwapEntry, SwapPlan, format_size
 from audio_dcls.dcls.swap.rule import PLAIN_CONVOLUTIONS, Predicate, SwapRule, find_rule, is_plain
-from audio_dcls.dcls.swap.sharing import SHARINGS, label_groups, sharing_key
 from audio_dcls.errors import ArgumentError, ModelError
+
+_SHARINGS = ("width", "stage", "none")
 
 
 def plan_swap(
@@ -52,8 +53,8 @@ def plan_swap(
     1  8  7x7 -> 11x11  group A  400 -> 48
     parameters  800 -> 256
     """
-    if share not in SHARINGS:
-        raise ArgumentError(f"`share` (={share!r}) must be one of {', '.join(SHARINGS)}")
+    if share not in _SHARINGS:
+        raise ArgumentError(f"`share` (={share!r}) must be one of {', '.join(_SHARINGS)}")
     if not is_integer(kernel_count) or kernel_count < 1:
         raise ArgumentError(f"`kernel_count` (={kernel_count!r}) must be an integer of at least 1")
     if not isinstance(model, nn.Module):
@@ -67,7 +68,7 @@ def plan_swap(
         entry, extra = _plan_layer(name, conv, chosen.reason, new_size, kernel_count)
         entries.append(entry)
         num_coordinates.append(extra * (2 if form.has_spreads else 1))
-        keys.append(sharing_key(share, name, conv, new_size))
+        keys.append(_sharing_key(share, name, conv, new_size))
     if not entries:
         raise ModelError(
             f"`rule` (={chosen.name!r}) matches no layer of the model: {_describe_convolutions(model, chosen)}"
@@ -154,7 +155,44 @@ def _assign_groups(
 ) -> list[SwapEntry]:
     """Label the groups, and count positions and spreads at the first layer of each group."""
     labelled = []
-    for index, (entry, group) in enumerate(zip(entries, label_groups(keys), strict=True)):
+    for index, (entry, group) in enumerate(zip(entries, _label_groups(keys), strict=True)):
         extra = num_coordinates[index] if keys.index(keys[index]) == index else 0
         labelled.append(replace(entry, group=group, num_parameters_after=entry.num_parameters_after + extra))
     return labelled
+
+
+def _sharing_key(share: str, name: str, conv: Any, new_size: Sequence[int]) -> Hashable:
+    """A key that is equal for layers that share; `new_size` are the taps of the dense kernel after the swap."""
+    if share == "none":
+        return name
+    shape = (conv.out_channels, conv.in_channels // conv.groups, tuple(new_size), conv.weight.dtype, conv.weight.device)
+    return (_stage_of(name), shape) if share == "stage" else shape
+
+
+def _stage_of(name: str) -> str:
+    """The beginning of a path up to its first part with a digit; empty if no part has one.
+
+    >>> _stage_of("stages.2.blocks.0.conv"), _stage_of("head.conv")
+    ('stages.2', '')
+    """
+    parts = name.split(".")
+    for end, part in enumerate(parts, start=1):
+        if any(character.isdigit() for character in part):
+            return ".".join(parts[:end])
+    return ""
+
+
+def _label_groups(keys: Sequence[Hashable]) -> list[str | None]:
+    """Labels of the layers' groups in order of appearance, A, B, ..., Z, AA, ..; None for a layer without a group.
+
+    >>> _label_groups(["wide", "narrow", "wide", "alone", "narrow"])
+    ['A', 'B', 'A', None, 'B']
+    """
+    shared = [key for key in dict.fromkeys(keys) if keys.count(key) > 1]
+    labels = {key: _label(index) for index, key in enumerate(shared)}
+    return [labels.get(key) for key in keys]
+
+
+def _label(index: int) -> str:
+    higher, letter = divmod(index, 26)
+    return (_label(higher - 1) if higher else "") + chr(ord("A") + letter)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from audio_dcls.dcls.depthwise import compiled as compiled_module
-from audio_dcls.dcls.depthwise import threads as threads_module
+from audio_dcls.dcls.depthwise import machine_code
 from audio_dcls.dcls.depthwise.compiled import compiled_covers, convolve_compiled, weight_gradient_compiled
 from audio_dcls.dcls.depthwise.operator import DepthwiseConv2d
 from audio_dcls.dcls.depthwise.weight_gradient import choose_method
@@ -157,7 +157,7 @@ def test_threads_and_parts_change_no_bit_of_the_convolution(num_threads, monkeyp
 
 
 def test_without_openmp_a_pool_does_it(monkeypatch):
-    monkeypatch.setattr(threads_module, "_openmp_parallel", lambda: None)
+    monkeypatch.setattr(machine_code, "_openmp_parallel", lambda: None)
     x, _ = make_pair((3, 40, 12, 11), (9, 7), (4, 3), torch.float32)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
