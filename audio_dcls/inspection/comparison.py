@@ -49,9 +49,6 @@ def compare_runs(
     """Compare two studies or runs by their last measurement; what was never measured is measured now.
 
     `loaded` is a checkpoint of `path`; `on_progress` gets the number of clips measured since its last call.
-
-    Raises:
-        RunError: the two are the same, or have other classes or clips, or one of them is not trained.
     """
     if Path(other_path).resolve() == Path(path).resolve():
         raise RunError(f"'{other_path}' would be compared with itself; name another run or study by --against")

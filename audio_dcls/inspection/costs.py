@@ -32,20 +32,17 @@ _BLOCK = re.compile(r"stages\.\d+\.(blocks\.\d+|downsample|pos_emb)")
 
 
 def measure_parts(backbone: nn.Module, spectrograms: Tensor, num_rounds: int = _NUM_ROUNDS) -> list[dict[str, Any]]:
-    """Shortest time, and memory, of a backbone's parts, each run alone on its input inside the model.
+    """A row per part of a backbone, each run alone on its input inside the model, in turns and in the model's order.
 
-    The shortest of several rounds is the least disturbed by other work on the machine.
-
-    The backbone is in evaluation mode, the spectrograms (N, 1, H, W) are normalised, and the parts take turns. There is
-    a row per part, in the model's order: milliseconds forward and backward, the ratio of the median to the shortest
-    time, MiB kept for the backward pass, MiB of the output, number of parameters.
+    The shortest of several rounds is the least disturbed by other work on the machine. The backbone is in evaluation
+    mode, and the spectrograms (N, 1, H, W) are normalised.
     """
     parts = _parts(backbone)
     inputs = _inputs_of(backbone, parts, spectrograms)
     calls: dict[str, Callable[[], object]] = {}
     for name, given in inputs.items():
         calls[f"{name} forward"] = partial(parts[name], given.requires_grad_())
-        calls[f"{name} both"] = _both(parts[name], given)
+        calls[f"{name} both"] = partial(_both, parts[name], given)
     times = time_interleaved(calls, num_rounds, spectrograms.device, min_sample_ms=_MIN_SAMPLE_MS)
     rows = []
     for name, given in inputs.items():
@@ -68,18 +65,16 @@ def measure_parts(backbone: nn.Module, spectrograms: Tensor, num_rounds: int = _
 def measure_construction(
     backbone: nn.Module, spectrograms: Tensor, num_rounds: int = _NUM_ROUNDS
 ) -> list[dict[str, Any]]:
-    """Shortest time to build the kernels of DCLS layers, and to convolve with them, forward and backward.
-
-    As `measure_parts`, with a row per DCLS layer; the layers must not be frozen.
-    """
+    """As `measure_parts`, the times to build the kernel of each DCLS layer and to convolve with it; none is frozen."""
     layers = dcls_layers(backbone)
     if not layers:
         return []
     inputs = _inputs_of(backbone, dict(layers), spectrograms)
     calls: dict[str, Callable[[], object]] = {}
     for name, given in inputs.items():
-        calls[f"{name} build"] = _build(layers[name])
-        calls[f"{name} apply"] = _apply(layers[name], given)
+        kernel = layers[name].dense_kernel().detach().requires_grad_()
+        calls[f"{name} build"] = partial(_build, layers[name])
+        calls[f"{name} apply"] = partial(_apply, layers[name], given.requires_grad_(), kernel)
     times = time_interleaved(calls, num_rounds, spectrograms.device, min_sample_ms=_MIN_SAMPLE_MS)
     return [
         {
@@ -166,37 +161,23 @@ def _inputs_of(backbone: nn.Module, parts: dict[str, Any], spectrograms: Tensor)
     return inputs
 
 
-def _both(part: nn.Module, given: Tensor) -> Callable[[], object]:
+def _both(part: nn.Module, given: Tensor) -> object:
     wanted = [given, *(p for p in part.parameters() if p.requires_grad)]
-
-    def call() -> object:
-        output = part(given.requires_grad_())
-        return torch.autograd.grad(output.sum(), wanted, allow_unused=True)
-
-    return call
+    output = part(given.requires_grad_())
+    return torch.autograd.grad(output.sum(), wanted, allow_unused=True)
 
 
-def _build(layer: DclsConv) -> Callable[[], object]:
+def _build(layer: DclsConv) -> object:
     wanted = [p for p in layer.parameters() if p is not layer.bias]
-
-    def call() -> object:
-        if layer.factor_cache is not None:
-            layer.factor_cache.clear()
-        kernel = layer.dense_kernel()
-        return torch.autograd.grad(kernel, wanted, torch.ones_like(kernel), allow_unused=True)
-
-    return call
+    if layer.factor_cache is not None:
+        layer.factor_cache.clear()
+    kernel = layer.dense_kernel()
+    return torch.autograd.grad(kernel, wanted, torch.ones_like(kernel), allow_unused=True)
 
 
-def _apply(layer: DclsConv, given: Tensor) -> Callable[[], object]:
-    kernel = layer.dense_kernel().detach().requires_grad_()
-    given = given.requires_grad_()
-
-    def call() -> object:
-        output = convolve(given, kernel, None, layer.stride, layer.padding, layer.groups, layer.padding_mode)
-        return torch.autograd.grad(output, [given, kernel], torch.ones_like(output))
-
-    return call
+def _apply(layer: DclsConv, given: Tensor, kernel: Tensor) -> object:
+    output = convolve(given, kernel, None, layer.stride, layer.padding, layer.groups, layer.padding_mode)
+    return torch.autograd.grad(output, [given, kernel], torch.ones_like(output))
 
 
 def _memory(part: nn.Module, given: Tensor) -> tuple[int, int]:

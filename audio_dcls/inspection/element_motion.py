@@ -65,10 +65,8 @@ def brownian_test(positions: np.ndarray) -> BrownianTest:
     If the steps of an element are independent with mean zero, as in a Brownian motion, the squared displacement from
     start to end is on average the sum of the squared steps, whatever each step's variance. Elements are assumed to be
     independent of each other, with one degree of freedom per axis: the squared displacement of an element, over its
-    expectation, is then a mean of M squared normal variables, with variance 2 / M. Positions are (R, M, E).
-
-    Raises:
-        ArgumentError: there are fewer than three records, or nothing moved.
+    expectation, is then a mean of M squared normal variables, with variance 2 / M. Positions are (R, M, E), with three
+    records or more.
 
     >>> rng = np.random.default_rng(0)
     >>> found = brownian_test(rng.standard_normal((20, 2, 4000)).cumsum(axis=0))

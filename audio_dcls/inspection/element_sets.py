@@ -57,10 +57,7 @@ class ElementSet:
 
 
 def element_sets(model: nn.Module) -> list[ElementSet]:
-    """The sets of a model, in the order of its layers.
-
-    Raises:
-        NothingToShowError: it has no DCLS layer with two learned axes.
+    """The sets of a model, in the order of its layers; `NothingToShowError` without a DCLS layer of two learned axes.
 
     >>> from audio_dcls.dcls import DclsConv2d
     >>> (found,) = element_sets(nn.Sequential(DclsConv2d(4, 4, 5, (7, 9), groups=4)))
@@ -105,8 +102,7 @@ def set_title(name: str, index: int) -> str:
     >>> set_title("backbone.stages.2.blocks.0.conv_dw", 5), set_title("a.conv", 0)
     ('stage 3', 'set 1')
     """
-    parts = name.split(".")
-    for part, after in itertools.pairwise(parts):
+    for part, after in itertools.pairwise(name.split(".")):
         if part == "stages" and after.isdigit():
             return f"stage {int(after) + 1}" + (", positional encoding" if "pos_emb" in name else "")
     return f"set {index + 1}"

@@ -14,7 +14,7 @@ from audio_dcls.evaluation.calibration import calibration
 from audio_dcls.evaluation.confusion import co_occurrence, confusion
 from audio_dcls.evaluation.metrics import tagging_metrics
 from audio_dcls.inspection.measured_clips import MeasuredClips
-from audio_dcls.inspection.print_style import COLOURS, SEQUENTIAL, head, legend, new_figure, shortened, tidy
+from audio_dcls.inspection.print_style import COLOURS, SEQUENTIAL, colour_bar, head, legend, new_figure, shortened, tidy
 
 _MATRIX_CLASSES = 20
 """Number of most frequent classes whose co-occurrence is drawn."""
@@ -122,10 +122,8 @@ def draw_confused_pairs(measured: MeasuredClips, facts: str) -> Figure:
     rows = pair_rows(measured)[::-1]
     figure = new_figure(1, row_inches=0.4 + 0.22 * len(rows))
     panel = figure.subplots()
-    values = [row["mean_score"] for row in rows]
-    panel.barh(range(len(rows)), values, color=COLOURS[0], height=0.7)
-    names = [f"{row['labelled']} → {row['heard']} ({row['clips']})" for row in rows]
-    panel.set_yticks(range(len(rows)), names)
+    panel.barh(range(len(rows)), [row["mean_score"] for row in rows], color=COLOURS[0], height=0.7)
+    panel.set_yticks(range(len(rows)), [f"{row['labelled']} → {row['heard']} ({row['clips']})" for row in rows])
     tidy(panel, x="mean score of the second on clips of the first that lack it")
     head(figure, "Most confused classes (clips in brackets)", f"{facts}; {measured.source}")
     return figure
@@ -149,19 +147,14 @@ def draw_co_occurrence(measured: MeasuredClips, facts: str) -> Figure:
         tidy(axis, title=title)
         axis.tick_params(labelsize=5.5)
     axes[0].set_yticks(range(len(names)), names)
-    bar = figure.colorbar(image, ax=axes, fraction=0.025, pad=0.02)
-    bar.ax.tick_params(labelsize=6)
-    bar.set_label("share of the row's class that has the column's class", fontsize=7)
-    correlation = correlation_of_co_occurrence(measured)
-    facts = f"{facts}; {measured.source}; correlation of the two {correlation:.2f}"
+    colour_bar(figure, image, axes, "share of the row's class that has the column's class", 7, fraction=0.025, pad=0.02)
+    facts = f"{facts}; {measured.source}; correlation of the two {correlation_of_co_occurrence(measured):.2f}"
     head(figure, f"Co-occurrence of the {len(names)} most frequent classes", facts)
     return figure
 
 
 def correlation_of_co_occurrence(measured: MeasuredClips) -> float:
-    """Pearson's correlation between the co-occurrences in the labels and in the scores, over all pairs of classes; NaN
-    if one of the two does not vary.
-    """
+    """Pearson's correlation of the co-occurrences in labels and scores, over all pairs; NaN if one does not vary."""
     true, learned = co_occurrence(measured.targets), co_occurrence(measured.scores)
     known = ~(np.isnan(true) | np.isnan(learned))
     if known.sum() < 2 or np.ptp(true[known]) == 0 or np.ptp(learned[known]) == 0:

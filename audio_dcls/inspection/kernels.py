@@ -15,7 +15,16 @@ from matplotlib.patches import Ellipse
 
 from audio_dcls.dcls.conv import DclsConv
 from audio_dcls.errors import ArgumentError
-from audio_dcls.inspection.print_style import COLOURS, DIVERGING, SEQUENTIAL, head, new_figure, panel_grid, tidy
+from audio_dcls.inspection.print_style import (
+    COLOURS,
+    DIVERGING,
+    SEQUENTIAL,
+    colour_bar,
+    head,
+    new_figure,
+    panel_grid,
+    tidy,
+)
 
 _GRID_COLUMNS = 6
 _SHOWN_ENERGY = 0.999
@@ -54,9 +63,8 @@ def mean_spectrum(kernels: np.ndarray, size: int = 64) -> np.ndarray:
 
 
 def draw_kernels(layer: DclsConv, title: str, facts: str, channels: tuple[int, ...] | None = None) -> Figure:
-    """Draw kernels of channels, with the centres of their elements and ellipses of one spread.
-
-    By default these are the eighteen channels with the largest norms.
+    """Draw kernels of channels (by default the eighteen with the largest norms), with the centres of their elements and
+    ellipses of one spread.
     """
     kernels = dense_kernels(layer)
     if channels is None:
@@ -134,8 +142,7 @@ def _draw_one(panel: Any, layer: DclsConv, kernel: np.ndarray, channel: int) -> 
             panel.add_patch(Ellipse(centre, width, height, fill=False, linewidth=0.35, edgecolor="black"))
     panel.set_title(f"{channel}", fontsize=6, pad=1.5)
     panel.tick_params(labelsize=5, width=0.4, length=1.5, pad=1)
-    for spine in panel.spines.values():
-        spine.set_linewidth(0.4)
+    panel.spines[:].set_linewidth(0.4)
 
 
 def draw_energy(layers: dict[str, DclsConv], facts: str) -> Figure:
@@ -153,8 +160,6 @@ def draw_energy(layers: dict[str, DclsConv], facts: str) -> Figure:
     image = spectrum.imshow(np.mean(spectra, axis=0), origin="lower", cmap=SEQUENTIAL, extent=(-0.5, 0.5, -0.5, 0.5))
     along_time, along_frequency = "modulation along time, cycles per tap", "along frequency, cycles per tap"
     tidy(spectrum, x=along_time, y=along_frequency, title="mean magnitude, all layers")
-    bar = figure.colorbar(image, ax=spectrum, fraction=0.046)
-    bar.ax.tick_params(labelsize=6)
-    bar.set_label("magnitude, kernels of norm 1", fontsize=6)
+    colour_bar(figure, image, spectrum, "magnitude, kernels of norm 1", fraction=0.046)
     head(figure, "Energy of the kernels", facts)
     return figure

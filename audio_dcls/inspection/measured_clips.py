@@ -45,13 +45,9 @@ class MeasuredClips:
 def measure_clips(
     run: RunDir, loaded: LoadedCheckpoint, on_progress: Callable[[int], object] | None = None
 ) -> MeasuredClips:
-    """Measure the newest checkpoint of a run on the run's own clips.
+    """Measure the newest checkpoint of a run on the run's own clips, like `measure_study`.
 
     `on_progress` gets the number of clips measured since its last call.
-
-    Raises:
-        RunError: the run's corpus does not exist here.
-        EvaluationError, ManifestError: as of `measure_study`.
     """
     study = StudyDir(run.path.parent)
     config = study.config()

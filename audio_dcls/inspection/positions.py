@@ -15,7 +15,16 @@ from matplotlib.figure import Figure
 
 from audio_dcls.errors import ArgumentError
 from audio_dcls.inspection.element_sets import AXES, ElementSet
-from audio_dcls.inspection.print_style import COLOURS, SEQUENTIAL, head, legend, new_figure, panel_grid, tidy
+from audio_dcls.inspection.print_style import (
+    COLOURS,
+    SEQUENTIAL,
+    colour_bar,
+    head,
+    legend,
+    new_figure,
+    panel_grid,
+    tidy,
+)
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _SHOWN_QUANTILE = 0.995
@@ -83,8 +92,7 @@ def draw_positions(sets: Sequence[ElementSet], facts: str, starts: Mapping[str, 
     figure = new_figure(len(sets), row_inches=1.9)
     panels = figure.subplots(len(sets), 3, squeeze=False)
     for row, found in zip(panels, sets, strict=True):
-        start = None if starts is None else starts.get(found.name)
-        reach = _reach(found)
+        start, reach = (starts or {}).get(found.name), _reach(found)
         size = " x ".join(map(str, found.kernel_size))
         for axis, name in enumerate(AXES):
             _histogram(row[axis], found, axis, reach[axis], None if start is None else start[axis])
@@ -164,6 +172,4 @@ def _density(figure: Figure, panel: Axes, found: ElementSet, reach: np.ndarray) 
         shares, origin="lower", extent=(*area[0], *area[1]), cmap=SEQUENTIAL, aspect="equal", interpolation="nearest"
     )
     tidy(panel, x="time, taps", y="frequency, taps", title="joint density")
-    bar = figure.colorbar(image, ax=panel, fraction=0.05, pad=0.02)
-    bar.ax.tick_params(labelsize=6)
-    bar.set_label("share", fontsize=6)
+    colour_bar(figure, image, panel, "share", fraction=0.05, pad=0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -39,10 +40,26 @@ def tidy(axes: Axes, *, x: str = "", y: str = "", title: str = "") -> None:
     axes.spines[["left", "bottom"]].set_linewidth(0.6)
 
 
+def frameless(axes: Axes, ink: str, rule: str | None, size: float) -> None:
+    """Remove the frame and the ticks' lines; draw a grid in the colour `rule`, if there is one, below the data."""
+    axes.tick_params(colors=ink, labelsize=size, length=0)
+    axes.spines[:].set_visible(False)
+    if rule is not None:
+        axes.grid(color=rule, linewidth=0.7)
+        axes.set_axisbelow(True)
+
+
 def legend(axes: Axes, names: Sequence[str] | None = None, **where: object) -> None:
     """Draw a legend without a frame."""
     options = {"fontsize": 7, "frameon": False, "handlelength": 1.4, **where}
     axes.legend(**({} if names is None else {"labels": list(names)}), **options)  # type: ignore[arg-type]
+
+
+def colour_bar(figure: Figure, image: Any, axes: Any, label: str, size: float = 6, **where: Any) -> None:
+    """Draw the scale of an image next to its axes; `size` is the label's in points."""
+    bar = figure.colorbar(image, ax=axes, **where)
+    bar.ax.tick_params(labelsize=6)
+    bar.set_label(label, fontsize=size)
 
 
 def panel_grid(count: int, columns: int, row_inches: float = 2.1) -> tuple[Figure, np.ndarray]:

@@ -19,7 +19,7 @@ from torch.fx.proxy import TraceError
 from audio_dcls.dcls.conv import DclsConv
 from audio_dcls.errors import ArgumentError, NothingToShowError
 from audio_dcls.frontend import FrontendConfig
-from audio_dcls.inspection.print_style import SEQUENTIAL, head, new_figure, tidy
+from audio_dcls.inspection.print_style import SEQUENTIAL, colour_bar, head, new_figure, tidy
 
 _GLOBAL = (math.inf, math.inf)
 _TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16_000)
@@ -144,8 +144,7 @@ def _in_seconds(num_frames: float, frontend: FrontendConfig) -> float:
     >>> _in_seconds(1, FrontendConfig()), _in_seconds(101, FrontendConfig())
     (0.032, 1.032)
     """
-    samples = (num_frames - 1) * frontend.hop_samples + frontend.fft_size
-    return samples / frontend.sample_rate_hz
+    return ((num_frames - 1) * frontend.hop_samples + frontend.fft_size) / frontend.sample_rate_hz
 
 
 def effective_field(features: Callable[[Tensor], Tensor], spectrograms: Tensor) -> np.ndarray:
@@ -155,9 +154,6 @@ def effective_field(features: Callable[[Tensor], Tensor], spectrograms: Tensor) 
 
     `features` maps (N, 1, H, W) to (N, C, h, w), in evaluation mode. The spectrograms are normalised and of real clips;
     they pass one at a time, so memory does not grow with their number. The result (H, W) sums to 1.
-
-    Raises:
-        NothingToShowError: no cell has an influence.
     """
     total = np.zeros(tuple(spectrograms.shape[-2:]))
     for spectrogram in spectrograms:
@@ -174,10 +170,8 @@ def effective_field(features: Callable[[Tensor], Tensor], spectrograms: Tensor) 
 
 
 def area_share(field: np.ndarray, share: float) -> float:
-    """Area of the smallest rectangle around the field's middle, with its proportions, that contains a share of it.
-
-    `field` is (H, W), and the share above 0, at most 1. The result is the part of the whole area, 0 to 1; small for a
-    narrow field (Ding et al., 2022, table 11).
+    """The area, as a part of the whole, of the smallest rectangle around the middle of a field (H, W), with its
+    proportions, that contains a share of it; small for a narrow field (Ding et al., 2022, table 11).
 
     >>> area_share(np.ones((9, 9)) / 81, 1.0), area_share(np.pad([[1.0]], 4), 0.5)
     (1.0, 0.012345679012345678)
@@ -209,9 +203,7 @@ def draw_effective_fields(fields: dict[str, np.ndarray], frontend: FrontendConfi
         hz_axis(panel, frontend)
         if panel is not panels[0]:
             panel.set_ylabel("")
-    bar = figure.colorbar(image, ax=panels, fraction=0.04, pad=0.02)
-    bar.ax.tick_params(labelsize=6)
-    bar.set_label("log10 of the share of the largest", fontsize=7)
+    colour_bar(figure, image, panels, "log10 of the share of the largest", 7, fraction=0.04, pad=0.02)
     facts = f"{facts}; in the titles: area that contains 20 / 50 / 90 % of the field"
     head(figure, "Effective receptive field of the last map's middle", facts)
     return figure

@@ -56,11 +56,9 @@ class Curves:
 
 
 def grad_cam(logits: nn.Module, layer: nn.Module, spectrogram: Tensor, class_index: int) -> np.ndarray:
-    """Grad-CAM (Selvaraju et al., 2017) at a layer, by captum, interpolated to the spectrogram's cells: (H, W), 0 or
-    more.
+    """Grad-CAM (Selvaraju et al., 2017) at a layer, interpolated to the spectrogram's cells: (H, W), 0 or more.
 
-    `logits` is a backbone in evaluation mode, `layer` a layer of it whose output is a map (N, D, h, w), and the
-    spectrogram (1, 1, H, W) is normalised.
+    The layer is one of the backbone `logits`, in evaluation mode; the spectrogram (1, 1, H, W) is normalised.
     """
     _check(logits, spectrogram, class_index)
     found: Any = LayerGradCam(logits, layer).attribute(spectrogram.detach(), target=class_index, relu_attributions=True)
@@ -72,10 +70,8 @@ def grad_cam(logits: nn.Module, layer: nn.Module, spectrogram: Tensor, class_ind
 def integrated_gradients(
     logits: nn.Module, spectrogram: Tensor, silence: Tensor, class_index: int, num_steps: int = _PATH_STEPS
 ) -> tuple[np.ndarray, float]:
-    """Integrated gradients (Sundararajan et al., 2017) from silence to a clip, both (1, 1, H, W), by captum.
-
-    The result is the gradients (H, W), signed, in logits; and the difference between their sum and the logit of the
-    clip minus that of silence. The integral has `num_steps` points.
+    """Integrated gradients (Sundararajan et al., 2017) from silence to a clip, both (1, 1, H, W): signed, in logits,
+    (H, W); and the difference between their sum and the logit of the clip minus that of silence.
     """
     _check(logits, spectrogram, class_index)
     found, missing = IntegratedGradients(logits).attribute(
@@ -93,9 +89,8 @@ def integrated_gradients(
 def insertion_and_deletion(
     score: _Logits, spectrogram: Tensor, silence: Tensor, saliency: np.ndarray, num_steps: int = _NUM_STEPS
 ) -> Curves:
-    """Put cells into silence, and take them out of the clip, in the order of their saliency.
-
-    `score` gives the probabilities (N,) of the tag; the largest values of `saliency` (H, W) come first.
+    """Put cells into silence, and take them out of the clip, the largest `saliency` (H, W) first; `score` gives the
+    probabilities (N,) of the tag.
     """
     if saliency.shape != tuple(spectrogram.shape[-2:]):
         raise ArgumentError(
@@ -124,10 +119,7 @@ def draw_saliency(
     title: str,
     facts: str,
 ) -> Figure:
-    """Draw a clip's spectrogram (H, W), each saliency (H, W) on top of it, and the curves of insertion and deletion.
-
-    Saliencies and curves are by the method's name.
-    """
+    """Draw a clip's spectrogram (H, W), and by method each saliency (H, W) on top of it, and its curves."""
     figure = new_figure(len(saliencies) + 2, row_inches=1.45)
     axes = figure.subplots(len(saliencies) + 2, 1)
     seconds = spectrogram_db.shape[1] * frontend.hop_samples / frontend.sample_rate_hz
@@ -149,12 +141,8 @@ def draw_saliency(
         lower.plot(one.fractions, one.insertion, color=colour, linewidth=1.2, label=f"{name}: {areas}")
         lower.plot(one.fractions, one.deletion, color=colour, linewidth=1.2, linestyle="--")
     lower.set_ylim(-0.03, 1.03)
-    tidy(
-        lower,
-        x="share of the cells, most salient first",
-        y="score",
-        title="put in (solid) and taken out (dashed); their areas: first high, second low is good",
-    )
+    areas = "put in (solid) and taken out (dashed); their areas: first high, second low is good"
+    tidy(lower, x="share of the cells, most salient first", y="score", title=areas)
     legend(lower, loc="upper center", bbox_to_anchor=(0.5, -0.45), ncols=len(curves))
     head(figure, title, facts)
     return figure

@@ -28,11 +28,7 @@ DYNAMIC_RANGE_DB = 80.0
 class SoundPicture:
     """The envelope and the mel spectrogram of a sound, in memory that does not grow with its length.
 
-    Args:
-        sample_rate_hz: rate of the blocks, at least 1000.
-
-    Raises:
-        ArgumentError: the rate is too low.
+    The rate of the blocks must be at least 1000 Hz.
 
     >>> picture = SoundPicture(16_000)
     >>> for _ in range(3):

@@ -135,13 +135,11 @@ def _frame(axes: Axes, table: StudyTable, places: dict[str, float]) -> None:
     axes.set_xlim(-0.6, max(places.values()) + 0.6)
     axes.set_xticks(list(places.values()), [_label(name) for name in places], fontsize=8.5)
     axes.set_ylabel("mAP (%)", fontsize=9)
+    axes.tick_params(length=0)
     axes.tick_params(axis="y", labelsize=8)
-    axes.tick_params(axis="x", length=0)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
     axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
-    axes.tick_params(axis="y", length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
     named = table.seeds if len(table.seeds) <= _MAX_SEEDS_NAMED else ()
     for index, seed in enumerate(named):
         axes.plot([], [], marker=_MARKERS[index % len(_MARKERS)], color="#555555", linestyle="", label=f"seed {seed}")

@@ -16,12 +16,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from audio_dcls.errors import ArgumentError
 from audio_dcls.inference.events import window_edges_s
 from audio_dcls.inference.results import TagResult
-from audio_dcls.inspection.print_style import shortened
+from audio_dcls.inspection.print_style import COLOURS, frameless, shortened
 from audio_dcls.inspection.sound_picture import DYNAMIC_RANGE_DB, LOW_HZ, SoundPicture
 from audio_dcls.labels import LabelSet
 
-CURVE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""The palette of Okabe and Ito, which colour-blind readers can distinguish."""
+CURVE_COLOURS = COLOURS[:6]
 _OTHER_COLOUR, _WAVE_COLOUR, _INK, _RULE = "#8a929b", "#4b5a68", "#20303f", "#d9dee3"
 _WIDTH_INCHES = 11.0
 _MAX_EVENT_ROWS, _NAME_LENGTH = 10, 30
@@ -37,16 +36,7 @@ def draw_tags(
 
     Each step of a curve covers the time that its window represents (`window_edges_s`), so that curves change where
     events do. If the result has events, each of their classes has a row of bars below, in the colours of the curves.
-
-    Args:
-        result: the result of `Tagger.tag`.
-        labels: the tagger's classes, in the order of the scores.
-        picture: the sound, as it was tagged.
-        num_curves: largest number of tags to draw, 1 to 6.
-        threshold: drawn as a line, 0 to 1; None: no line.
-
-    Raises:
-        ArgumentError: a number is out of range.
+    At most `num_curves` tags are drawn, 1 to 6, and the threshold, 0 to 1, as a line.
     """
     if not 1 <= num_curves <= len(CURVE_COLOURS):
         raise ArgumentError(f"`num_curves` (={num_curves}) must be 1 to {len(CURVE_COLOURS)}, the number of colours")
@@ -57,23 +47,20 @@ def draw_tags(
     figure = Figure(figsize=(_WIDTH_INCHES, sum(heights) + 1.15), layout="constrained")
     panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     for axes in panels:
-        _frame(axes)
+        frameless(axes, _INK, _RULE, _TINY)
     _draw_waveform(panels[0], picture)
     _draw_spectrogram(figure, panels[1], picture)
     _draw_curves(panels[2], result, labels, drawn, threshold, picture.duration_s)
     if rows:
         _draw_events(panels[3], result, rows, colour_of)
     _draw_clock(panels[-1], picture.duration_s)
-    figure.suptitle(_shortened_path(result.path), fontsize=11, x=0.01, ha="left", weight="bold", color=_INK)
+    title = result.path if len(result.path) <= 100 else f"…{result.path[-99:]}"
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left", weight="bold", color=_INK)
     return figure
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure in the format of its name's ending: .png, .svg, .pdf and others that matplotlib writes.
-
-    Raises:
-        ArgumentError: matplotlib does not write this format, or the file cannot be written.
-    """
+    """Write a figure in the format of its name's ending: .png, .svg, .pdf and others that matplotlib writes."""
     check_figure_path(path)
     target = Path(path)
     try:
@@ -154,8 +141,7 @@ def _draw_curves(
     axes.set_yticks([0, 0.5, 1])
     axes.set_ylabel("probability", fontsize=_TINY, color=_INK)
     handles, texts = axes.get_legend_handles_labels()
-    num_curves = len(drawn)
-    order = [*reversed(range(num_curves)), *range(num_curves, len(handles))]
+    order = [*reversed(range(len(drawn))), *range(len(drawn), len(handles))]
     axes.legend([handles[i] for i in order], [texts[i] for i in order], loc="upper left", bbox_to_anchor=(1.005, 1.03),
                 fontsize=_SMALL, frameon=False, labelcolor=_INK, handlelength=1.2, borderaxespad=0.0,
                 title="score of the sound", title_fontsize=_TINY, alignment="left")  # fmt: skip
@@ -193,17 +179,5 @@ def clock(time_s: float) -> str:
     return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
-def _frame(axes: Axes) -> None:
-    axes.tick_params(colors=_INK, labelsize=_TINY, length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.grid(color=_RULE, linewidth=0.7)
-    axes.set_axisbelow(True)
-
-
 def _mel(frequency_hz: float) -> float:
     return 2595.0 * float(np.log10(1.0 + frequency_hz / 700.0))
-
-
-def _shortened_path(path: str) -> str:
-    return path if len(path) <= 100 else f"…{path[-99:]}"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from audio_dcls.data.audit.summary import AuditSummary
-from audio_dcls.inspection.print_style import shortened
+from audio_dcls.inspection.print_style import frameless, shortened
 
 INK, RULE = "#102030", "#102031"
 """Colours that nothing else has: a page replaces them by its own colours, light or dark."""
@@ -128,10 +128,5 @@ def _framed(height_inches: float, *, grid: bool = True) -> tuple[Figure, Axes]:
     figure.patch.set_alpha(0)
     axes: Axes = figure.subplots()
     axes.patch.set_alpha(0)
-    axes.tick_params(colors=INK, labelsize=_TINY, length=0)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    if grid:
-        axes.grid(color=RULE, linewidth=0.7)
-        axes.set_axisbelow(True)
+    frameless(axes, INK, RULE if grid else None, _TINY)
     return figure, axes

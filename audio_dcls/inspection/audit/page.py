@@ -61,13 +61,12 @@ def audit_page(report: ClipReport, summary: AuditSummary) -> str:
 def _tiles(summary: AuditSummary) -> dict[str, str]:
     coverage = summary.coverage
     hours = sum(split.usable_s for split in summary.splits.values()) / 3600
-    num_classes = int((summary.class_usable() > 0).sum())
     return {
         "clips listed": f"{coverage.num_listed:,}",
         "usable": f"{coverage.num_usable:,}",
         "coverage": _percent(coverage.num_usable, coverage.num_listed),
         "hours of sound": f"{hours:,.1f}",
-        "classes with a clip": f"{num_classes} of {len(summary.labels)}",
+        "classes with a clip": f"{(summary.class_usable() > 0).sum()} of {len(summary.labels)}",
         "warnings": f"{sum(summary.warnings().values()):,}",
     }
 

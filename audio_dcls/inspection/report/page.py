@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from audio_dcls.errors import NothingToShowError
 from audio_dcls.evaluation.table_text import csv_text
 from audio_dcls.files import write_atomically
@@ -19,8 +17,6 @@ from audio_dcls.inspection.report.item import ReportItem
 from audio_dcls.inspection.report.subject import Subject
 
 _MAX_ROWS_SHOWN = 40
-_DPI = 200
-_PAGE = "report.html"
 
 
 def write_report(
@@ -28,14 +24,12 @@ def write_report(
     folder: Path,
     names: Sequence[str] | None = None,
     on_chapter: Callable[[str], object] | None = None,
-    dpi: int = _DPI,
+    dpi: int = 200,
 ) -> list[Path]:
     """Draw chapters (all, if `names` is None) and write them; the page is the last of the files.
 
-    `on_chapter` gets the name of each chapter before it is drawn.
-
-    Raises:
-        NothingToShowError: a chapter that was named has nothing to show; without names the page says so.
+    `on_chapter` gets the name of each chapter before it is drawn. A chapter that has nothing to show raises
+    `NothingToShowError` if it was named; without names the page says so.
     """
     chosen = tuple(CHAPTERS) if names is None else tuple(names)
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,21 +48,22 @@ def write_report(
         except NothingToShowError as error:
             if names is not None:
                 raise
-            reason = str(error)
-            chapter["missing"] = reason[:1].upper() + reason[1:]
-    page = folder / _PAGE
+            chapter["missing"] = str(error)[:1].upper() + str(error)[1:]
+    page = folder / "report.html"
     text = render_page("report.html.j2", facts=subject.facts, chapters=chapters, cell_text=_cell_text)
     write_atomically(page, text.encode())
     return [*files, page]
 
 
-def _write_item(item: ReportItem, folder: Path, dpi: int = _DPI) -> list[Path]:
+def _write_item(item: ReportItem, folder: Path, dpi: int) -> list[Path]:
     """Write NAME.png and NAME.pdf of a figure, and NAME.csv of data."""
     files = []
     if item.figure is not None:
         for suffix in ("png", "pdf"):
-            path = folder / f"{item.name}.{suffix}"
-            write_atomically(path, _encoded(item.figure, suffix, dpi))
+            path, content = folder / f"{item.name}.{suffix}", io.BytesIO()
+            dateless = {"Creator": None, "CreationDate": None} if suffix == "pdf" else None
+            item.figure.savefig(content, format=suffix, dpi=dpi, metadata=dateless)
+            write_atomically(path, content.getvalue())
             item.figure.set_layout_engine("none")  # the second file keeps the layout of the first
             files.append(path)
     if item.rows:
@@ -76,13 +71,6 @@ def _write_item(item: ReportItem, folder: Path, dpi: int = _DPI) -> list[Path]:
         write_atomically(path, csv_text(item.rows).encode())
         files.append(path)
     return files
-
-
-def _encoded(figure: Figure, form: str, dpi: int) -> bytes:
-    content = io.BytesIO()
-    dateless = {"Creator": None, "CreationDate": None} if form == "pdf" else None
-    figure.savefig(content, format=form, dpi=dpi, metadata=dateless)
-    return content.getvalue()
 
 
 def _shown(item: ReportItem, folder: Path) -> dict[str, Any]:
