@@ -122,8 +122,7 @@ def difference_rows(comparison: Comparison) -> list[dict[str, Any]]:
 def draw_differences(comparison: Comparison, facts: str) -> Figure:
     """Draw bars of the classes that gain and lose most, with the spread over seeds."""
     rows = difference_rows(comparison)
-    shown = rows if len(rows) <= 2 * _MAX_BARS else rows[:_MAX_BARS] + rows[-_MAX_BARS:]
-    shown = shown[::-1]
+    shown = (rows if len(rows) <= 2 * _MAX_BARS else rows[:_MAX_BARS] + rows[-_MAX_BARS:])[::-1]
     figure = new_figure(1, row_inches=0.6 + 0.17 * len(shown))
     panel = figure.subplots()
     values = np.array([row["difference"] for row in shown])
@@ -135,14 +134,10 @@ def draw_differences(comparison: Comparison, facts: str) -> Figure:
     panel.set_yticks(range(len(shown)), [f"{row['class']} ({row['eval_clips']})" for row in shown])
     tidy(panel, x=f"average precision: {comparison.name} minus {comparison.other_name}")
     panel.set_ylim(-0.7, len(shown) - 0.3)
-    gained = sum(row["difference"] > 0 for row in rows)
-    lost = sum(row["difference"] < 0 for row in rows)
-    mean = np.mean([row["difference"] for row in rows])
-    head(
-        figure,
-        f"{comparison.name} and {comparison.other_name}: {gained} classes gain, {lost} lose, mean {mean:+.3f}",
-        f"{facts}; number of measured clips in brackets; {_seeds(comparison)}",
-    )
+    differences = np.array([row["difference"] for row in rows])
+    change = f"{(differences > 0).sum()} classes gain, {(differences < 0).sum()} lose, mean {differences.mean():+.3f}"
+    facts = f"{facts}; number of measured clips in brackets; {_seeds(comparison)}"
+    head(figure, f"{comparison.name} and {comparison.other_name}: {change}", facts)
     return figure
 
 

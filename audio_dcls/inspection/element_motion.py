@@ -48,8 +48,7 @@ def speeds(positions: np.ndarray, epochs: np.ndarray) -> np.ndarray:
     array([2.5, 0. ])
     """
     _check_records(positions, 2)
-    distances = np.linalg.norm(np.diff(positions, axis=0), axis=1).mean(axis=1)
-    return distances / np.diff(epochs)
+    return np.linalg.norm(np.diff(positions, axis=0), axis=1).mean(axis=1) / np.diff(epochs)
 
 
 def mean_squared_displacements(positions: np.ndarray) -> np.ndarray:
@@ -83,8 +82,7 @@ def brownian_test(positions: np.ndarray) -> BrownianTest:
         )
     squared_way = np.square(positions[-1] - positions[0])  # (M, E)
     ratio = float((squared_way.mean(axis=1) / expected).mean())
-    error = math.sqrt(2 / (num_axes * num_elements))
-    statistic = (ratio - 1) / error
+    statistic = (ratio - 1) / math.sqrt(2 / (num_axes * num_elements))
     squared = mean_squared_displacements(positions)
     lags = np.arange(1, len(squared) + 1)
     half = max(2, len(lags) // 2)  # later lags have few starts

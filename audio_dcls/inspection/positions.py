@@ -49,7 +49,6 @@ def position_table(sets: Sequence[ElementSet]) -> list[dict[str, Any]]:
         outside, near = found.outside_share(), found.near_share()
         halves = np.array(found.kernel_size)[:, None] / 2
         compared: Any = scipy.stats.ks_2samp(*(found.positions / halves))
-        distance = float(compared.statistic)
         for axis, name in enumerate(AXES):
             positions = found.positions[axis]
             rows.append(
@@ -64,7 +63,7 @@ def position_table(sets: Sequence[ElementSet]) -> list[dict[str, Any]]:
                     "outside_share": float(outside[axis]),
                     "near_border_share": float(near[axis]),
                     "mean_spread": None if found.spreads is None else float(found.spreads[axis].mean()),
-                    "symmetry_distance": distance,
+                    "symmetry_distance": float(compared.statistic),
                 }
             )
     return rows

@@ -62,8 +62,7 @@ def grad_cam(logits: nn.Module, layer: nn.Module, spectrogram: Tensor, class_ind
     """
     _check(logits, spectrogram, class_index)
     found: Any = LayerGradCam(logits, layer).attribute(spectrogram.detach(), target=class_index, relu_attributions=True)
-    size = (int(spectrogram.shape[2]), int(spectrogram.shape[3]))
-    spread = LayerAttribution.interpolate(found, size, "bilinear")
+    spread = LayerAttribution.interpolate(found, tuple(spectrogram.shape[2:]), "bilinear")
     return spread[0, 0].detach().double().cpu().numpy()
 
 

@@ -68,13 +68,15 @@ class SoundPicture:
         self._unbounded = samples[whole:]
         self._extremes.add(_extremes(samples[:whole].reshape(-1, self.envelope_samples)))
         self._unframed = np.concatenate([self._unframed, block])
-        self._frame()
+        while len(self._unframed) >= self.fft_size:
+            num_frames = min((len(self._unframed) - self.fft_size) // self.hop_samples + 1, _FRAMES_AT_ONCE)
+            self._power.add(self._mel_power(self._unframed, num_frames))
+            self._unframed = self._unframed[num_frames * self.hop_samples :]
 
     def envelope(self) -> np.ndarray:
         """The lowest and the highest sample of each column, (P, 2)."""
         rest = self._unbounded[None] if len(self._unbounded) else np.zeros((0, 1))
-        columns = self._extremes.read(_extremes(rest))
-        return columns * np.array([-1.0, 1.0])
+        return self._extremes.read(_extremes(rest)) * np.array([-1.0, 1.0])
 
     def spectrogram_db(self) -> np.ndarray:
         """Mel power (M, P) of each column in dB, relative to the loudest place, which is 0."""
@@ -85,13 +87,6 @@ class SoundPicture:
         if loudest == 0.0:
             return np.full(power.shape, -DYNAMIC_RANGE_DB)
         return 10 * np.log10(np.maximum(power / loudest, 10 ** (-DYNAMIC_RANGE_DB / 10)))
-
-    def _frame(self) -> None:
-        """Add the frames that are complete; keep the remaining samples."""
-        while len(self._unframed) >= self.fft_size:
-            num_frames = min((len(self._unframed) - self.fft_size) // self.hop_samples + 1, _FRAMES_AT_ONCE)
-            self._power.add(self._mel_power(self._unframed, num_frames))
-            self._unframed = self._unframed[num_frames * self.hop_samples :]
 
     def _mel_power(self, samples: np.ndarray, num_frames: int) -> np.ndarray:
         """Mel power (F, M) of the first frames."""

@@ -24,8 +24,7 @@ _GROUP_GAP = 0.55
 
 def draw_study(table: StudyTable) -> Figure:
     """Draw the mAP of each seed, the mean as a bar, and lines from each seed of a case to that seed of its baseline."""
-    groups = group_rows(table)
-    places = _places(groups)
+    places = _places(group_rows(table))
     figure = Figure(figsize=(max(5.0, _INCHES_PER_CASE * len(table.rows) + 2.2), 4.6), layout="constrained")
     axes: Axes = figure.subplots()
     offsets = _seed_offsets(table.seeds)

@@ -37,14 +37,11 @@ _NUM_SPARE_REGISTERS = 4
 
 @dataclasses.dataclass(frozen=True)
 class RowShape:
-    """The sizes and the processor that code is generated for."""
+    """The columns of input, output and kernel (taps), and the processor that code is generated for."""
 
     x_width: int
-    """Columns of the input."""
     out_width: int
-    """Columns of the output."""
     num_taps: int
-    """Columns of the kernel."""
     padding: int
     """Zeros left and right of a row of the input."""
     is_bfloat16: bool
@@ -149,8 +146,11 @@ class Emitter:
         b, lanes = self.b, self.shape.num_lanes
         self.channel = b.mul(block, integer(lanes))
         lane = ir.Constant(ir.VectorType(INDEX, lanes), list(range(lanes)))
+        kind, places = lane.type, ir.VectorType(ir.IntType(32), lanes)
         left = b.sub(self.arg["num_channels"], self.channel)
-        self.mask = b.icmp_unsigned("<", lane, self._splat(left))
+        left = b.insert_element(ir.Constant(kind, ir.Undefined), left, ir.Constant(ir.IntType(32), 0))
+        left = b.shuffle_vector(left, ir.Constant(kind, ir.Undefined), ir.Constant(places, None))
+        self.mask = b.icmp_unsigned("<", lane, left)
 
     def pack_row(self, base: Value, pixel_step: Value, target: Value, width: int) -> None:
         """Copy a row of this block's channels to contiguous memory: reading across whole pixels would thrash the cache.
@@ -355,12 +355,6 @@ class Emitter:
     def share(self, total: Value, part: Value, num_parts: Value) -> Value:
         """The beginning of one of several equal parts: `total * part // num_parts`."""
         return self.b.udiv(self.b.mul(total, part), num_parts)
-
-    def _splat(self, value: Value) -> Value:
-        kind = ir.VectorType(INDEX, self.shape.num_lanes)
-        single = self.b.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.shape.num_lanes), None)
-        return self.b.shuffle_vector(single, ir.Constant(kind, ir.Undefined), zeros)
 
 
 def integer(value: int) -> Value:

@@ -77,11 +77,7 @@ _RULES = {
 
 
 def find_rule(rule: str | SwapRule | Predicate) -> SwapRule:
-    """The rule with a name, the rule itself, or a rule made from a predicate.
-
-    Raises:
-        ModelError: no rule has that name.
-        ArgumentError: `rule` is not a name, a rule, or a function of the path and the module.
+    """The rule with a name (`ModelError` if there is none), the rule itself, or a rule made from a predicate.
 
     >>> find_rule("paper").reason
     'depthwise 7x7 of stride 1'

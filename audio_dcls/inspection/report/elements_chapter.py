@@ -62,8 +62,7 @@ def positions(subject: Subject) -> Iterator[ReportItem]:
 
 def speed(subject: Subject) -> Iterator[ReportItem]:
     """Speed of the positions, and a test whether their movement is random."""
-    titles = subject.titles
-    past = history_sets(subject.history)
+    titles, past = subject.titles, history_sets(subject.history)
     if len(subject.history.steps) < _LEAST_RECORDS:
         raise NothingToShowError(
             f"the run has {len(subject.history.steps)} records of its positions, and speeds need {_LEAST_RECORDS}; a "

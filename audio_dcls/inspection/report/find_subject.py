@@ -48,11 +48,9 @@ def find_subject(
     on_progress: Callable[[int], object],
     on_problem: Callable[[str], object],
 ) -> Subject:
-    """A model with everything that is known about it.
+    """A model with everything that is known about it; see `inspect_model`.
 
-    A study of several cases means its first case with DCLS, compared with its twin without DCLS. Without named clips,
-    the run's own clips are shown if it `measures` them. `on_progress` gets the number of clips measured since its last
-    call, `on_problem` the reason why a named sound is left out.
+    Without named clips, the run's own clips are shown if it `measures` them.
     """
     twin = None
     if (Path(path) / PLAN_FILE).is_file():
@@ -97,33 +95,30 @@ def _add_clips(subject: Subject, options: InspectionOptions, on_problem: Callabl
     elif subject.measured is not None:
         measured = subject.measured
         num_clips = min(options.num_clips, len(measured.clip_ids))
-        places = np.linspace(0, len(measured.clip_ids) - 1, num_clips).round().astype(int)
-        subject.waveforms = torch.from_numpy(np.stack([measured.waveform(int(place)) for place in places]))
-        subject.clip_names = tuple(measured.clip_ids[int(place)] for place in places)
+        places: list[int] = np.linspace(0, len(measured.clip_ids) - 1, num_clips).round().astype(int).tolist()
+        subject.waveforms = torch.from_numpy(np.stack([measured.waveform(place) for place in places]))
+        subject.clip_names = tuple(measured.clip_ids[place] for place in places)
 
 
 def _first_clips(
     sounds: Iterable[Sound], most: int, frontend: FrontendConfig, on_problem: Callable[[str], object]
 ) -> tuple[Tensor, tuple[str, ...]]:
     """The beginnings (N, T) of the first sounds that can be read, at the model's rate and length, and their names."""
-    clips: list[np.ndarray] = []
-    names: list[str] = []
+    clips: list[tuple[str, np.ndarray]] = []
     problems: list[str] = []
     for sound in sounds:
         if len(clips) == most:
             break
         try:
-            clips.append(_beginning(sound, frontend))
+            clips.append((Path(sound.name).name, _beginning(sound, frontend)))
         except AudioFileError as error:
             problems.append(str(error))
-            continue
-        names.append(Path(sound.name).name)
     if not clips:
         reason = problems[0] if problems else "the list is empty"
         raise NothingToShowError(f"no sound can be read, so there is nothing to look at: {reason}")
     for problem in problems:
         on_problem(problem)
-    return torch.from_numpy(np.stack(clips)), tuple(names)
+    return torch.from_numpy(np.stack([clip for _, clip in clips])), tuple(name for name, _ in clips)
 
 
 def _beginning(sound: Sound, frontend: FrontendConfig) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,31 +54,19 @@ def inspect_model(
         RunError, CheckpointError: the model cannot be found or read.
     """
     options = options or InspectionOptions()
-    _check_chapters(options.chapters)
-    path = latest_study().path if path is None else path
-    wanted = [CHAPTERS[name] for name in options.chapters or CHAPTERS]
-    needs_scores = any(chapter.needs_scores for chapter in wanted)
-    needs_clips = any(chapter.needs_clips for chapter in wanted)
-    with progress("measuring", None) as advance:
-        subject = find_subject(
-            str(path),
-            options,
-            measures=needs_scores or (needs_clips and not options.clips),
-            on_progress=advance,
-            on_problem=on_problem,
-        )
-    with progress("drawing", len(wanted)) as advance:
-        files = write_report(
-            subject, Path(folder), options.chapters or None, on_chapter=lambda _: advance(1), dpi=options.dpi
-        )
-    return Inspection(subject.facts, tuple(files))
-
-
-def _check_chapters(names: Sequence[str]) -> None:
-    """Refuse names that no chapter has."""
-    unknown = [name for name in names if name not in CHAPTERS]
+    unknown = [name for name in options.chapters if name not in CHAPTERS]
     if unknown:
         hint = "; each sound needs its own --clips" if Path(unknown[0]).exists() else ""
         raise ArgumentError(
             f"`name` (={unknown[0]!r}) is not a chapter of the report; choose from: {', '.join(CHAPTERS)}{hint}"
         )
+    path = latest_study().path if path is None else path
+    wanted = [CHAPTERS[name] for name in options.chapters or CHAPTERS]
+    measures = any(chapter.needs_scores or (chapter.needs_clips and not options.clips) for chapter in wanted)
+    with progress("measuring", None) as advance:
+        subject = find_subject(str(path), options, measures=measures, on_progress=advance, on_problem=on_problem)
+    with progress("drawing", len(wanted)) as advance:
+        files = write_report(
+            subject, Path(folder), options.chapters or None, on_chapter=lambda _: advance(1), dpi=options.dpi
+        )
+    return Inspection(subject.facts, tuple(files))

@@ -49,10 +49,8 @@ class Subject:
     twin: nn.Module | None = None
     """The same backbone without DCLS, on the meta device: it has no weights."""
     measured: MeasuredClips | None = None
-    """The clips that its run is measured on, with its scores."""
     why_unmeasured: str = "the model belongs to no run here, so there are no clips to measure it on"
     comparison: Comparison | None = None
-    """Its scores and those of the run or study that it is compared with."""
 
     @property
     def sets(self) -> list[ElementSet]:
