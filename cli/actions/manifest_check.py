@@ -9,11 +9,10 @@ from typing import Literal
 import typer
 
 from audio_dcls.data.audit.audit import audit_clips
-from audio_dcls.data.audit.class_pairs import PAIRS_IN_JSON, class_pairs, pair_values
 from audio_dcls.data.audit.problems import ClipProblem
 from audio_dcls.data.audit.report import ClipReport
 from audio_dcls.data.audit.rules import AuditRules, default_sides
-from audio_dcls.data.audit.summary import AuditSummary, summarise_audit
+from audio_dcls.data.audit.summary import PAIRS_IN_JSON, AuditSummary, class_pairs, pair_values, summarise_audit
 from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.table.label_matrix import co_occurrence
 from audio_dcls.files import write_atomically

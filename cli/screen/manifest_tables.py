@@ -13,10 +13,9 @@ from audio_dcls_cli.screen.progress import out, say
 if TYPE_CHECKING:
     import numpy as np
 
-    from audio_dcls.data.audit.class_pairs import ClassPair
     from audio_dcls.data.audit.problems import ClipProblem
     from audio_dcls.data.audit.report import ClipReport
-    from audio_dcls.data.audit.summary import AuditSummary
+    from audio_dcls.data.audit.summary import AuditSummary, ClassPair
     from audio_dcls.data.manifest import Manifest
     from audio_dcls.labels import LabelSet
 

@@ -22,20 +22,11 @@ def audit_clips(
     trust_packs: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> ClipReport:
-    """Check clips, judge them, and write the report.
+    """Check clips as `check_clips` does, judge them, and write the report, a CSV file.
 
-    Args:
-        clips: clips to audit.
-        report: CSV file. Outcomes of unchanged files, from this file and from the journal of a killed audit, are kept;
-            the complete report replaces it at the end. None writes no report.
-        rules: what counts as wrong; by default those of `AuditRules`.
-        num_workers: threads that decode; 0 decodes in the calling thread.
-        trust_packs: count rows of packed shards as usable without reading them.
-        on_progress: called with the number of clips done since the last call.
-
-    Raises:
-        ArgumentError: `num_workers` is negative, or `rules` names a split that does not exist.
-        ManifestError: the report or its journal cannot be read or written.
+    Outcomes of unchanged files, from this file and from the journal of a killed audit, are kept; the complete report
+    replaces it at the end. Raise an ArgumentError if `num_workers` is negative or `rules` names a split that does not
+    exist, and a ManifestError if the report or its journal cannot be read or written.
     """
     rules = rules or AuditRules()
     path = None if report is None else Path(report)

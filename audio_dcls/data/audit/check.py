@@ -2,8 +2,6 @@
 
 Every clip is decoded as training would decode it, by threads: libsndfile and NumPy release Python's lock, and threads
 need no start-up. A file that has not changed since a previous report is not decoded again.
-
-T samples.
 """
 
 from __future__ import annotations
@@ -17,13 +15,14 @@ from typing import NamedTuple
 import numpy as np
 
 from audio_dcls.data.audit.journal import CheckJournal
-from audio_dcls.data.audit.known_outcomes import KnownOutcomes, sound_keys
 from audio_dcls.data.audit.outcomes import CONTENT_BYTES, NO_FILE, USABLE, Outcome, OutcomeTable
-from audio_dcls.data.audit.report import ClipReport
+from audio_dcls.data.audit.problems import DERIVED
+from audio_dcls.data.audit.report import ClipReport, absolute_paths
 from audio_dcls.data.parallel import map_in_batches
 from audio_dcls.data.sound.decode import check_waveform, decode_mono
 from audio_dcls.data.sound.sound_file import cannot_be_read
 from audio_dcls.data.sound.stored_sound import EncodedSound, PcmSound, StoredSound, sound_name
+from audio_dcls.data.stores.reader import is_packed
 from audio_dcls.data.stores.sources import stored_sound
 from audio_dcls.data.table.clip import Clip
 from audio_dcls.data.table.clip_table import ClipTable
@@ -33,6 +32,8 @@ from audio_dcls.files import file_sha256
 _FULL_SCALE = 0.9999
 """Samples from this value on count as clipped; the largest of 16 bits is 0.99997."""
 _KEYS_AT_ONCE = 65_536
+_KEY_BYTES = 8
+"""Two of two million clips have the same key with a probability of 1e-7, and then differ in size or time of change."""
 
 
 def check_clips(
@@ -62,7 +63,7 @@ def check_clips(
     if num_workers < 0:
         raise ArgumentError(f"`num_workers` (={num_workers}) must be at least 0; 0 decodes in the calling thread")
     table = clips if isinstance(clips, ClipTable) else ClipTable.from_clips(clips)
-    known = KnownOutcomes(previous)
+    known = _KnownOutcomes(previous)
     examine = functools.partial(_examine, known=known, trust_packs=trust_packs)
     keyed = zip(table, _keys(table, bool(previous)), strict=True)
 
@@ -95,13 +96,52 @@ def _keys(table: ClipTable, needed: bool) -> np.ndarray:
     if not needed:
         return np.zeros(len(table), dtype=np.uint64)
     firsts = range(0, len(table), _KEYS_AT_ONCE)
-    parts = [sound_keys(table.take(np.arange(first, min(first + _KEYS_AT_ONCE, len(table))))) for first in firsts]
+    parts = [_sound_keys(table.take(np.arange(first, min(first + _KEYS_AT_ONCE, len(table))))) for first in firsts]
     return np.concatenate([np.zeros(0, dtype=np.uint64), *parts])
 
 
-def _examine(keyed: tuple[Clip, np.uint64], *, known: KnownOutcomes, trust_packs: bool) -> _Examined:
+def _sound_keys(table: ClipTable) -> np.ndarray:
+    """Keys (N,) uint64 of the file, times, row and digest of each clip, which determine its sound."""
+    rows = [-1] * len(table) if table.rows is None else table.rows.tolist()
+    columns = zip(
+        absolute_paths(table), table.start_s.tolist(), table.end_s.tolist(), table.sha256.to_list(), rows, strict=True
+    )
+    keys = b"".join(
+        hashlib.blake2b(repr(values).encode(), digest_size=_KEY_BYTES, usedforsecurity=False).digest()
+        for values in columns
+    )
+    return np.frombuffer(keys, dtype=np.uint64)
+
+
+class _KnownOutcomes:
+    """Outcomes in earlier reports, oldest first; of two outcomes of the same sound, the later one counts."""
+
+    def __init__(self, reports: Sequence[ClipReport]) -> None:
+        self.reports = tuple(reports)
+        keys = [_sound_keys(report.table) for report in self.reports]
+        joined = np.concatenate([np.zeros(0, dtype=np.uint64), *keys])
+        self._ends = np.cumsum([len(part) for part in keys])
+        self._keys, last = np.unique(joined[::-1], return_index=True)
+        self._places = len(joined) - 1 - last
+
+    def find(self, key: np.uint64, num_bytes: int, modified_ns: int) -> Outcome | None:
+        """The earlier outcome of a sound whose file has not changed; None if the sound must be read."""
+        if num_bytes == NO_FILE or not len(self._keys):
+            return None
+        place = int(np.searchsorted(self._keys, key))
+        if place == len(self._keys) or self._keys[place] != key:
+            return None
+        row = int(self._places[place])
+        number = int(np.searchsorted(self._ends, row, side="right"))
+        outcome = self.reports[number].outcomes[row - (int(self._ends[number - 1]) if number else 0)]
+        if (outcome.num_bytes, outcome.modified_ns) != (num_bytes, modified_ns):
+            return None
+        return outcome._replace(reason=USABLE, message="") if outcome.reason in DERIVED else outcome
+
+
+def _examine(keyed: tuple[Clip, np.uint64], *, known: _KnownOutcomes, trust_packs: bool) -> _Examined:
     clip, key = keyed
-    if trust_packs and clip.row is not None and _is_packed(clip.path):
+    if trust_packs and clip.row is not None and is_packed(clip.path):
         return _Examined(clip, Outcome(USABLE, "", NO_FILE, NO_FILE), False)
     try:
         status = clip.path.stat()
@@ -118,18 +158,8 @@ def _examine(keyed: tuple[Clip, np.uint64], *, known: KnownOutcomes, trust_packs
     return _Examined(clip, outcome, True)
 
 
-def _is_packed(path: Path) -> bool:
-    from audio_dcls.data.stores.reader import is_packed  # pyarrow is for packs alone
-
-    return is_packed(path)
-
-
 def _measure(clip: Clip, num_bytes: int, modified_ns: int) -> Outcome:
-    """Decode a clip.
-
-    Raises:
-        AudioFileError: it cannot be used.
-    """
+    """Decode a clip; raise an AudioFileError if it cannot be used."""
     sound = stored_sound(clip)
     if clip.sha256 is not None:
         _check_content(sound, clip.sha256)
@@ -156,7 +186,10 @@ def _check_content(sound: Path | StoredSound, sha256: str) -> None:
     elif isinstance(sound, PcmSound):
         found = hashlib.sha256(sound.samples.tobytes()).hexdigest()
     elif sound.is_file():
-        found = _sha256(sound)
+        try:
+            found = file_sha256(sound)
+        except OSError as error:
+            raise cannot_be_read(sound, error) from error
     else:
         return
     if found != sha256:
@@ -165,10 +198,3 @@ def _check_content(sound: Path | StoredSound, sha256: str) -> None:
             "fetch the file again, or clear the cell to accept it",
             reason="changed",
         )
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return file_sha256(path)
-    except OSError as error:
-        raise cannot_be_read(path, error) from error

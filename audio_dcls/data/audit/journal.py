@@ -24,10 +24,9 @@ FLUSH_CLIPS = 1000
 
 
 class CheckJournal:
-    """The journal of the check of one report.
+    """The journal of the check of one report; its name is that of the report with `.journal` added.
 
-    Args:
-        report: the report's file; the journal's name is this name with `.journal` added.
+    A ManifestError says that the file cannot be read or written, or is not a journal of this version.
     """
 
     def __init__(self, report: Path) -> None:
@@ -35,11 +34,7 @@ class CheckJournal:
         self._pending: list[str] = []
 
     def read(self) -> ClipReport | None:
-        """Read the outcomes that an earlier check left; None without a journal.
-
-        Raises:
-            ManifestError: the file cannot be read, or is not a journal of this version.
-        """
+        """Read the outcomes that an earlier check left; None without a journal."""
         if not self.path.is_file():
             return None
         rows = list(self._rows())
@@ -48,24 +43,15 @@ class CheckJournal:
         )
 
     def add(self, clip: Clip, outcome: Outcome) -> None:
-        """Record a clip; it is on disk after a thousand clips, or after `flush`.
-
-        Raises:
-            ManifestError: the file cannot be written.
-        """
-        content = outcome.content.hex()
+        """Record a clip; it is on disk after a thousand clips, or after `flush`."""
         sound = (os.path.abspath(clip.path), clip.start_s, clip.end_s, clip.sha256, clip.row)
-        cells = (_VERSION, *sound, *outcome[:-1], content)
+        cells = (_VERSION, *sound, *outcome[:-1], outcome.content.hex())
         self._pending.append(json.dumps(cells) + "\n")
         if len(self._pending) >= FLUSH_CLIPS:
             self.flush()
 
     def flush(self) -> None:
-        """Write the recorded clips to disk.
-
-        Raises:
-            ManifestError: the file cannot be written.
-        """
+        """Write the recorded clips to disk."""
         if not self._pending:
             return
         try:
@@ -108,11 +94,7 @@ def _whole_lines(path: Path) -> Iterator[Any]:
 
 
 def known_reports(report: Path, journal: CheckJournal) -> Sequence[ClipReport]:
-    """Earlier outcomes, oldest first: the report, and the journal of a check that was killed after it.
-
-    Raises:
-        ManifestError: one of the two files is of another kind.
-    """
+    """Earlier outcomes, oldest first: the report, and the journal of a check that was killed after it."""
     whole = [read_report(report)] if report.is_file() else []
     partial = journal.read()
     return whole if partial is None else [*whole, partial]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from audio_dcls.data.audit.problems import DERIVED
+from audio_dcls.data.audit.problems import DERIVED, ClipWarning
 
 USABLE = ""
 NO_FILE = -1
@@ -99,33 +99,16 @@ class OutcomeTable(Sequence[Outcome]):
         """(N,) float64, length of the sound; -1 if it was not decoded."""
         return self.records["duration_s"]
 
-    @property
-    def clipped_share(self) -> np.ndarray:
-        """(N,) float64, share of the samples at full scale; -1 if it was not decoded."""
-        return self.records["clipped_share"]
-
-    @property
-    def content(self) -> np.ndarray:
-        """(N,) digests of the decoded samples; empty if it was not decoded."""
-        return self.records["content"]
-
-    def with_faults(self, rows: Sequence[int], reasons: Sequence[str], messages: Sequence[str]) -> OutcomeTable:
-        """The table with a fault at each of `rows`, and without earlier faults that were found by comparing clips.
-
-        Args:
-            rows: ascending.
-            reasons: kind of each fault.
-            messages: message of each fault.
-        """
+    def with_faults(self, faults: Sequence[ClipWarning]) -> OutcomeTable:
+        """The table with these faults, in the order of the clips, in place of earlier ones from comparing clips."""
         records = self.records.copy()
         is_old = np.isin(records["reason"], [code for code, name in enumerate(self.reason_names) if name in DERIVED])
         records["reason"][is_old] = 0
-        names = tuple(dict.fromkeys((*self.reason_names, *reasons)))
-        records["reason"][list(rows)] = [names.index(reason) for reason in reasons]
-        kept = {row: message for row, message in self.messages.items() if not is_old[row]}
-        return replace(
-            self, records=records, reason_names=names, messages=kept | dict(zip(rows, messages, strict=True))
-        )
+        names = tuple(dict.fromkeys((*self.reason_names, *(fault.reason for fault in faults))))
+        records["reason"][[fault.index for fault in faults]] = [names.index(fault.reason) for fault in faults]
+        messages = {row: message for row, message in self.messages.items() if not is_old[row]}
+        messages |= {fault.index: fault.message for fault in faults}
+        return replace(self, records=records, reason_names=names, messages=messages)
 
     def __len__(self) -> int:
         return len(self.records)

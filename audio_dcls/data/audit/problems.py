@@ -67,7 +67,7 @@ class ClipProblem:
 
 @dataclass(frozen=True, slots=True, order=True)
 class ClipWarning:
-    """A warning about a usable clip of a report."""
+    """A warning about a usable clip of a report, or a fault found by comparing clips."""
 
     index: int
     """Place of the clip in the report."""

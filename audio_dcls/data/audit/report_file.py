@@ -1,8 +1,6 @@
 """The CSV file of a report: one row per clip, usable or not, with its measurements.
 
 A later check reads only the files that are new or have changed since.
-
-N clips.
 """
 
 from __future__ import annotations
@@ -30,11 +28,7 @@ _ROWS_AT_ONCE = 65_536
 
 
 def write_report(report: ClipReport, path: str | Path) -> None:
-    """Write one row per clip, usable or not.
-
-    Raises:
-        ManifestError: the file cannot be written.
-    """
+    """Write one row per clip, usable or not; raise a ManifestError if the file cannot be written."""
     num_clips = len(report.table)
     kinds: dict[int, list[str]] = {}
     messages = {row: [message] for row, message in report.outcomes.messages.items()}
@@ -47,11 +41,7 @@ def write_report(report: ClipReport, path: str | Path) -> None:
 
 
 def read_report(path: str | Path) -> ClipReport:
-    """Read a file that `write_report` wrote. It holds no labels: the clips have none.
-
-    Raises:
-        ManifestError: the file is missing, or is not a report.
-    """
+    """Read a report, whose clips have no labels; raise a ManifestError if the file is not a report."""
     path = Path(path)
     pieces: list[ClipReport] = []
     for numbers, columns in read_csv(path):
@@ -105,12 +95,9 @@ class _Piece:
         self.path, self.numbers, self.cells = path, numbers, cells
 
     def report(self) -> ClipReport:
-        """The rows, checked and converted from text.
+        """The rows, converted from text; raise a ManifestError if a cell does not fit its column.
 
         Messages of warnings are not kept: a clip's messages are one cell, and judging the clips makes them again.
-
-        Raises:
-            ManifestError: a cell does not fit its column.
         """
         cells = self.cells["warnings"]
         rows = np.flatnonzero(cells != "").tolist()

@@ -48,12 +48,8 @@ class AuditRules:
 def default_sides(split_names: Sequence[str], held_out: Sequence[str] | None = None) -> tuple[tuple[str, ...], ...]:
     """Every split as a group of its own, held-out splits first.
 
-    Args:
-        split_names: all splits.
-        held_out: names of the held-out splits; None takes those whose names begin with eval, test or val.
-
-    Raises:
-        ArgumentError: a name is not that of a split.
+    If `held_out` is None, these are the splits whose names begin with eval, test or val. Raise an ArgumentError if a
+    name in it is not that of a split.
 
     >>> default_sides(["train", "eval", "unbalanced_train"])
     (('eval',), ('train',), ('unbalanced_train',))
@@ -67,23 +63,17 @@ def default_sides(split_names: Sequence[str], held_out: Sequence[str] | None = N
 
 
 def judge(report: ClipReport, rules: AuditRules) -> ClipReport:
-    """The report with the faults and warnings that follow from its measurements.
-
-    Args:
-        report: from `check_clips`, or one that was judged before.
-        rules: what counts as wrong.
-    """
-    table, outcomes = report.table, report.outcomes.with_faults([], [], [])
-    repeated = list(_repeated(table, outcomes.content, outcomes.is_usable, rules)) if rules.duplicates else []
-    faults = sorted(w for w in repeated if w.reason == LEAKED or rules.duplicates == "drop")
-    outcomes = outcomes.with_faults(
-        [fault.index for fault in faults], [fault.reason for fault in faults], [fault.message for fault in faults]
+    """The report, from `check_clips` or judged before, with the faults and warnings that its measurements give."""
+    table, outcomes = report.table, report.outcomes.with_faults([])
+    repeated = (
+        list(_repeated(table, outcomes.records["content"], outcomes.is_usable, rules)) if rules.duplicates else []
     )
+    outcomes = outcomes.with_faults(sorted(w for w in repeated if w.reason == LEAKED or rules.duplicates == "drop"))
     kept = [] if rules.duplicates == "drop" else [warning for warning in repeated if warning.reason == DUPLICATE]
     is_usable = outcomes.is_usable
     warnings = [
         *kept,
-        *_clipped(table, np.where(is_usable, outcomes.clipped_share, UNKNOWN), rules),
+        *_clipped(table, np.where(is_usable, outcomes.records["clipped_share"], UNKNOWN), rules),
         *_wrong_lengths(table, np.where(is_usable, outcomes.duration_s, UNKNOWN), rules),
     ]
     return replace(report, outcomes=outcomes, clip_warnings=tuple(sorted(warnings)))
@@ -104,14 +94,12 @@ def _repeated(table: ClipTable, content: np.ndarray, is_usable: np.ndarray, rule
         clip, first = table[row], table[other]
         if side[row] == side[other]:
             message = f"'{clip.path}' holds the same sound as clip '{first.id}' ('{first.path}'); remove one of the two"
-            yield ClipWarning(row, DUPLICATE, message)
         else:
-            yield ClipWarning(
-                row,
-                LEAKED,
+            message = (
                 f"'{clip.path}', of split '{clip.split}', holds the same sound as clip '{first.id}' ('{first.path}') "
-                f"of split '{first.split}'; remove it from '{clip.split}'",
+                f"of split '{first.split}'; remove it from '{clip.split}'"
             )
+        yield ClipWarning(row, DUPLICATE if side[row] == side[other] else LEAKED, message)
 
 
 def _clipped(table: ClipTable, shares: np.ndarray, rules: AuditRules) -> Iterator[ClipWarning]:

@@ -6,17 +6,50 @@ Axes: S splits, C classes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from audio_dcls.data.audit.class_pairs import PAIRS_IN_JSON, ClassPair, class_pairs, pair_values
 from audio_dcls.data.audit.report import ClipReport, Coverage
 from audio_dcls.data.table.clip_set import id_hash
 from audio_dcls.data.table.label_matrix import class_counts, co_occurrence
 from audio_dcls.labels import LabelSet
+
+PAIRS_IN_JSON = 100
+
+
+class ClassPair(NamedTuple):
+    """Two classes that occur together."""
+
+    first: int
+    second: int
+    num_clips: int
+    share: float
+    """Share of the clips of the rarer class, 0 to 1."""
+
+
+def class_pairs(together: np.ndarray, top_k: int) -> list[ClassPair]:
+    """The `top_k` pairs of classes that occur together in the most clips, from `co_occurrence` (C, C).
+
+    >>> class_pairs(np.array([[4, 2, 0], [2, 3, 0], [0, 0, 1]]), 5)
+    [ClassPair(first=0, second=1, num_clips=2, share=0.6666666666666666)]
+    """
+    rows, columns = np.nonzero(np.triu(together, k=1))
+    counts = together[rows, columns]
+    order = np.argsort(-counts, kind="stable")[:top_k]
+    totals = np.diag(together)
+    return [
+        ClassPair(int(a), int(b), int(count), float(count / min(totals[a], totals[b])))
+        for a, b, count in zip(rows[order], columns[order], counts[order], strict=True)
+    ]
+
+
+def pair_values(pairs: Sequence[ClassPair], labels: LabelSet) -> list[dict[str, Any]]:
+    """Plain values for JSON, with the identifiers of the classes."""
+    ids = labels.ids
+    return [pair._asdict() | {"first": ids[pair.first], "second": ids[pair.second]} for pair in pairs]
 
 
 @dataclass(frozen=True)
@@ -108,13 +141,7 @@ class AuditSummary:
 
 
 def summarise_audit(report: ClipReport, labels: LabelSet, source: str) -> AuditSummary:
-    """Summarise an audit.
-
-    Args:
-        report: a report whose clips have labels; one that was read from a file has none.
-        labels: the classes of their label indices.
-        source: the manifest's name.
-    """
+    """Summarise an audit of the manifest `source`; the clips need labels, which a report read from a file lacks."""
     splits = {}
     for name in report.table.split_sizes():
         is_of = report.table.split_codes == report.table.split_names.index(name)

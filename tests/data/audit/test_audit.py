@@ -144,7 +144,7 @@ def test_clipping_is_a_share_of_samples(tmp_path: Path, subtype: str) -> None:
         soundfile.write(tmp_path / f"{gain}.wav", np.clip(gain * tone, -1, 1), RATE_HZ, subtype=subtype)
     report = check_clips([clip_of(tmp_path / f"{gain}.wav", str(gain), "train") for gain in (0.99, 1.2, 4.0)])
     expected = [np.mean(np.abs(gain * tone) >= 1) for gain in (0.99, 1.2, 4.0)]
-    np.testing.assert_allclose(report.outcomes.clipped_share, expected, atol=1e-3)
+    np.testing.assert_allclose(report.outcomes.records["clipped_share"], expected, atol=1e-3)
     assert warnings(judge(report, AuditRules())) == {"1.2": "clipped", "4.0": "clipped"}
     assert warnings(judge(report, AuditRules(clipped_share=0.5))) == {"4.0": "clipped"}
 
