@@ -20,8 +20,8 @@ from audio_dcls.data.audit.problems import DERIVED
 from audio_dcls.data.audit.report import ClipReport, absolute_paths
 from audio_dcls.data.parallel import map_in_batches
 from audio_dcls.data.sound.decode import check_waveform, decode_mono
-from audio_dcls.data.sound.sound_file import cannot_be_read
-from audio_dcls.data.sound.stored_sound import EncodedSound, PcmSound, StoredSound, sound_name
+from audio_dcls.data.sound.sound_file import cannot_be_read, unlisted_content
+from audio_dcls.data.sound.stored_sound import EncodedSound, PcmSound, StoredSound
 from audio_dcls.data.stores.reader import is_packed
 from audio_dcls.data.stores.sources import stored_sound
 from audio_dcls.data.table.clip import Clip
@@ -193,8 +193,4 @@ def _check_content(sound: Path | StoredSound, sha256: str) -> None:
     else:
         return
     if found != sha256:
-        raise AudioFileError(
-            f"{sound_name(sound)} has the SHA-256 {found[:12]}..., but {sha256[:12]}... is listed; "
-            "fetch the file again, or clear the cell to accept it",
-            reason="changed",
-        )
+        raise unlisted_content(sound, found, sha256)

@@ -67,13 +67,15 @@ def import_class_folders(
         else _held_out_splits(class_of, _HELD_OUT if held_out is None else held_out, seed)
     )
     clips = [Clip.whole_file(name, folder / name, (classes.index(class_of[name]),), splits[name]) for name in of_class]
+    used = {name.split("/")[0] for name in of_class}
+    tops = [path.name for path in folder.iterdir() if path.is_dir()]
     manifest = Manifest(clips=clips, labels=label_set(folder, classes, classes), source=str(folder))
     return DatasetImport(
         manifest=manifest,
         num_found=len(clips),
         num_missing=0,
         num_unlisted=len(sounds) - len(clips),
-        left_out=_folders_without(folder, {name.split("/")[0] for name in of_class}),
+        left_out=tuple(sorted(name for name in tops if name not in used and not is_hidden(name))),
         settings=(*_split_settings(list(manifest.splits())), SINGLE_LABEL),
     )
 
@@ -126,9 +128,3 @@ def _split_settings(splits: list[str]) -> list[str]:
     val = [name for name in others if name.lower().startswith(("val", "dev"))] or others[:1]
     named = {"train": train, "eval": val}
     return [f"data.{side}_splits=[{','.join(names)}]" for side, names in named.items() if names and names != [side]]
-
-
-def _folders_without(folder: Path, tops: set[str]) -> tuple[str, ...]:
-    """The top folders that contain no clip."""
-    names = [path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
-    return tuple(sorted(name for name in names if name not in tops))

@@ -23,12 +23,9 @@ _ESC10_COLUMN = "esc10"
 def import_esc50(folder: Path, *, esc10: bool = False) -> DatasetImport:
     """Build a manifest of ESC-50: classes in the order of `target`, splits `fold1` to `fold5`.
 
-    Args:
-        folder: the folder with `meta` and `audio`.
-        esc10: keep only the ten classes of ESC-10, numbered 0 .. 9 in the same order.
-
-    Raises:
-        ManifestError: the folder, its list or its audio is missing, or a row breaks a rule; the message names the row.
+    `folder` holds `meta` and `audio`; `esc10` keeps only the ten classes of ESC-10, numbered 0 .. 9 in the same order.
+    Raise a ManifestError if the folder, its list or its audio is missing, or a row breaks a rule; the message names the
+    row.
     """
     require_folder(folder, "ESC-50")
     audio = folder / "audio"

@@ -26,11 +26,8 @@ _EVAL_SPLIT = "eval"
 def import_fsd50k(folder: Path) -> DatasetImport:
     """Build a manifest of FSD50K: classes as in its vocabulary, splits `train`, `val` and `eval`.
 
-    Args:
-        folder: the folder with `FSD50K.ground_truth`, `FSD50K.dev_audio` and `FSD50K.eval_audio`.
-
-    Raises:
-        ManifestError: the folder, a list or audio is missing, a row breaks a rule, or a class is not in the vocabulary.
+    `folder` holds `FSD50K.ground_truth`, `FSD50K.dev_audio` and `FSD50K.eval_audio`. Raise a ManifestError if a list or
+    audio is missing, a row breaks a rule, or a class is not in the vocabulary.
     """
     require_folder(folder, "FSD50K")
     labels = _vocabulary(folder / _TRUTH / "vocabulary.csv")
@@ -54,8 +51,7 @@ def _vocabulary(path: Path) -> LabelSet:
     for column in ("index", "name", "mid"):
         table.require_unique(column)
     order = np.argsort(indices)
-    names = [spaced(name) for name in table.columns["name"][order]]
-    return label_set(path, table.columns["mid"][order].tolist(), names)
+    return label_set(path, table.columns["mid"][order].tolist(), list(map(spaced, table.columns["name"][order])))
 
 
 def _clips(table: MetadataTable, splits: list[str], audio: Path, labels: LabelSet) -> list[Clip]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +15,11 @@ from audio_dcls.labels import LabelSet
 from audio_dcls.near_names import near_names
 
 
-@dataclass(frozen=True, eq=False)
-class MetadataTable:
-    """Some columns of a CSV file, N rows, without empty cells.
+class MetadataTable(Piece):
+    """Some columns of a CSV file, N rows, without empty cells and without outer spaces.
 
     Every method that checks a rule raises a ManifestError, which names the file, the row and the value.
     """
-
-    path: Path
-    numbers: np.ndarray
-    """(N,) int64, row numbers in the file, counted from 1."""
-    columns: dict[str, np.ndarray]
-    """(N,) strings per column, without outer spaces."""
 
     @classmethod
     def read(cls, path: Path, columns: Sequence[str], *, dataset: str, has_header: bool = True) -> MetadataTable:
@@ -108,19 +100,13 @@ class MetadataTable:
         if any(clashes):
             first = clashes.index(True)
             number, name = rows[first]
-            rule = f"must be {name_of[number]!r}, as in another row of {number_column} {number}; fix one of the two"
+            rule = f"must be {name_of[number]!r}, as in another row of {number_column} {number}"
             if name_of[number] == name:
-                rule = (
-                    f"must keep {number_column} {number_of[name]}, as in another row, not {number}; fix one of the two"
-                )
-            self.reject(name_column, np.array(clashes), rule)
+                rule = f"must keep {number_column} {number_of[name]}, as in another row, not {number}"
+            self.reject(name_column, np.array(clashes), f"{rule}; fix one of the two")
         distinct, indices = np.unique(numbers, return_inverse=True)
         ids = [name_of[number] for number in distinct.tolist()]
         return label_set(self.path, ids, [spaced(name) for name in ids]), indices
-
-    def reject(self, column: str, wrong: np.ndarray, rule: str) -> None:
-        """Raise an error for the first row where `wrong` ((N,) booleans) is true, if there is one."""
-        Piece(self.path, self.numbers, self.columns).reject(column, wrong, rule)
 
 
 def label_set(path: Path, ids: Sequence[str], names: Sequence[str]) -> LabelSet:

@@ -29,20 +29,16 @@ Words = Literal["all", "commands"]
 def import_speech_commands(folder: Path, *, words: Words = "all") -> DatasetImport:
     """Build a manifest of Speech Commands: splits `train`, `val` and `eval`.
 
-    Args:
-        folder: the folder with the folders of the words and the two lists.
-        words: `all`: one class per folder, in alphabetical order; `commands`: the ten words of the keyword-spotting
-            task, then `unknown` for every other word. The twelfth class of that task, silence, has no files and is left
-            out.
-
-    Raises:
-        ManifestError: the folder or a list is missing, there is no word, or a line breaks a rule; the message names the
-            line.
+    `folder` holds the folders of the words and the two lists. For `words="all"`, each folder is a class, in
+    alphabetical order; for `commands`, the ten words of the keyword-spotting task, then `unknown` for every other word.
+    The twelfth class of that task, silence, has no files and is left out. Raise a ManifestError if the folder or a list
+    is missing, there is no word, or a line breaks a rule; the message names the line.
     """
     require_folder(folder, "Speech Commands")
     listed = _read_lists(folder)
     folders = sorted(path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
-    sounds = {word: _sounds(folder / word) for word in folders if word != _NOISE}
+    words_of = [word for word in folders if word != _NOISE]
+    sounds = {word: [p.name for p in (folder / word).iterdir() if is_sound(p.name)] for word in words_of}
     known = [word for word, names in sounds.items() if names]
     if not known:
         raise ManifestError(f"folder '{folder}' holds no folder of sounds; give the one with a folder for each word")
@@ -117,7 +113,3 @@ def _check_listed(folder: Path, listed: dict[str, tuple[str, Path, int]], words:
             raise ManifestError(
                 f"{where} is of the word {word!r}, which has no folder of sounds in '{folder}'; unpack it"
             )
-
-
-def _sounds(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if is_sound(path.name)]

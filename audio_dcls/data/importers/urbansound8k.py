@@ -23,11 +23,8 @@ COLUMNS = ("slice_file_name", "fold", "classID", "class")
 def import_urbansound8k(folder: Path) -> DatasetImport:
     """Build a manifest of UrbanSound8K: classes in the order of `classID`, splits `fold1` to `fold10`.
 
-    Args:
-        folder: the folder with `metadata` and `audio`.
-
-    Raises:
-        ManifestError: the folder, its list or its audio is missing, or a row breaks a rule; the message names the row.
+    `folder` holds `metadata` and `audio`. Raise a ManifestError if the folder, its list or its audio is missing, or a
+    row breaks a rule; the message names the row.
     """
     require_folder(folder, "UrbanSound8K")
     table = MetadataTable.read(folder / "metadata" / "UrbanSound8K.csv", COLUMNS, dataset="UrbanSound8K")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
-from pathlib import Path
 from typing import NamedTuple
 
 import soundfile
 
 from audio_dcls.data.packing.plan import PackSettings
+from audio_dcls.data.sound.sound_file import cannot_be_read, unlisted_content, unusable
 from audio_dcls.data.sound.stored_sound import EncodedSound, PcmSound
 from audio_dcls.data.stores.codec import Codec, encode, stored_rate_hz
 from audio_dcls.data.stores.index import LeftOut
@@ -28,11 +28,9 @@ class PackedClip(NamedTuple):
     file_name: str
     """Name of the file, whose extension gives the format."""
     sha256: bytes
-    """SHA-256 of the content."""
     start_s: float | None
-    """Start of the clip in the content, in seconds; None is the beginning."""
     end_s: float | None
-    """End of the clip in the content, in seconds; None is the end."""
+    """Times of the clip in the content; None is its beginning or end."""
 
 
 def encode_clip(clip: Clip, settings: PackSettings) -> PackedClip | LeftOut:
@@ -72,10 +70,9 @@ def _stored_bytes(clip: Clip) -> tuple[bytes, str]:
     try:
         return stored.read_bytes(), stored.name
     except FileNotFoundError as error:
-        message = f"'{stored}' does not exist; check the path, or remove the clip"
-        raise AudioFileError(message, reason="missing") from error
+        raise unusable(stored, "missing", "does not exist; check the path, or remove the clip") from error
     except OSError as error:
-        raise _unreadable(stored, error) from error
+        raise cannot_be_read(stored, error) from error
 
 
 def _check_content(clip: Clip) -> None:
@@ -85,18 +82,9 @@ def _check_content(clip: Clip) -> None:
     try:
         _compare(clip, file_sha256(clip.path))
     except OSError as error:
-        raise _unreadable(clip.path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> AudioFileError:
-    message = f"'{path}' cannot be read ({error.strerror or error}); check its disk and permissions"
-    return AudioFileError(message, reason="unreadable")
+        raise cannot_be_read(clip.path, error) from error
 
 
 def _compare(clip: Clip, found: str) -> None:
     if clip.sha256 is not None and clip.row is None and found != clip.sha256:
-        raise AudioFileError(
-            f"'{clip.path}' has the SHA-256 {found[:12]}..., but {clip.sha256[:12]}... is listed; "
-            "fetch the file again, or clear the cell to accept it",
-            reason="changed",
-        )
+        raise unlisted_content(clip.path, found, clip.sha256)

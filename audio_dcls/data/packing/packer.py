@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,12 +13,12 @@ from pathlib import Path
 import filelock
 
 from audio_dcls.data.manifest import Manifest
-from audio_dcls.data.packing.card import dataset_card
 from audio_dcls.data.packing.clip_encoder import PackedClip, encode_clip
-from audio_dcls.data.packing.plan import PackSettings, Shard, describe_plan, plan_shards
+from audio_dcls.data.packing.plan import PackSettings, Shard, describe_plan, file_stem, plan_shards
 from audio_dcls.data.packing.shard_writer import Row, write_shard
 from audio_dcls.data.parallel import map_in_batches
 from audio_dcls.data.stores import pack_file
+from audio_dcls.data.stores.codec import Codec, stored_rate_hz
 from audio_dcls.data.stores.index import LeftOut, ShardRecord, index_bytes, read_record, record_name
 from audio_dcls.data.stores.pack_file import PackInfo, PackPlan, ShardInfo, parse_pack_info
 from audio_dcls.data.stores.store import Store
@@ -27,6 +28,12 @@ from audio_dcls.files import file_sha256
 from audio_dcls.labels import LabelSet
 
 _LOCK_FILE = ".pack.lock"
+_SOUNDS = {
+    Codec.flac: "16-bit FLAC, mono, {rate} Hz",
+    Codec.pcm16: "16-bit WAV, mono, {rate} Hz",
+    Codec.opus: "Ogg Opus, mono, {rate} Hz",
+    Codec.source: "the original files, unchanged; `start_s` and `end_s` are the times of the clip in them",
+}
 Progress = Callable[[int], None]
 
 
@@ -71,7 +78,7 @@ def pack(
     store = Store(out)
     with _alone(store):
         _begin(store, plan)
-        packer = _Packer(store, manifest, settings, plan, num_workers, on_progress or _ignore)
+        packer = _Packer(store, manifest, settings, plan, num_workers, on_progress or (lambda count: None))
         for shard in shards:
             packer.add(shard, retry_left_out=retry_left_out)
         info = _finish(store, plan, packer.records, manifest.labels)
@@ -173,8 +180,7 @@ def _begin(store: Store, plan: PackPlan) -> None:
             )
         store.write(pack_file.PACK_FILE, PackInfo(plan=plan).to_bytes())
         return
-    content = store.read(pack_file.PACK_FILE)
-    found = parse_pack_info(content, f"{store.address}/{pack_file.PACK_FILE}")
+    found = parse_pack_info(store.read(pack_file.PACK_FILE), f"{store.address}/{pack_file.PACK_FILE}")
     differences = found.plan.differences(plan)
     if differences:
         raise ManifestError(
@@ -197,10 +203,43 @@ def _finish(store: Store, plan: PackPlan, records: list[ShardRecord], labels: La
         table = Path(folder) / pack_file.LEFT_OUT_FILE
         write_csv_pieces(table, [{name: [clip[at] for clip in left_out] for at, name in enumerate(LeftOut._fields)}])
         store.write(pack_file.LEFT_OUT_FILE, table.read_bytes())
-    store.write(pack_file.CARD_FILE, dataset_card(info).encode())
+    store.write(pack_file.CARD_FILE, _dataset_card(info).encode())
     store.write(pack_file.PACK_FILE, info.to_bytes())
     return info
 
 
-def _ignore(count: int) -> None:
-    """Report progress to nobody."""
+def _dataset_card(info: PackInfo) -> str:
+    """The README.md of a complete pack, which the Hugging Face hub and `datasets.load_dataset` read."""
+    splits = {split: num_rows for split, num_rows in info.splits().items() if num_rows}
+    files = [
+        line
+        for split in splits
+        for line in (f"  - split: {file_stem(split)}", f"    path: {json.dumps(f'data/{file_stem(split)}-*.parquet')}")
+    ]
+    plan = info.plan
+    sounds = _SOUNDS[plan.codec].format(rate=stored_rate_hz(plan.codec, plan.sample_rate_hz))
+    lines = [
+        "---",
+        "task_categories:",
+        "- audio-classification",
+        "configs:",
+        "- config_name: default",
+        "  data_files:",
+        *files,
+        "---",
+        "",
+        "# Labelled sounds, packed by audio-dcls",
+        "",
+        f"{info.num_rows} clips; {info.num_left_out} of the manifest could not be read (`left_out.csv`).",
+        "",
+        "| split | clips |",
+        "|---|---|",
+        *(f"| {split} | {num_rows} |" for split, num_rows in info.splits().items()),
+        "",
+        f"Sounds: {sounds}. Columns: `id`, `audio`, `labels` (identifiers, named in `labels.csv`), `sha256` of the",
+        "sound's bytes. `pack.json` and `index.arrow` give the position of each sound in its file.",
+        "",
+        "The licence is that of the sounds.",
+        "",
+    ]
+    return "\n".join(lines)

@@ -26,11 +26,9 @@ class PackFault(NamedTuple):
     """A difference between a pack and its index."""
 
     file: str
-    """Name of the file in the pack."""
     row: int | None
     """Row of the shard, counted from 0; None for the whole file."""
     id: str | None
-    """Id of the clip in that row."""
     message: str
     """One sentence that names file, row and clip."""
 
@@ -90,8 +88,7 @@ def _check_shard(job: tuple[ShardInfo, int], *, store: Store, index: PackIndex) 
     shard, first = job
     size = store.size(shard.name)
     if size is None:
-        message = f"is missing, with {shard.num_rows} rows; pack again to write it"
-        return [_of_file(shard.name, message)]
+        return [_of_file(shard.name, f"is missing, with {shard.num_rows} rows; pack again to write it")]
     with tempfile.TemporaryDirectory() as folder:
         path = _local(store, shard.name, Path(folder))
         faults = [] if size == shard.num_bytes else [_of_file(shard.name, f"has {size} bytes, not {shard.num_bytes}")]

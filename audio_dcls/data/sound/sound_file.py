@@ -119,6 +119,12 @@ def cannot_be_read(path: Path | EncodedSound, error: OSError) -> AudioFileError:
     return unusable(path, "unreadable", f"cannot be read ({error.strerror or error}); check its disk and permissions")
 
 
+def unlisted_content(path: Path | StoredSound, found: str, listed: str) -> AudioFileError:
+    """The error of a sound whose SHA-256 is not the one that its manifest lists."""
+    rule = f"has the SHA-256 {found[:12]}..., but {listed[:12]}... is listed"
+    return unusable(path, "changed", f"{rule}; fetch the file again, or clear the cell to accept it")
+
+
 def no_frame(path: Path | StoredSound) -> AudioFileError:
     """The error of a file with a header and no sound."""
     return unusable(path, "empty", "holds no audio frame; remove it or fetch it again")

@@ -13,11 +13,10 @@ class Clip:
     id: str
     """Unique in its manifest."""
     path: Path
-    """The sound file."""
     start_s: float | None
     """Start of the clip in the file, in seconds; None is the beginning of the file."""
     end_s: float | None
-    """End of the clip in the file, in seconds; None is the end of the file."""
+    """End of the clip in the file; None is the end of the file."""
     labels: tuple[int, ...]
     """Indices into the label set of the manifest."""
     split: str

@@ -21,6 +21,7 @@ from audio_dcls.data.table.string_column import StringColumn
 
 _CLIPS_AT_ONCE = 4096
 NO_ROW = -1
+_ROW_COLUMNS = ("ids", "paths", "start_s", "end_s", "split_codes", "sha256", "rows")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,7 @@ class ClipTable(Sequence[Clip]):
         clips = list(clips)
         split_names = tuple(dict.fromkeys(clip.split for clip in clips))
         code_of = {name: code for code, name in enumerate(split_names)}
+        rows = np.array([NO_ROW if clip.row is None else clip.row for clip in clips], dtype=np.int64)
         return cls(
             folder=Path(),
             ids=StringColumn.from_strings([clip.id for clip in clips]),
@@ -70,7 +72,7 @@ class ClipTable(Sequence[Clip]):
             split_codes=np.array([code_of[clip.split] for clip in clips], dtype=np.int32),
             split_names=split_names,
             sha256=StringColumn.from_strings([clip.sha256 or "" for clip in clips]),
-            rows=_rows_of(clips),
+            rows=rows if (rows != NO_ROW).any() else None,
         )
 
     @classmethod
@@ -100,6 +102,7 @@ class ClipTable(Sequence[Clip]):
         split_names = tuple(dict.fromkeys(name for table in tables for name in table.split_names))
         codes = [np.array([split_names.index(name) for name in table.split_names], dtype=np.int32) for table in tables]
         label_counts = np.concatenate([table.label_counts() for table in tables])
+        rows = [np.full(len(table), NO_ROW) if table.rows is None else table.rows for table in tables]
         return cls(
             folder=tables[0].folder if is_one_folder else Path(),
             ids=StringColumn.concatenate([table.ids for table in tables]),
@@ -111,24 +114,15 @@ class ClipTable(Sequence[Clip]):
             split_codes=np.concatenate([code[table.split_codes] for code, table in zip(codes, tables, strict=True)]),
             split_names=split_names,
             sha256=StringColumn.concatenate([table.sha256 for table in tables]),
-            rows=_joined_rows(tables),
+            rows=np.concatenate(rows) if any(table.rows is not None for table in tables) else None,
         )
 
     def take(self, indices: np.ndarray) -> ClipTable:
         """The clips at `indices` ((n,) integers, or (N,) booleans), in that order."""
         indices = np.flatnonzero(indices) if indices.dtype == bool else indices
         label_ends, label_indices = take_lists(self.label_ends, self.label_indices, indices)
-        return self.with_columns(
-            ids=self.ids.take(indices),
-            paths=self.paths.take(indices),
-            start_s=self.start_s[indices],
-            end_s=self.end_s[indices],
-            label_ends=label_ends,
-            label_indices=label_indices,
-            split_codes=self.split_codes[indices],
-            sha256=self.sha256.take(indices),
-            rows=None if self.rows is None else self.rows[indices],
-        )
+        taken = {name: take_rows(getattr(self, name), indices) for name in _ROW_COLUMNS}
+        return self.with_columns(**taken, label_ends=label_ends, label_indices=label_indices)
 
     def with_columns(self, **columns: Any) -> ClipTable:
         """A table in memory with other values for some fields."""
@@ -212,15 +206,6 @@ def take_lists(ends: np.ndarray, values: np.ndarray, indices: np.ndarray) -> tup
     return lists.offsets.to_numpy()[1:], lists.values.to_numpy()
 
 
-def _rows_of(clips: Sequence[Clip]) -> np.ndarray | None:
-    if all(clip.row is None for clip in clips):
-        return None
-    return np.array([NO_ROW if clip.row is None else clip.row for clip in clips], dtype=np.int64)
-
-
-def _joined_rows(tables: Sequence[ClipTable]) -> np.ndarray | None:
-    if all(table.rows is None for table in tables):
-        return None
-    return np.concatenate(
-        [np.full(len(table), NO_ROW, dtype=np.int64) if table.rows is None else table.rows for table in tables]
-    )
+def take_rows(column: np.ndarray | StringColumn | None, indices: np.ndarray) -> np.ndarray | StringColumn | None:
+    """The values of a column at `indices` (k,); None for a column that does not exist."""
+    return None if column is None else column.take(indices)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from audio_dcls.data.table.clip import Clip
-from audio_dcls.data.table.clip_table import ClipTable, take_lists
+from audio_dcls.data.table.clip_table import ClipTable, take_lists, take_rows
 
 _ONE_FOR_ALL = ("folder", "split_names")
 _MAX_SPREAD = 4
@@ -65,13 +65,13 @@ class IndexedTable(ClipTable):
 
     def _cut(self, name: str) -> Any:
         column = getattr(self._base, name)
-        if self._picked is None or name in _ONE_FOR_ALL or column is None:
+        if self._picked is None or name in _ONE_FOR_ALL:
             return column
         if name == "label_ends":
             return np.cumsum(self._base.label_counts()[self._picked])
         if name == "label_indices":
             return take_lists(self._base.label_ends, column, self._picked)[1]
-        return column[self._picked] if isinstance(column, np.ndarray) else column.take(self._picked)
+        return take_rows(column, self._picked)
 
     def _clips(self, first: int, last: int) -> list[Clip]:
         if self._picked is None:

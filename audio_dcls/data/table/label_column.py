@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,14 @@ from audio_dcls.errors import LabelError, ManifestError
 from audio_dcls.labels import SEPARATOR, LabelSet
 
 
+@dataclass
 class LabelColumn:
     """Parses label cells, each distinct cell of a piece once; messages name `source`, the file."""
 
-    def __init__(self, source: Path, labels: LabelSet, *, separator: str = SEPARATOR) -> None:
-        self.source = source
-        self.labels = labels
-        self.separator = separator
-        self._index_of: dict[str, int] = {}
+    source: Path
+    labels: LabelSet
+    separator: str = SEPARATOR
+    _index_of: dict[str, int] = field(default_factory=dict, init=False)
 
     def parse(self, numbers: np.ndarray, cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Parse the label cells ((n,) strings) of some rows, which messages name by their `numbers` (n,) in the file.

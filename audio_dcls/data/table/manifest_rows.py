@@ -6,6 +6,7 @@ Rows are read in pieces, so that memory holds the table and one piece; each rule
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -113,11 +114,7 @@ class ClipRows:
     def table(self) -> ClipTable:
         """All pieces, at least one, as one table; raise a ManifestError if two rows have the same id."""
         table = ClipTable.concatenate(self.pieces)
-        self._check_unique(table.ids)
-        return table
-
-    def _check_unique(self, ids: StringColumn) -> None:
-        texts = ids.to_list()
+        texts = table.ids.to_list()
         repeated = pd.Series(texts, dtype=object).duplicated().to_numpy()
         if repeated.any():
             second = int(np.argmax(repeated))
@@ -127,15 +124,18 @@ class ClipRows:
                 f"'{self.source}', row {rows[second]}: column 'id' (={texts[second]!r}) is also that of row {first}; "
                 f"give every clip its own id{others(repeated)}"
             )
+        return table
 
 
+@dataclass(frozen=True, eq=False)
 class Piece:
-    """Some rows of a manifest, with the rules for their cells."""
+    """Some rows of a CSV file, with the rules for their cells; messages name the file, the row and the value."""
 
-    def __init__(self, source: Path, numbers: np.ndarray, columns: dict[str, np.ndarray]) -> None:
-        self.source = source
-        self.numbers = numbers
-        self.columns = columns
+    path: Path
+    numbers: np.ndarray
+    """(n,) int64, row numbers in the file, counted from 1."""
+    columns: dict[str, np.ndarray]
+    """(n,) strings per column."""
 
     def times(self, column: str) -> np.ndarray:
         """Seconds (n,) float64, NaN where a cell is empty."""
@@ -173,7 +173,7 @@ class Piece:
             return
         first = int(np.argmax(wrong))
         value = f"{self.columns[column][first]!r}" + (f", {also} ={self.columns[also][first]!r}" if also else "")
-        where = f"'{self.source}', row {self.numbers[first]}: column '{column}' (={value})"
+        where = f"'{self.path}', row {self.numbers[first]}: column '{column}' (={value})"
         raise ManifestError(f"{where} {rule}{others(wrong)}")
 
 
