@@ -35,9 +35,9 @@ import soxr
 import torch
 import torchaudio
 
-from audio_dcls.data.demo.labels import demo_labels
 from audio_dcls.data.demo.scene import draw_recording, render
 from audio_dcls.data.demo.signals import num_samples_of
+from audio_dcls.data.demo.sounds import demo_labels
 from audio_dcls.data.loading.samples import ClipDataset
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.manifest_reader import load_manifest

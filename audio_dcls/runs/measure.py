@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from audio_dcls.data.audit.check import check_clips
-from audio_dcls.data.audit.journal import CheckJournal, known_reports
+from audio_dcls.data.audit.journal import CheckJournal
 from audio_dcls.data.audit.report_file import write_report
 from audio_dcls.data.audit.rules import AuditRules, judge
 from audio_dcls.data.loading.loader import eval_loader
@@ -195,7 +195,7 @@ def _usable_clips(
     found = check_clips(
         listed,
         num_workers=config.data.num_workers,
-        previous=known_reports(report_path, CheckJournal(report_path)),
+        previous=CheckJournal(report_path).known_reports(),
         trust_packs=True,
     )
     report = judge(found, AuditRules(duplicates=config.data.duplicates, sides=(listed.split_names,)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from audio_dcls.data.demo.labels import demo_labels
+from audio_dcls.data.demo.sounds import demo_labels
 from audio_dcls.errors import LabelError
 from audio_dcls.inference.class_filter import choose_classes
 from audio_dcls.inference.ontology import Ontology

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from audio_dcls.data.audit.check import check_clips
-from audio_dcls.data.audit.journal import CheckJournal, known_reports
+from audio_dcls.data.audit.journal import CheckJournal
 from audio_dcls.data.audit.report import ClipReport
 from audio_dcls.data.audit.report_file import write_report
 from audio_dcls.data.audit.rules import AuditRules, judge
@@ -28,19 +28,17 @@ def audit_clips(
     replaces it at the end. Raise an ArgumentError if `num_workers` is negative or `rules` names a split that does not
     exist, and a ManifestError if the report or its journal cannot be read or written.
     """
-    rules = rules or AuditRules()
-    path = None if report is None else Path(report)
-    journal = None if path is None else CheckJournal(path)
+    journal = None if report is None else CheckJournal(Path(report))
     found = check_clips(
         clips,
         num_workers=num_workers,
-        previous=() if path is None or journal is None else known_reports(path, journal),
+        previous=() if journal is None else journal.known_reports(),
         trust_packs=trust_packs,
         journal=journal,
         on_progress=on_progress,
     )
-    judged = judge(found, rules)
-    if path is not None and journal is not None:
-        write_report(judged, path)
+    judged = judge(found, rules or AuditRules())
+    if journal is not None:
+        write_report(judged, journal.report)
         journal.remove()
     return judged

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +30,18 @@ class CheckJournal:
     """
 
     def __init__(self, report: Path) -> None:
+        self.report = report
         self.path = report.with_name(f"{report.name}.journal")
         self._pending: list[str] = []
 
-    def read(self) -> ClipReport | None:
-        """Read the outcomes that an earlier check left; None without a journal."""
-        if not self.path.is_file():
-            return None
-        rows = list(self._rows())
-        return ClipReport(
-            ClipTable.from_clips([clip for clip, _ in rows]), OutcomeTable.from_outcomes([found for _, found in rows])
-        )
+    def known_reports(self) -> list[ClipReport]:
+        """Earlier outcomes, oldest first: the report, and the journal of a check that was killed after it."""
+        reports = [read_report(self.report)] if self.report.is_file() else []
+        if self.path.is_file():
+            rows = list(self._rows())
+            table = ClipTable.from_clips(clip for clip, _ in rows)
+            reports.append(ClipReport(table, OutcomeTable.from_outcomes(outcome for _, outcome in rows)))
+        return reports
 
     def add(self, clip: Clip, outcome: Outcome) -> None:
         """Record a clip; it is on disk after a thousand clips, or after `flush`."""
@@ -91,10 +92,3 @@ def _whole_lines(path: Path) -> Iterator[Any]:
                     continue
     except OSError as error:
         raise ManifestError(f"'{path}' cannot be read ({error.strerror}); fix it, or delete it") from error
-
-
-def known_reports(report: Path, journal: CheckJournal) -> Sequence[ClipReport]:
-    """Earlier outcomes, oldest first: the report, and the journal of a check that was killed after it."""
-    whole = [read_report(report)] if report.is_file() else []
-    partial = journal.read()
-    return whole if partial is None else [*whole, partial]

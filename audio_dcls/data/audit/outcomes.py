@@ -6,8 +6,7 @@ N clips.
 from __future__ import annotations
 
 import itertools
-import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -113,23 +112,12 @@ class OutcomeTable(Sequence[Outcome]):
     def __len__(self) -> int:
         return len(self.records)
 
-    @typing.overload
-    def __getitem__(self, index: int) -> Outcome: ...
-
-    @typing.overload
-    def __getitem__(self, index: slice) -> list[Outcome]: ...
-
-    def __getitem__(self, index: int | slice) -> Outcome | list[Outcome]:
-        if isinstance(index, slice):
-            return [self[row] for row in range(len(self))[index]]
+    def __getitem__(self, index: int) -> Outcome:  # pyright: ignore[reportIncompatibleMethodOverride]
         row = range(len(self))[index]
         code, *values, content = self.records[row].item()
         # NumPy drops zero bytes at the end of a string of bytes.
         content = content.ljust(CONTENT_BYTES, b"\0") if content else b""
         return Outcome._make((self.reason_names[code], self.messages.get(row, ""), *values, content))
-
-    def __iter__(self) -> Iterator[Outcome]:
-        return (self[row] for row in range(len(self)))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, OutcomeTable):

@@ -66,9 +66,8 @@ class SplitSummary:
     warnings: Mapping[str, int]
     """Number of usable clips with each kind of warning; a clip may have several."""
     class_listed: np.ndarray
-    """(C,) number of clips per class."""
     class_usable: np.ndarray
-    """(C,) number of usable clips per class."""
+    """(C,) numbers of clips and of usable clips per class."""
 
 
 @dataclass(frozen=True)

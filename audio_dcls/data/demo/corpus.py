@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import hashlib
 import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from audio_dcls.data.demo.labels import SPLITS, deal_labels, demo_labels
-from audio_dcls.data.demo.writer import (
-    AUDIO_FOLDER,
-    LABELS_FILE,
-    MANIFEST_FILE,
-    SEGMENTS_FILES,
-    DemoClip,
-    plan_clip,
-    write_audio,
-    write_manifest,
-    write_segments,
-)
+import soundfile
+
+from audio_dcls.counted_random import counted_rng
+from audio_dcls.data.demo.scene import Recording, draw_recording, render
+from audio_dcls.data.demo.sounds import SPLITS, deal_labels, demo_labels
 from audio_dcls.errors import ArgumentError, ManifestError
+from audio_dcls.labels import LabelSet
+
+_AUDIO_FOLDER = "audio"
+_MANIFEST_FILE = "manifest.csv"
+_LABELS_FILE = "class_labels_indices.csv"
+_SEGMENTS_FILES = {"train": "balanced_train_segments.csv", "eval": "eval_segments.csv"}
 
 _CORPUS_VERSION = 2
 """Increased whenever the same seed gives other sounds, so that an old corpus is not used as a new one."""
@@ -36,6 +38,25 @@ _PARTIAL_PREFIX = ".{}.partial-"
 
 _ABANDONED_AFTER_S = 3600.0
 """An incomplete folder that has not changed for this long was left by a process that died."""
+
+
+@dataclass(frozen=True)
+class _DemoClip:
+    """One clip of the corpus before it is synthesised."""
+
+    id: str
+    """11 characters, in the form of AudioSet's ids."""
+    split: str
+    index: int
+    """Its place within the split."""
+    labels: tuple[int, ...]
+    """Class indices, ascending."""
+    recording: Recording
+
+    @property
+    def path(self) -> str:
+        """The file's path relative to the corpus's folder, with forward slashes."""
+        return f"{_AUDIO_FOLDER}/{self.id}.{self.recording.container.lower()}"
 
 
 @dataclass(frozen=True)
@@ -135,18 +156,18 @@ def _write_parts(
     on_progress: Callable[[int], None] | None,
 ) -> None:
     labels = demo_labels()
-    clips: list[DemoClip] = []
+    clips: list[_DemoClip] = []
     for split in SPLITS:
         dealt = deal_labels(seed, split, num_clips[split])
-        planned = [plan_clip(seed, split, index, classes) for index, classes in enumerate(dealt)]
-        write_segments(folder / SEGMENTS_FILES[split], planned, labels)
+        planned = [_plan_clip(seed, split, index, classes) for index, classes in enumerate(dealt)]
+        _write_segments(folder / _SEGMENTS_FILES[split], planned, labels)
         clips += planned
-    labels.to_csv(folder / LABELS_FILE)
-    write_manifest(folder / MANIFEST_FILE, clips, labels)
-    (folder / AUDIO_FOLDER).mkdir()
+    labels.to_csv(folder / _LABELS_FILE)
+    _write_manifest(folder / _MANIFEST_FILE, clips, labels)
+    (folder / _AUDIO_FOLDER).mkdir()
     # By threads: NumPy releases the interpreter's lock, and threads need no import.
     with ThreadPoolExecutor(num_workers or os.cpu_count()) as pool:
-        tasks = [pool.submit(write_audio, folder, seed, clip) for clip in clips]
+        tasks = [pool.submit(_write_audio, folder, seed, clip) for clip in clips]
         try:
             for task in as_completed(tasks):
                 task.result()
@@ -174,7 +195,7 @@ def _move_into_place(partial: Path, folder: Path, fingerprint: dict[str, int]) -
 
 def _remove_abandoned(folder: Path) -> None:
     for left in folder.parent.glob(f"{_PARTIAL_PREFIX.format(folder.name)}*"):
-        audio = left / AUDIO_FOLDER
+        audio = left / _AUDIO_FOLDER
         touched = (audio if audio.is_dir() else left).stat().st_mtime
         if time.time() - touched > _ABANDONED_AFTER_S:
             shutil.rmtree(left, ignore_errors=True)
@@ -183,9 +204,60 @@ def _remove_abandoned(folder: Path) -> None:
 def _corpus(folder: Path, *, reused: bool) -> DemoCorpus:
     return DemoCorpus(
         folder=folder,
-        manifest=folder / MANIFEST_FILE,
-        segments={split: folder / name for split, name in SEGMENTS_FILES.items()},
-        labels=folder / LABELS_FILE,
-        audio=folder / AUDIO_FOLDER,
+        manifest=folder / _MANIFEST_FILE,
+        segments={split: folder / name for split, name in _SEGMENTS_FILES.items()},
+        labels=folder / _LABELS_FILE,
+        audio=folder / _AUDIO_FOLDER,
         reused=reused,
     )
+
+
+def _plan_clip(seed: int, split: str, index: int, labels: tuple[int, ...]) -> _DemoClip:
+    """Plan a clip: its id, classes and recording, without its sound."""
+    digest = hashlib.sha256(f"{seed}/{split}/{index}".encode()).digest()
+    identifier = base64.b32encode(digest).decode("ascii")[:11].lower()
+    recording = draw_recording(counted_rng(seed, SPLITS.index(split), index, stream="demo recording"))
+    return _DemoClip(identifier, split, index, labels, recording)
+
+
+def _write_audio(folder: Path, seed: int, clip: _DemoClip) -> None:
+    """Synthesise a clip and write its file, one second at a time: long writes overflow the Vorbis encoder's stack."""
+    recording = clip.recording
+    rng = counted_rng(seed, SPLITS.index(clip.split), clip.index, stream="demo sound")
+    sound = render(clip.labels, recording, rng)
+    with soundfile.SoundFile(
+        folder / clip.path,
+        "w",
+        samplerate=recording.sample_rate_hz,
+        channels=recording.num_channels,
+        format=recording.container,
+        subtype=recording.subtype,
+    ) as stream:
+        for first in range(0, len(sound), recording.sample_rate_hz):
+            stream.write(sound[first : first + recording.sample_rate_hz])
+
+
+def _write_segments(path: Path, clips: Sequence[_DemoClip], labels: LabelSet) -> None:
+    """Write clips in AudioSet's form: three comment lines, then id, start, end and the quoted ids of the labels."""
+    num_positive = sum(len(clip.labels) for clip in clips)
+    num_unique = len({label for clip in clips for label in clip.labels})
+    lines = [
+        "# Segments csv of the audio_dcls demo corpus: synthesised sounds, the ids are made up",
+        f"# num_ytids={len(clips)}, num_segs={len(clips)}, num_unique_labels={num_unique}, "
+        f"num_positive_labels={num_positive}",
+        "# YTID, start_seconds, end_seconds, positive_labels",
+    ]
+    for clip in clips:
+        mids = ",".join(labels.ids[label] for label in clip.labels)
+        lines.append(f'{clip.id}, 0.000, {clip.recording.length_s:.3f}, "{mids}"')
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _write_manifest(path: Path, clips: Sequence[_DemoClip], labels: LabelSet) -> None:
+    """Write clips as a manifest; start and end stay empty, as each clip is a whole file."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["id", "path", "start_s", "end_s", "labels", "split"])
+        for clip in clips:
+            mids = ";".join(labels.ids[label] for label in clip.labels)
+            writer.writerow([clip.id, clip.path, "", "", mids, clip.split])

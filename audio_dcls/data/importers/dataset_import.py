@@ -46,9 +46,8 @@ def find_clips(
     """Search for the file of each clip; a clip without a file keeps its row, and `manifest check` reports it.
 
     There is at least one clip, each in one of the audio folders; no folder is inside another one. Messages name
-    `listed_in`, the file that lists the clips; `left_out` are other files that it lists and that are not wanted.
-    `settings` are config values that suit the dataset. Raise a ManifestError if a folder does not exist, or no clip has
-    a file.
+    `listed_in`, the file that lists the clips; `left_out` are other files that it lists and that are not wanted. Raise
+    a ManifestError if a folder does not exist, or no clip has a file.
     """
     folders = list(folders)
     on_disk = {path for folder in folders for path in _sounds_in(folder, listed_in)}

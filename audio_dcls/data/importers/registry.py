@@ -20,7 +20,6 @@ class ImportOption:
 
     name: str
     kind: Any
-    """Its type, such as `bool` or a `Literal`."""
     default: Any
     help: str
     metavar: str | None = None
@@ -34,7 +33,6 @@ class Importer:
     """A command that imports a dataset."""
 
     name: str
-    """Name of the command."""
     function: str
     """Module in this folder and function, as `module:function`; it takes the folder, then the options by keyword, and
     returns a `DatasetImport`."""

@@ -18,8 +18,7 @@ from audio_dcls.data.stores.mirror import Mirror
 from audio_dcls.data.stores.store import Store
 from audio_dcls.data.suffixes import PARQUET_SUFFIX
 from audio_dcls.data.table.clip_table import ClipTable
-from audio_dcls.data.table.label_column import LabelColumn
-from audio_dcls.data.table.manifest_rows import others
+from audio_dcls.data.table.manifest_rows import LabelColumn, others
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import SEPARATOR, LabelSet
 

@@ -3,6 +3,8 @@
 The format is Arrow IPC (https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format): one file to copy, with the
 columns as a `ClipTable` holds them, so that nothing is parsed or copied; pandas, polars and DuckDB read it too. A
 header in the metadata gives the version, the classes and the digest of every column.
+
+Forked workers share the map. A spawned worker receives the name of the file and the selected rows, and maps it itself.
 """
 
 from __future__ import annotations
@@ -10,15 +12,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from audio_dcls.data.suffixes import INDEX_SUFFIX
-from audio_dcls.data.table.clip_table import ClipTable
-from audio_dcls.data.table.indexed_table import IndexedTable, MappedFile
+from audio_dcls.data.table.clip import Clip
+from audio_dcls.data.table.clip_table import ClipTable, take_lists, take_rows
 from audio_dcls.data.table.string_column import StringColumn
 from audio_dcls.errors import ManifestError
 from audio_dcls.files import replacing
@@ -27,6 +31,9 @@ from audio_dcls.labels import LabelSet
 VERSION = 1
 METADATA_KEY = b"audio_dcls.clips"
 _REMEDY = "write it again by `audio-dcls manifest index`"
+_ONE_FOR_ALL = ("folder", "split_names")
+_MAX_SPREAD = 4
+"""Clips of a piece are read together if they are spread over at most this many times as many rows."""
 
 
 def write_index(table: ClipTable, labels: LabelSet, path: str | Path) -> None:
@@ -180,3 +187,79 @@ def _column_digests(table: ClipTable) -> dict[str, str]:
             digest.update(np.ascontiguousarray(array).view(np.uint8).data)
         digests[name] = digest.hexdigest()
     return digests
+
+
+class MappedFile(NamedTuple):
+    """The reference by which another process opens the same columns."""
+
+    open: Callable[[Path, str], ClipTable]
+    """A module-level function that takes path and digest, and returns all clips of the file."""
+    path: Path
+    """Absolute, because a spawned process may have another working directory."""
+    digest: str
+    """SHA-256 of the header, by which a file that was replaced in the meantime is refused."""
+
+
+class _Column:
+    """A column of an `IndexedTable`: the selected rows are copied from the map on first access."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, table: IndexedTable, owner: type) -> Any:
+        table.__dict__[self.name] = column = table._cut(self.name)
+        return column
+
+
+class IndexedTable(ClipTable):
+    """The rows `picked` ((N,) integers; None for all) of a mapped table, whose columns `base` are views of the map.
+
+    A whole column is copied from the map on first access; single clips are read from the map. `with_columns` and
+    `concatenate` return a plain table in memory.
+    """
+
+    def __init__(self, base: ClipTable, file: MappedFile, picked: np.ndarray | None = None) -> None:
+        self._base, self._file, self._picked = base, file, picked
+
+    def take(self, indices: np.ndarray) -> IndexedTable:
+        """The clips at `indices` ((n,) integers, or (N,) booleans), in that order; no column is copied."""
+        indices = np.flatnonzero(indices) if indices.dtype == bool else indices
+        picked = np.arange(len(self))[indices] if self._picked is None else self._picked[indices]
+        is_all = len(picked) == len(self._base) and np.array_equal(picked, np.arange(len(picked)))
+        dtype = np.int32 if len(self._base) <= np.iinfo(np.int32).max else np.int64  # half the memory in every worker
+        return IndexedTable(self._base, self._file, None if is_all else picked.astype(dtype))
+
+    def __len__(self) -> int:
+        return len(self._base) if self._picked is None else len(self._picked)
+
+    def _cut(self, name: str) -> Any:
+        column = getattr(self._base, name)
+        if self._picked is None or name in _ONE_FOR_ALL:
+            return column
+        if name == "label_ends":
+            return np.cumsum(self._base.label_counts()[self._picked])
+        if name == "label_indices":
+            return take_lists(self._base.label_ends, column, self._picked)[1]
+        return take_rows(column, self._picked)
+
+    def _clips(self, first: int, last: int) -> list[Clip]:
+        if self._picked is None:
+            return self._base._clips(first, last)
+        rows = self._picked[first:last].tolist()
+        lowest, highest = min(rows), max(rows)
+        if highest - lowest < _MAX_SPREAD * len(rows):
+            clips = self._base._clips(lowest, highest + 1)
+            return [clips[row - lowest] for row in rows]
+        return [self._base._clips(row, row + 1)[0] for row in rows]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopened, (self._file, self._picked)
+
+
+for _field in fields(ClipTable):
+    setattr(IndexedTable, _field.name, _Column(_field.name))
+
+
+def _reopened(file: MappedFile, picked: np.ndarray | None) -> IndexedTable:
+    """Rebuild the table in another process."""
+    return IndexedTable(file.open(file.path, file.digest), file, picked)

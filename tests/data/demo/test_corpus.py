@@ -16,8 +16,8 @@ from sklearn.metrics import average_precision_score
 
 from audio_dcls.data import load_manifest
 from audio_dcls.data.demo import DemoCorpus, demo_labels, write_demo_corpus
-from audio_dcls.data.demo.labels import deal_labels
 from audio_dcls.data.demo.scene import FORMATS, TRAINED_S, draw_recording, render
+from audio_dcls.data.demo.sounds import deal_labels
 from audio_dcls.errors import ArgumentError, ManifestError
 from audio_dcls.labels import LabelSet
 

@@ -13,9 +13,8 @@ import pytest
 
 from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.table.clip import Clip
-from audio_dcls.data.table.clip_index import METADATA_KEY, VERSION, read_index, write_index
+from audio_dcls.data.table.clip_index import METADATA_KEY, VERSION, IndexedTable, read_index, write_index
 from audio_dcls.data.table.clip_table import ClipTable
-from audio_dcls.data.table.indexed_table import IndexedTable
 from audio_dcls.data.table.string_column import StringColumn
 from audio_dcls.errors import ManifestError
 from audio_dcls.labels import LabelSet
