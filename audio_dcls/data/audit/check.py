@@ -47,18 +47,11 @@ def check_clips(
 ) -> ClipReport:
     """Decode every clip and report which can be used, without comparing clips (`audit_clips` compares them).
 
-    Args:
-        clips: clips to check.
-        num_workers: threads that decode; 0 decodes in the calling thread. The result does not depend on it.
-        previous: older reports, oldest first; the outcome of a clip is kept if its file still has the same size and
-            time of change.
-        trust_packs: count rows of packed shards, each decoded when it was packed, as usable without reading them.
-        journal: records every clip that is read.
-        on_progress: called with the number of clips done since the last call.
-
-    Raises:
-        ArgumentError: `num_workers` is negative.
-        ManifestError: the journal cannot be written.
+    Each of `num_workers` threads decodes; 0 decodes in the calling thread, with the same result. `previous` are older
+    reports, oldest first: the outcome of a clip is kept if its file still has the same size and time of change. If
+    `trust_packs` is true, rows of packed shards, each decoded when it was packed, count as usable without reading them.
+    `journal` records every clip that is read, and `on_progress` is called with the number of clips done since the last
+    call. Raise an ArgumentError if `num_workers` is negative, and a ManifestError if the journal cannot be written.
     """
     if num_workers < 0:
         raise ArgumentError(f"`num_workers` (={num_workers}) must be at least 0; 0 decodes in the calling thread")

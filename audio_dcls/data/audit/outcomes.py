@@ -118,10 +118,3 @@ class OutcomeTable(Sequence[Outcome]):
         # NumPy drops zero bytes at the end of a string of bytes.
         content = content.ljust(CONTENT_BYTES, b"\0") if content else b""
         return Outcome._make((self.reason_names[code], self.messages.get(row, ""), *values, content))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, OutcomeTable):
-            return NotImplemented
-        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
-
-    __hash__ = None  # type: ignore[assignment]

@@ -88,12 +88,8 @@ class ClipReport:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ClipReport):
             return NotImplemented
-        return (
-            len(self.table) == len(other.table)
-            and all(a == b for a, b in zip(self.table, other.table, strict=True))
-            and self.outcomes == other.outcomes
-            and self.clip_warnings == other.clip_warnings
-        )
+        mine, others = ((list(report.table), list(report.outcomes), report.clip_warnings) for report in (self, other))
+        return mine == others
 
     __hash__ = None  # type: ignore[assignment]
 

@@ -50,7 +50,6 @@ class _DemoClip:
     index: int
     """Its place within the split."""
     labels: tuple[int, ...]
-    """Class indices, ascending."""
     recording: Recording
 
     @property

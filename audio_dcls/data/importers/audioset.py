@@ -57,19 +57,12 @@ def import_audioset(
     `YTID`, each also with a prefix `Y`, with any extension that libsndfile reads, or else that the extra `[video]`
     reads.
 
-    Args:
-        segments: lists, each with the split of its segments; at least one.
-        audio_folders: folders to search; at least one.
-        labels: the classes in which the labels are looked up.
-        holding: the content of a file that is named only by its YTID: the `segment`, or the whole `recording`, of which
-            the segment is the part between its times; `auto` decides by the length. A name with times always means a
-            segment.
-        num_workers: threads that read lengths; 0 reads them in the calling thread.
-        on_progress: called with the number of segments placed since the last call.
-
-    Raises:
-        ArgumentError: no list or no folder is given.
-        ManifestError: a list or a folder is missing, a row breaks a rule, or a segment is listed twice.
+    `segments` are lists, each with the split of its segments. `holding` is the content of a file that is named only by
+    its YTID: the `segment`, or the whole `recording`, of which the segment is the part between its times; `auto`
+    decides by the length. A name with times always means a segment. Each of `num_workers` threads reads lengths; 0
+    reads them in the calling thread. `on_progress` is called with the number of segments placed since the last call.
+    Raise an ArgumentError if no list or no folder is given, and a ManifestError if a list or a folder is missing, a row
+    breaks a rule, or a segment is listed twice.
     """
     if not segments or not audio_folders:
         raise ArgumentError("`segments` and `audio_folders` must each name at least one; give a list and a folder")

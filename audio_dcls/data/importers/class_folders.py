@@ -32,17 +32,12 @@ def import_class_folders(
 ) -> DatasetImport:
     """Build a manifest from one folder per class; the classes are in alphabetical order.
 
-    Args:
-        folder: a folder with folders of classes, or with folders of splits that hold folders of classes.
-        layout: which of the two it is; `auto` treats the top folders as splits if all of them have such names (train,
-            val, valid, test, eval, fold1, ...).
-        held_out: for folders of classes, the share of each class for split `eval`, at least 0 and below 1; the rest is
-            split `train`. None is 0.2. Each split has at least one clip of a class that has two or more.
-        seed: seed that, with the names of the clips, decides which clips are held out.
-
-    Raises:
-        ArgumentError: `held_out` is out of range, or given for folders of splits.
-        ManifestError: the folder is missing, holds no sound of a class, or has an ambiguous layout.
+    `folder` holds folders of classes, or folders of splits that hold folders of classes, as `layout` says; `auto`
+    treats the top folders as splits if all of them have such names (train, val, valid, test, eval, fold1, ...). For
+    folders of classes, the share `held_out` of each class, at least 0 and below 1, is split `eval` and the rest is
+    `train`; None is 0.2. Each split has at least one clip of a class that has two or more; `seed` and the names of the
+    clips decide which clips are held out. Raise an ArgumentError if `held_out` is out of range or given for folders of
+    splits, and a ManifestError if the folder is missing, holds no sound of a class, or has an ambiguous layout.
     """
     if held_out is not None and not 0 <= held_out < 1:
         raise ArgumentError(f"`held_out` (={held_out}) must be at least 0 and below 1; 0.2 holds a fifth out")

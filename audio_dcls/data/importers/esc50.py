@@ -17,7 +17,6 @@ from audio_dcls.errors import ManifestError
 NUM_CLASSES = 50
 NUM_FOLDS = 5
 COLUMNS = ("filename", "fold", "target", "category")
-_ESC10_COLUMN = "esc10"
 
 
 def import_esc50(folder: Path, *, esc10: bool = False) -> DatasetImport:
@@ -29,7 +28,7 @@ def import_esc50(folder: Path, *, esc10: bool = False) -> DatasetImport:
     """
     require_folder(folder, "ESC-50")
     audio = folder / "audio"
-    columns = (*COLUMNS, _ESC10_COLUMN) if esc10 else COLUMNS
+    columns = (*COLUMNS, "esc10") if esc10 else COLUMNS
     whole = MetadataTable.read(folder / "meta" / "esc50.csv", columns, dataset="ESC-50")
     whole.require_unique("filename")
     table = _esc10_rows(whole) if esc10 else whole
@@ -50,7 +49,7 @@ def import_esc50(folder: Path, *, esc10: bool = False) -> DatasetImport:
 
 
 def _esc10_rows(table: MetadataTable) -> MetadataTable:
-    marks = table.one_of(_ESC10_COLUMN, ("True", "False"))
+    marks = table.one_of("esc10", ("True", "False"))
     if "True" not in marks:
-        raise ManifestError(f"'{table.path}' marks no row as True in its column '{_ESC10_COLUMN}'; take all classes")
-    return table.take(table.columns[_ESC10_COLUMN] == "True")
+        raise ManifestError(f"'{table.path}' marks no row as True in its column 'esc10'; take all classes")
+    return table.take(table.columns["esc10"] == "True")

@@ -19,8 +19,6 @@ from audio_dcls.errors import ManifestError
 from audio_dcls.labels import LabelSet
 
 _TRUTH = "FSD50K.ground_truth"
-_DEV_SPLITS = ("train", "val")
-_EVAL_SPLIT = "eval"
 
 
 def import_fsd50k(folder: Path) -> DatasetImport:
@@ -35,8 +33,8 @@ def import_fsd50k(folder: Path) -> DatasetImport:
     eval_ = MetadataTable.read(folder / _TRUTH / "eval.csv", ("fname", "mids"), dataset="FSD50K")
     audio = {"dev": folder / "FSD50K.dev_audio", "eval": folder / "FSD50K.eval_audio"}
     clips = [
-        *_clips(dev, dev.one_of("split", _DEV_SPLITS), audio["dev"], labels),
-        *_clips(eval_, [_EVAL_SPLIT] * len(eval_.numbers), audio["eval"], labels),
+        *_clips(dev, dev.one_of("split", ("train", "val")), audio["dev"], labels),
+        *_clips(eval_, ["eval"] * len(eval_.numbers), audio["eval"], labels),
     ]
     in_dev = np.isin(eval_.columns["fname"].astype(str), dev.columns["fname"].astype(str))
     eval_.reject("fname", in_dev, f"is also in '{dev.path}'; remove it from one of them")
