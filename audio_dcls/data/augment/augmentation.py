@@ -71,13 +71,7 @@ class SpectrogramAugmentation(Protocol):
 
 
 class Augmentation:
-    """Every random change of the clips of one run, mixup excepted.
-
-    Args:
-        seed: the run's seed.
-        waveform: changes of the waveform, in the order in which they are applied.
-        spectrogram: changes of the spectrograms, in the order in which they are applied.
-    """
+    """Every random change of the clips of one run, mixup excepted, in the order in which they are applied."""
 
     def __init__(
         self,

@@ -13,17 +13,10 @@ from audio_dcls.errors import ArgumentError
 
 
 def inside_boxes(boxes: Tensor, like: Tensor) -> Tensor:
-    """Mark the cells inside boxes.
+    """Mark the cells inside boxes (B, ..., 4) of spectrograms (B, ..., rows, columns).
 
-    Args:
-        boxes: (B, ..., 4) integers, on any device.
-        like: spectrograms (B, ..., rows, columns), with one axis more than `boxes`.
-
-    Shape:
-        (B, ..., rows, columns) bool, on the device of `like`.
-
-    Raises:
-        ArgumentError: the shapes do not fit together.
+    The result is bool, of the shape and on the device of `like`. Raise an ArgumentError if the shapes do not fit
+    together.
 
     >>> inside_boxes(torch.tensor([[1, 0, 2, 1]]), torch.ones(1, 3, 3)).sum().item()
     2

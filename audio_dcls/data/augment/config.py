@@ -30,23 +30,14 @@ class AugmentConfig(MixupConfig, MelMasksConfig, RandomErasingConfig, ShiftSpeed
 WAVEFORM: tuple[Callable[[AugmentConfig], WaveformAugmentation], ...] = (ShiftSpeedGain,)
 """Augmentations of waveforms, in the order in which they are applied."""
 
-SPECTROGRAM: tuple[Callable[[AugmentConfig, SpectrogramSize], SpectrogramAugmentation], ...] = (
-    RandomErasing,
-    MelMasks,
-)
+SPECTROGRAM: tuple[Callable[[AugmentConfig, SpectrogramSize], SpectrogramAugmentation], ...] = (RandomErasing, MelMasks)
 """Augmentations of spectrograms, in the order in which they are applied."""
 
 
 def build_augmentation(config: AugmentConfig, frontend: FrontendConfig, seed: int) -> Augmentation | None:
     """Build all augmentations that a config turns on; None if it turns all off.
 
-    Args:
-        config: the settings.
-        frontend: the sizes of the spectrograms.
-        seed: the run's seed.
-
-    Raises:
-        ArgumentError: a setting does not fit the size of the spectrograms.
+    The frontend gives the sizes of the spectrograms; raise an ArgumentError if a setting does not fit them.
 
     >>> off = AugmentConfig(shift_probability=0, speed_probability=0, erase_probability=0)
     >>> build_augmentation(off, FrontendConfig(), seed=0) is None

@@ -30,10 +30,8 @@ class MelMasksConfig(Settings):
 class MelMasks:
     """Set one band of mels and one stretch of frames of the normalised mel spectrogram to zero, its training mean.
 
-    Height and width are uniform from 0 to the largest; an empty mask changes nothing.
-
-    Raises:
-        ArgumentError: a mask may be larger than the spectrogram.
+    Height and width are uniform from 0 to the largest; an empty mask changes nothing. Raise an ArgumentError if a mask
+    may be larger than the spectrogram.
 
     >>> masks = MelMasks(MelMasksConfig(), SpectrogramSize(513, 128, 1001))
     >>> masks.is_on, masks.draw(np.random.default_rng(0)).tolist()
@@ -46,10 +44,8 @@ class MelMasks:
     def __init__(self, config: MelMasksConfig, size: SpectrogramSize) -> None:
         self.config = config
         self.num_mels, self.num_frames = size.num_mels, size.num_frames
-        for key, most, unit in (
-            ("freq_mask_mels", self.num_mels, "mels"),
-            ("time_mask_frames", self.num_frames, "frames"),
-        ):
+        rules = (("freq_mask_mels", self.num_mels, "mels"), ("time_mask_frames", self.num_frames, "frames"))
+        for key, most, unit in rules:
             if getattr(config, key) > most:
                 raise ArgumentError(f"`{key}` (={getattr(config, key)}) must be from 0 (off) to the {most} {unit}")
 

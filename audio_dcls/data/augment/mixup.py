@@ -42,19 +42,10 @@ class MixupConfig(Settings):
 def draw_mixup(batch_size: int, *, alpha: float, seed: int, step: int, group_clips: int) -> tuple[float, Tensor]:
     """Draw the mixing weight λ ~ Beta(α, α) and every clip's partner for one step.
 
-    Args:
-        batch_size: clips in the global batch, at least 1.
-        alpha: α, at least 0; 0 is off: λ = 1 and every clip is its own partner.
-        seed: the run's seed.
-        step: optimiser step, counted from 0 over the whole run.
-        group_clips: clips in a group, at least 1; the last group of a batch may be smaller. The partners of a group
-            are a random permutation of it, so a clip may be its own partner.
-
-    Returns:
-        λ in 0 to 1, and the partners: (B,) int64, places in the global batch.
-
-    Raises:
-        ArgumentError: a number is out of range.
+    An α of 0 is off: λ = 1 and every clip is its own partner. Steps are counted from 0 over the whole run. The partners
+    of a group are a random permutation of it, so a clip may be its own partner; the last group of a batch may be
+    smaller. Return λ in 0 to 1, and the partners: (B,) int64, places in the global batch. Raise an ArgumentError if a
+    number is out of range.
 
     >>> lam, partners = draw_mixup(4, alpha=0.8, seed=0, step=0, group_clips=2)
     >>> 0 <= lam <= 1, sorted(partners[:2].tolist()), sorted(partners[2:].tolist())
@@ -76,15 +67,9 @@ def draw_mixup(batch_size: int, *, alpha: float, seed: int, step: int, group_cli
 
 
 def check_mixup_groups(batch_size: int, micro_batch_size: int, group_clips: int) -> None:
-    """Check that no pair is split between two micro-batches.
+    """Raise an ArgumentError if a pair of clips would be split between two micro-batches.
 
-    Args:
-        batch_size: clips in the global batch.
-        micro_batch_size: clips in one forward pass on one rank.
-        group_clips: clips in a group of `draw_mixup`.
-
-    Raises:
-        ArgumentError: a group would be split.
+    A micro-batch is one forward pass on one rank; `group_clips` is the size of a group of `draw_mixup`.
 
     >>> check_mixup_groups(batch_size=64, micro_batch_size=16, group_clips=8)
     """
@@ -96,16 +81,11 @@ def check_mixup_groups(batch_size: int, micro_batch_size: int, group_clips: int)
 
 
 def micro_batch_partners(partners: Tensor, start: int, slots: Tensor) -> Tensor:
-    """Partners of the clips in one micro-batch, without those that could not be read.
+    """Partners of the clips in one micro-batch, without those that could not be read: (b,) int64, places among them.
 
-    Args:
-        partners: (B,), from `draw_mixup`.
-        start: place in the global batch of the micro-batch's first clip, `StepBatchSampler.micro_batch_start`.
-        slots: (b,) int64, ascending places of the clips within the micro-batch, `Batch.slots`; the place of a clip that
-            could not be read is missing.
-
-    Returns:
-        (b,) int64, places among these clips. A clip whose partner could not be read is its own partner.
+    A clip whose partner could not be read is its own partner. The micro-batch's first clip has place `start` in the
+    global batch (`StepBatchSampler.micro_batch_start`). `slots` (b,) are the ascending places of the clips within the
+    micro-batch (`Batch.slots`), without the places of clips that could not be read.
 
     >>> micro_batch_partners(torch.tensor([1, 0, 4, 2, 3]), start=2, slots=torch.tensor([0, 2]))
     tensor([1, 1])
@@ -116,15 +96,7 @@ def micro_batch_partners(partners: Tensor, start: int, slots: Tensor) -> Tensor:
 
 
 def mix(x: Tensor, lam: float, partners: Tensor) -> Tensor:
-    """Mix each item with its partner: λ · x + (1 − λ) · x[partners].
-
-    Args:
-        x: (b, ...), spectrograms or targets.
-        lam: λ, 0 to 1.
-        partners: (b,) integers, on any device.
-
-    Shape:
-        (b, ...) to (b, ...).
+    """Mix each item (b, ...) with its partner: λ · x + (1 − λ) · x[partners], with `partners` (b,) on any device.
 
     >>> mix(torch.tensor([0.0, 1.0]), 0.75, torch.tensor([1, 0]))
     tensor([0.2500, 0.7500])
@@ -133,18 +105,9 @@ def mix(x: Tensor, lam: float, partners: Tensor) -> Tensor:
 
 
 def smooth_labels(y: Tensor, smoothing: float, num_classes: int) -> Tensor:
-    """Smooth multi-label targets: (1 − s) · y + s / C, before mixing.
+    """Smooth multi-label targets (b, C) of 0 or 1: (1 − s) · y + s / C, before mixing.
 
-    Args:
-        y: (b, C), 0 or 1.
-        smoothing: s, 0 (off) to 1.
-        num_classes: C.
-
-    Shape:
-        (b, C) to (b, C).
-
-    Raises:
-        ArgumentError: `smoothing` is out of range.
+    Raise an ArgumentError if the smoothing s is not from 0 (off) to 1.
 
     >>> smooth_labels(torch.tensor([[1.0, 0.0]]), 0.1, num_classes=2)
     tensor([[0.9500, 0.0500]])

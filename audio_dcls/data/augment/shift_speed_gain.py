@@ -1,7 +1,4 @@
-"""Random changes of a waveform: circular shift, speed, gain.
-
-Axes: T samples.
-"""
+"""Random changes of a waveform of T samples: circular shift, speed, gain."""
 
 from __future__ import annotations
 
@@ -21,14 +18,9 @@ _BLOCK_SAMPLES = 16384  # the block's float64 and int64 places fit in a level-2 
 
 
 def circular_shift(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Rotate a clip by a uniform number of samples: samples that leave at the end enter at the start.
+    """Rotate a clip (T,) by a uniform number of samples, 0 .. T - 1; samples that leave at the end enter at the start.
 
-    Args:
-        waveform: (T,).
-        rng: source of one draw, uniform over 0 .. T - 1.
-
-    Shape:
-        (T,) to (T,), a new array.
+    The result is a new array.
 
     >>> sorted(circular_shift(np.arange(4.0), np.random.default_rng(0)).tolist())
     [0.0, 1.0, 2.0, 3.0]
@@ -39,17 +31,10 @@ def circular_shift(waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray
 def change_speed(waveform: np.ndarray, factor: float, *, method: SpeedMethod = "nearest") -> np.ndarray:
     """Play a waveform faster (`factor` > 1: shorter and higher) or slower (`factor` < 1: longer and lower).
 
-    Args:
-        waveform: (T,) float32 or float64.
-        factor: playing speed, above 0; the pitch moves by 12 log2(factor) semitones.
-        method: `nearest` takes sample round(n · factor) for output sample n, which aliases and adds images, as
-            the published recipe does; `resample` is a band-limited resampler (soxr, HQ).
-
-    Shape:
-        (T,) to (ceil(T / factor),).
-
-    Raises:
-        ArgumentError: `factor` is not a positive number, or `method` is unknown.
+    The result has ceil(T / factor) samples; the pitch moves by 12 log2(factor) semitones. The method `nearest` takes
+    sample round(n · factor) for output sample n, which aliases and adds images, as the published recipe does;
+    `resample` is a band-limited resampler (soxr, HQ). Raise an ArgumentError if `factor` is not a positive number, or
+    `method` is unknown.
 
     >>> change_speed(np.arange(6.0), 2.0).tolist()
     [0.0, 2.0, 4.0]
@@ -79,15 +64,9 @@ def _take_nearest(waveform: np.ndarray, step: float, num_samples: int) -> np.nda
 
 
 def random_pad_or_crop(waveform: np.ndarray, num_samples: int, rng: np.random.Generator) -> np.ndarray:
-    """Pad or crop a waveform to a length: place it at random in zeros, or keep a random part of it.
+    """Pad or crop a waveform (T,) to a length: place it at random in zeros, or keep a random part of it.
 
-    Args:
-        waveform: (T,).
-        num_samples: new length, at least 0.
-        rng: source of one draw, uniform over every possible alignment.
-
-    Shape:
-        (T,) to (num_samples,).
+    One draw is uniform over every possible alignment.
 
     >>> random_pad_or_crop(np.ones(3), 5, np.random.default_rng(0)).sum().item()
     3.0

@@ -34,11 +34,7 @@ class FoundFile(NamedTuple):
 
 
 class AudioFolder:
-    """Audio files, looked up by name.
-
-    Args:
-        paths: the files.
-    """
+    """Audio files, looked up by name."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.num_files = len(paths)
@@ -55,8 +51,7 @@ class AudioFolder:
     def scan(cls, folders: Sequence[Path]) -> AudioFolder:
         """Collect the audio files below folders, at any depth; links to folders are followed.
 
-        Raises:
-            ManifestError: a folder does not exist.
+        Raise a ManifestError if a folder does not exist.
         """
         for folder in folders:
             if not folder.is_dir():
@@ -68,11 +63,6 @@ class AudioFolder:
 
         `name_start_end` is preferred to `name_start`, and that to `name`; times are in seconds or in milliseconds, and
         the name may begin with an extra `Y`.
-
-        Args:
-            name: the recording's id.
-            start_s: start of the segment.
-            end_s: end of the segment.
 
         >>> folder = AudioFolder(["a/Yxy.wav", "b/xy_30000_40000.flac", "xy_10_20.wav"])
         >>> folder.find("xy", 30.0, 40.0).path, folder.find("xy", 0.0, 10.0).path, folder.find("z", 0.0, 10.0)
@@ -114,11 +104,8 @@ def _audio_files(folder: Path) -> Iterator[str]:
 def sounds_below(folder: Path, *, videos: bool = False) -> list[str]:
     """Audio files at any depth, in order, relative to the folder, with `/` between names, without hidden files.
 
-    Archives made on macOS hold a hidden `._x.wav` for each `x.wav`, and a folder `__MACOSX` of such files.
-
-    Args:
-        folder: where to look.
-        videos: list files that need the extra `[video]` too.
+    Archives made on macOS hold a hidden `._x.wav` for each `x.wav`, and a folder `__MACOSX` of such files. `videos`
+    lists files that need the extra `[video]` too.
     """
     found: list[str] = []
     for parent, names, files in os.walk(folder):

@@ -34,11 +34,9 @@ _OUTER_SIZE = re.compile(r"^\s*(?:riff|Riff size)\s*:\s*(\d+) \(should be (\d+)\
 
 
 def promised_frames(sound: soundfile.SoundFile, path: Path | EncodedSound) -> float | None:
-    """Number of frames by the container's header.
+    """Number of frames by the container's header: `sound.frames` for a complete file, None if the length is unknown.
 
-    Returns:
-        Frames at the file's own rate, `sound.frames` for a complete file; infinity for an ogg file that ends in the
-        middle of a page, as nothing tells how much is lost; None if the length is unknown.
+    It is infinity for an ogg file that ends in the middle of a page, as nothing tells how much is lost.
     """
     if sound.format == "OGG":
         return math.inf if _breaks_off_in_ogg_page(path) else sound.frames
@@ -80,8 +78,7 @@ def _mpeg_frames(sound: soundfile.SoundFile, path: Path | EncodedSound) -> float
     first = id3_bytes(content)
     if any(mark in content[first : first + _MPEG_FIRST_FRAME_BYTES] for mark in (b"Xing", b"Info", b"VBRI")):
         return sound.frames
-    num_frames = 0
-    position = first
+    num_frames, position = 0, first
     while (length := _mpeg_frame_length(content[position : position + 4])) is not None:
         num_frames += length.num_samples
         position += length.num_bytes

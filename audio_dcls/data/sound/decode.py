@@ -73,13 +73,9 @@ def read_clip(
 def decode_mono(
     path: str | Path | StoredSound, *, start_s: float | None = None, end_s: float | None = None
 ) -> tuple[np.ndarray, int]:
-    """Decode a clip at the file's own rate, mixed down to mono.
+    """Decode a clip, mixed down to mono: the waveform (T,) float32, and the file's own rate in Hz.
 
-    Returns:
-        The waveform (T,) float32, and its rate in Hz.
-
-    Raises:
-        AudioFileError: reason missing, empty, unreadable or out_of_range.
+    Raise an AudioFileError (missing, empty, unreadable or out_of_range) if the clip cannot be decoded.
     """
     path = Path(path) if isinstance(path, str) else path
     if isinstance(path, PcmSound):
@@ -108,15 +104,8 @@ def check_waveform(
 ) -> None:
     """Refuse a waveform that no model can learn from.
 
-    Args:
-        waveform: (T,) mono.
-        sample_rate_hz: its rate.
-        path: the file, for messages.
-        require_sound: refuse a short or silent one too.
-
-    Raises:
-        AudioFileError: reason not_finite (a NaN or infinite sample), too_short (under 0.1 s), or silent (the lowest and
-            the highest sample differ by less than 2e-5; a constant is silence too).
+    Raise an AudioFileError: not_finite (a NaN or infinite sample) or, with `require_sound`, too_short (under 0.1 s) or
+    silent (the lowest and the highest sample differ by less than 2e-5; a constant is silence too).
 
     >>> check_waveform(np.zeros(32000, dtype=np.float32), 32000, "a.wav")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
@@ -151,11 +140,7 @@ def fit_length(waveform: np.ndarray, num_samples: int) -> np.ndarray:
 
 
 def check_resample_quality(quality: str) -> None:
-    """Refuse a quality that soxr does not have.
-
-    Raises:
-        ArgumentError: it is not one of `ResampleQuality`.
-    """
+    """Raise an ArgumentError for a quality that soxr does not have."""
     known = typing.get_args(ResampleQuality)
     if quality not in known:
         raise ArgumentError(f"`resample_quality` (={quality!r}) must be one of {', '.join(known)}; HQ is usual")

@@ -48,17 +48,11 @@ def parse_header(content: bytes) -> FlacHeader | None:
 def decode_whole_flac(
     content: bytes, start_s: float | None = None, end_s: float | None = None
 ) -> tuple[np.ndarray, int] | None:
-    """Decode all samples of a FLAC stream of 16 bits.
+    """Decode all samples of a FLAC stream of 16 bits: (T, channels) int16, and the rate in Hz.
 
-    Args:
-        content: the file's bytes.
-        start_s: start of the requested part; None is the beginning.
-        end_s: end of the requested part; None is the end.
-
-    Returns:
-        (T, channels) int16, and the rate in Hz; None if the stream is not of 16 bits, has no length in its header or
-        another number of samples than its header says, if less than half of it is requested, and if dr_flac (the
-        package `miniaudio`) is not installed.
+    Return None if the stream is not of 16 bits, has no length in its header or another number of samples than its
+    header says, if less than half of it is requested by `start_s` and `end_s`, and if dr_flac (the package `miniaudio`)
+    is not installed.
     """
     header = parse_header(content)
     if header is None or header.bits_per_sample != _BITS or not header.num_samples:

@@ -1,7 +1,4 @@
-"""The sound of a microphone, through PortAudio (the extra `[mic]`).
-
-T samples of a block.
-"""
+"""The sound of a microphone, through PortAudio (the extra `[mic]`)."""
 
 from __future__ import annotations
 
@@ -34,9 +31,8 @@ class MicrophoneSound:
     def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
         """Samples while they are recorded.
 
-        Raises:
-            ArgumentError: the extra is not installed, the time is not positive, or the device does not exist.
-            AudioFileError: reason unreadable (the device stopped).
+        Raise an ArgumentError if the extra is not installed, the time is not positive, or the device does not exist,
+        and an AudioFileError (unreadable) if the device stops.
         """
         if not self.duration_s > 0:
             raise ArgumentError(f"`duration_s` (={self.duration_s}) must be more than 0 seconds")

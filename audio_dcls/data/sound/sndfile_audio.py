@@ -33,18 +33,9 @@ _STREAM_SAMPLES = 2**19
 
 
 def decode_sndfile(path: Path | EncodedSound, start_s: float | None, end_s: float | None) -> tuple[np.ndarray, int]:
-    """Decode a clip, mixed down to mono.
+    """Decode a clip, mixed down to mono: the waveform (T,) float32, and its rate in Hz.
 
-    Args:
-        path: the file, or its bytes.
-        start_s: start of the clip; None is the file's beginning.
-        end_s: end of the clip; None is the file's end.
-
-    Returns:
-        The waveform (T,) float32, and its rate in Hz.
-
-    Raises:
-        AudioFileError: reason empty, unreadable or out_of_range.
+    Raise an AudioFileError (empty, unreadable or out_of_range) if the clip cannot be decoded.
     """
     with _opened(path) as sound:
         rate_hz = sound.samplerate
@@ -60,13 +51,9 @@ def decode_sndfile(path: Path | EncodedSound, start_s: float | None, end_s: floa
 
 
 def sndfile_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
-    """Decode a whole file block by block, mixed down to mono.
+    """Decode a whole file block by block, mixed down to mono (T,) float32, with the rate in Hz.
 
-    Yields:
-        The next samples (T,) float32, and their rate in Hz.
-
-    Raises:
-        AudioFileError: reason empty or unreadable; of a truncated file, after its last sample.
+    Raise an AudioFileError (empty or unreadable) if it cannot be decoded; for a truncated file, after its last sample.
     """
     with _opened(path) as sound:
         promised = promised_frames(sound, path)
@@ -82,11 +69,7 @@ def sndfile_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
 
 
 def sndfile_duration_s(path: Path) -> float:
-    """Length of a file in seconds, from its header.
-
-    Raises:
-        AudioFileError: reason empty or unreadable.
-    """
+    """Length of a file in seconds, from its header; raise an AudioFileError (empty or unreadable)."""
     with _opened(path) as sound:
         return sound.frames / sound.samplerate
 

@@ -1,7 +1,4 @@
-"""Checks and errors that all decoders share, and samples as mono.
-
-T samples, C channels.
-"""
+"""Checks and errors that all decoders share, and samples as mono."""
 
 from __future__ import annotations
 
@@ -26,11 +23,7 @@ def unusable(sound: str | Path | StoredSound, reason: str, problem: str) -> Audi
 
 
 def check_file(path: Path | EncodedSound) -> None:
-    """Refuse a path that is not a file, and an empty file.
-
-    Raises:
-        AudioFileError: reason missing, empty or unreadable.
-    """
+    """Raise an AudioFileError (missing, empty or unreadable) if a path is not a file, or the file is empty."""
     if isinstance(path, EncodedSound):
         num_bytes = len(path.content)
     else:
@@ -48,11 +41,7 @@ def check_file(path: Path | EncodedSound) -> None:
 
 
 def read_start(path: Path | EncodedSound, num_bytes: int, first: int = 0) -> bytes:
-    """Bytes `first` .. `first` + `num_bytes` - 1 of a file, fewer at its end.
-
-    Raises:
-        AudioFileError: reason unreadable.
-    """
+    """Bytes `first` .. `first` + `num_bytes` - 1 of a file, fewer at its end; raise an AudioFileError (unreadable)."""
     try:
         with open_bytes(path) as stream:
             stream.seek(first)
@@ -64,8 +53,7 @@ def read_start(path: Path | EncodedSound, num_bytes: int, first: int = 0) -> byt
 def id3_bytes(header: bytes) -> int:
     """Length of the ID3 tag in front of a file, header included (https://id3.org/id3v2.4.0-structure, 3.1).
 
-    Args:
-        header: the first bytes of the file, at least 10 if it has a tag.
+    `header` holds the first bytes of the file, at least 10 if it has a tag.
 
     >>> id3_bytes(b"ID3" + bytes([4, 0, 0, 0, 0, 1, 2])), id3_bytes(b"RIFF")
     (140, 0)
@@ -77,41 +65,22 @@ def id3_bytes(header: bytes) -> int:
 
 
 def check_rate(rate_hz: int, path: Path | EncodedSound) -> None:
-    """Refuse a rate that no sound has.
-
-    Raises:
-        AudioFileError: reason unreadable.
-    """
+    """Raise an AudioFileError (unreadable) for a rate that no sound has."""
     if rate_hz not in FILE_RATES_HZ:
-        raise unusable(
-            path,
-            "unreadable",
-            f"has a rate of {rate_hz} Hz, which must be from {FILE_RATES_HZ[0]} to {FILE_RATES_HZ[-1]}; its header is "
-            "damaged, fetch or write it again",
-        )
+        rule = f"has a rate of {rate_hz} Hz, which must be from {FILE_RATES_HZ[0]} to {FILE_RATES_HZ[-1]}"
+        raise unusable(path, "unreadable", f"{rule}; its header is damaged, fetch or write it again")
 
 
 def check_is_whole(num_samples: int, wanted_samples: float, rate_hz: int, path: Path | EncodedSound) -> None:
-    """Refuse a clip if too little of it could be decoded.
+    """Raise an AudioFileError (unreadable) if too little of a clip could be decoded.
 
-    Args:
-        num_samples: samples that were decoded.
-        wanted_samples: samples of the clip by the file's header; infinity if the file ends at an unknown place.
-        rate_hz: rate of both.
-        path: the file, for messages.
-
-    Raises:
-        AudioFileError: reason unreadable.
+    The clip has `wanted_samples` by the file's header; infinity if the file ends at an unknown place.
     """
     if num_samples >= _MIN_DECODED_SHARE * wanted_samples:
         return
     of = "" if math.isinf(wanted_samples) else f" of {wanted_samples / rate_hz:.2f}"
-    raise unusable(
-        path,
-        "unreadable",
-        f"breaks off: {num_samples / rate_hz:.2f}{of} s of the clip could be decoded, the file is truncated; fetch or "
-        "write it again",
-    )
+    problem = f"breaks off: {num_samples / rate_hz:.2f}{of} s of the clip could be decoded, the file is truncated"
+    raise unusable(path, "unreadable", f"{problem}; fetch or write it again")
 
 
 def cannot_be_read(path: Path | EncodedSound, error: OSError) -> AudioFileError:
@@ -137,14 +106,7 @@ def beyond_the_end(path: Path | StoredSound, duration_s: float, start_s: float |
 
 
 def sample_range(start_s: float | None, end_s: float | None, rate_hz: int, total: float) -> tuple[int, float]:
-    """First sample of a clip, and the sample after its last.
-
-    Args:
-        start_s: start of the clip; None is the file's beginning.
-        end_s: end of the clip; None is the file's end.
-        rate_hz: rate of the file.
-        total: samples in the file; infinity if unknown.
-    """
+    """First sample of a clip, and the sample after its last, in a file of `total` samples; infinity if unknown."""
     return round((start_s or 0.0) * rate_hz), total if end_s is None else min(round(end_s * rate_hz), total)
 
 
@@ -168,8 +130,7 @@ def downmix(frames: np.ndarray) -> np.ndarray:
     `mean` takes many times as long for stereo. A matrix product is as fast, but wakes the threads of BLAS, which then
     keep spinning for tens of milliseconds on the cores that torch needs next.
     """
-    num_channels = frames.shape[1]
-    if num_channels == 1:
+    if (num_channels := frames.shape[1]) == 1:
         return frames[:, 0]
     total = frames[:, 0] + frames[:, 1]
     for channel in range(2, num_channels):

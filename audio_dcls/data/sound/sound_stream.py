@@ -56,11 +56,7 @@ class FileSound:
         return str(self.path)
 
     def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
-        """Decode the file block by block.
-
-        Raises:
-            AudioFileError: reason missing, empty or unreadable.
-        """
+        """Decode the file block by block; raise an AudioFileError (missing, empty or unreadable)."""
         check_file(self.path)
         return video_blocks(self.path) if is_video(self.path) else sndfile_blocks(self.path)
 
@@ -75,28 +71,19 @@ class ArraySound:
     name: str = "array"
 
     def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
-        """Return all samples as one block.
-
-        Raises:
-            ArgumentError: the shape, the type or the rate is not that of a sound.
-        """
+        """All samples as one block; raise an ArgumentError if shape, type or rate is not that of a sound."""
         samples = self.samples
         if samples.ndim not in (1, 2) or not samples.size or (samples.ndim == 2 and len(samples) > samples.shape[1]):
-            raise ArgumentError(
-                f"`sound` (shape {samples.shape}) must be (samples,) or (channels, samples), with at least one sample; "
-                "transpose it if the channels come last"
-            )
+            rule = "must be (samples,) or (channels, samples), with at least one sample"
+            raise ArgumentError(f"`sound` (shape {samples.shape}) {rule}; transpose it if the channels come last")
         if samples.dtype != np.int16 and samples.dtype.kind != "f":
-            raise ArgumentError(
-                f"`sound` (dtype {samples.dtype}) must be floating point with full scale at 1, or int16; convert it"
-            )
+            rule = "must be floating point with full scale at 1, or int16"
+            raise ArgumentError(f"`sound` (dtype {samples.dtype}) {rule}; convert it")
         _check_rate(self.sample_rate_hz)
         loudest = float(np.abs(samples).max()) if samples.dtype != np.int16 else 0.0
         if _MAX_FLOAT < loudest < math.inf:
-            raise ArgumentError(
-                f"`sound` reaches {loudest:g}, and floating point has full scale at 1; divide it by "
-                f"{_FULL_SCALE_INT16}, or give it as int16"
-            )
+            problem = f"`sound` reaches {loudest:g}, and floating point has full scale at 1"
+            raise ArgumentError(f"{problem}; divide it by {_FULL_SCALE_INT16}, or give it as int16")
         yield to_mono(samples.T), self.sample_rate_hz
 
 
@@ -113,9 +100,8 @@ class RawSound:
     def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
         """Samples as they arrive, until the pipe is closed.
 
-        Raises:
-            ArgumentError: a number is out of range, or `form` is unknown.
-            AudioFileError: reason empty (the pipe was closed before the first sample).
+        Raise an ArgumentError if a number is out of range or `form` is unknown, and an AudioFileError (empty) if the
+        pipe is closed before the first sample.
         """
         _check_rate(self.sample_rate_hz)
         if self.num_channels < 1:
@@ -143,17 +129,8 @@ def resampled_blocks(
 ) -> Iterator[np.ndarray]:
     """Resample a sound block by block (soxr); together, the blocks are what `read_clip` returns for the whole sound.
 
-    Args:
-        sound: the sound.
-        sample_rate_hz: rate of the result, at least 1.
-        resample_quality: quality of soxr.
-
-    Yields:
-        The next samples (T,) float32, T at least 1.
-
-    Raises:
-        ArgumentError: an argument breaks its rule.
-        AudioFileError: the sound cannot be read, or a sample is not finite.
+    A block is (T,) float32, T at least 1. Raise an ArgumentError if an argument breaks its rule, and an AudioFileError
+    if the sound cannot be read or a sample is not finite.
 
     >>> noise = np.random.default_rng(0).uniform(-1, 1, (2, 44_100))
     >>> sum(len(block) for block in resampled_blocks(ArraySound(noise, 44_100)))
@@ -178,7 +155,6 @@ def resampled_blocks(
 
 def _check_rate(sample_rate_hz: int) -> None:
     if sample_rate_hz not in FILE_RATES_HZ:
-        raise ArgumentError(
-            f"`sample_rate_hz` (={sample_rate_hz}) must be a whole number from {FILE_RATES_HZ[0]} to "
-            f"{FILE_RATES_HZ[-1]}; give the rate at which the samples were recorded"
-        )
+        rule = f"must be a whole number from {FILE_RATES_HZ[0]} to {FILE_RATES_HZ[-1]}"
+        remedy = "give the rate at which the samples were recorded"
+        raise ArgumentError(f"`sample_rate_hz` (={sample_rate_hz}) {rule}; {remedy}")

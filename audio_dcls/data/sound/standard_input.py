@@ -24,11 +24,7 @@ class PipedFile:
     name: str = "-"
 
     def blocks(self) -> Iterator[tuple[np.ndarray, int]]:
-        """Decode the whole file, once the pipe is closed.
-
-        Raises:
-            AudioFileError: reason empty or unreadable.
-        """
+        """Decode the whole file, once the pipe is closed; raise an AudioFileError (empty or unreadable)."""
         with tempfile.TemporaryDirectory(prefix="audio-dcls-") as folder:
             path = Path(folder) / "sound"
             with path.open("wb") as file:
@@ -41,15 +37,10 @@ class PipedFile:
 
 
 def standard_input(stream: BinaryIO, raw: str | None) -> Sound:
-    """The sound of a pipe.
+    """The sound of a pipe: a file of any format if `raw` is None, or samples without a header.
 
-    Args:
-        stream: the pipe.
-        raw: None for a file of any format; "RATE", "RATE,CHANNELS" or "RATE,CHANNELS,FORMAT" for samples without a
-            header: Hz, a number (1 by default), and s16le (by default) or f32le.
-
-    Raises:
-        ArgumentError: `raw` has another form.
+    For samples, `raw` is "RATE", "RATE,CHANNELS" or "RATE,CHANNELS,FORMAT": Hz, a number (1 by default), and s16le (by
+    default) or f32le. Raise an ArgumentError if it has another form.
 
     >>> import io
     >>> standard_input(io.BytesIO(), "48000,2").num_channels

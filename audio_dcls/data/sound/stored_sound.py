@@ -1,7 +1,4 @@
-"""Sounds in memory: one clip of a store that holds many.
-
-T samples.
-"""
+"""Sounds in memory: one clip of a store that holds many."""
 
 from __future__ import annotations
 
@@ -33,7 +30,6 @@ class PcmSound:
     """(T,) or (T, channels), int16 or float32."""
     sample_rate_hz: int
     name: str
-    """Name in messages."""
 
     def __str__(self) -> str:
         return self.name
@@ -52,9 +48,5 @@ def sound_name(sound: str | Path | StoredSound) -> str:
 
 
 def open_bytes(sound: Path | EncodedSound) -> BinaryIO:
-    """Open the bytes of a file, or of a stored one, for reading.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
+    """Open the bytes of a file, or of a stored one, for reading; raise an OSError if the file cannot be read."""
     return io.BytesIO(sound.content) if isinstance(sound, EncodedSound) else sound.open("rb")

@@ -50,10 +50,8 @@ _RAW_AAC = "aac"
 def is_video(path: Path | EncodedSound) -> bool:
     r"""True for a file that FFmpeg decodes here: MP4 and related forms, Matroska and WebM, or raw AAC (ADTS).
 
-    The first bytes decide, not the name: an MP4 that is named .wav is an MP4.
-
-    Raises:
-        AudioFileError: reason unreadable.
+    The first bytes decide, not the name: an MP4 that is named .wav is an MP4. Raise an AudioFileError (unreadable) if
+    they cannot be read.
 
     >>> is_video(EncodedSound(b"\0\0\0\x1cftypM4A ", "a.wav")), is_video(EncodedSound(b"RIFF....WAVE", "a.mp4"))
     (True, False)
@@ -70,18 +68,9 @@ def _is_adts(header: bytes) -> bool:
 
 
 def decode_video(path: Path | EncodedSound, start_s: float | None, end_s: float | None) -> tuple[np.ndarray, int]:
-    """Decode a clip, mixed down to mono.
+    """Decode a clip, mixed down to mono: the waveform (T,) float32, and its rate in Hz.
 
-    Args:
-        path: the file, or its bytes.
-        start_s: start of the clip; None is the file's beginning.
-        end_s: end of the clip; None is the file's end.
-
-    Returns:
-        The waveform (T,) float32, and its rate in Hz.
-
-    Raises:
-        AudioFileError: reason empty, unreadable (also if the extra is not installed) or out_of_range.
+    Raise an AudioFileError: empty, unreadable (also if the extra is not installed) or out_of_range.
     """
     with _opened(path) as track:
         found = track.read(start_s, end_s, may_seek=True)
@@ -93,13 +82,9 @@ def decode_video(path: Path | EncodedSound, start_s: float | None, end_s: float 
 
 
 def video_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
-    """Decode a whole file block by block, mixed down to mono.
+    """Decode a whole file block by block, mixed down to mono (T,) float32, with the rate in Hz.
 
-    Yields:
-        The next samples (T,) float32, and their rate in Hz.
-
-    Raises:
-        AudioFileError: reason empty or unreadable; of a truncated file, after its last sample.
+    Raise an AudioFileError (empty or unreadable) if it cannot be decoded; for a truncated file, after its last sample.
     """
     with _opened(path) as track:
         for block in track.blocks():
@@ -109,8 +94,7 @@ def video_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
 def video_duration_s(path: Path) -> float:
     """Length of a file in seconds, from its header; frames of raw AAC are counted without being decoded.
 
-    Raises:
-        AudioFileError: reason empty or unreadable.
+    Raise an AudioFileError (empty or unreadable) if there is no sound in it.
     """
     with _opened(path) as track:
         duration_s = track.duration_s
@@ -118,12 +102,7 @@ def video_duration_s(path: Path) -> float:
 
 
 class _Track:
-    """The sound of an open container.
-
-    Args:
-        container: the container, at its beginning.
-        path: the file, for messages.
-    """
+    """The sound of an open container, which is at its beginning; `path` is for messages."""
 
     def __init__(self, container: av.container.InputContainer, path: Path | EncodedSound) -> None:
         stream = container.streams.best("audio")
@@ -158,11 +137,7 @@ class _Track:
         return float(sum(packet.duration or 0 for packet in packets) * self.stream.time_base)
 
     def read(self, start_s: float | None, end_s: float | None, *, may_seek: bool) -> np.ndarray | None:
-        """A clip as mono (T,); None if seeking missed it.
-
-        Raises:
-            AudioFileError: reason out_of_range or unreadable.
-        """
+        """A clip as mono (T,); None if seeking missed it. Raise an AudioFileError (out_of_range or unreadable)."""
         first, last = sample_range(start_s, end_s, self.rate_hz, math.inf)
         position = 0
         frames: Iterator[av.AudioFrame] = itertools.chain([self._first], self._frames)
@@ -181,11 +156,7 @@ class _Track:
         return waveform
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """All samples from the beginning as mono (T,), about `_BLOCK_S` at a time.
-
-        Raises:
-            AudioFileError: reason unreadable.
-        """
+        """All samples from the beginning as mono (T,), about `_BLOCK_S` at a time; raise an AudioFileError."""
         blocks: list[np.ndarray] = []
         num_pending = num_read = 0
         for frame in itertools.chain([self._first], self._frames):
@@ -246,11 +217,8 @@ class _Track:
 def _on_grid(position: float, first_samples: int, frame_samples: int, tolerance: float) -> int:
     """Place of a frame in samples. Matroska rounds it to milliseconds; frames of equal length give the exact place.
 
-    Args:
-        position: place by the container's clock, in samples.
-        first_samples: length of the file's first frame, which may lack the codec's delay.
-        frame_samples: length of every other frame.
-        tolerance: largest error of the clock, in samples.
+    `position` is the place by the container's clock, with an error up to `tolerance`. The file's first frame has
+    `first_samples`, as it may lack the codec's delay, and every other one `frame_samples`.
 
     >>> _on_grid(14 * 48, 648, 960, tolerance=49.0), _on_grid(700.4, 648, 960, tolerance=1.0)
     (648, 700)
@@ -268,19 +236,14 @@ def _mono(frame: av.AudioFrame) -> np.ndarray:
 def _opened(path: Path | EncodedSound) -> Iterator[_Track]:
     """The sound of a file; errors of FFmpeg become an AudioFileError."""
     if importlib.util.find_spec("av") is None:
-        raise unusable(
-            path,
-            "unreadable",
-            "is an MP4, WebM, Matroska or AAC file, which needs PyAV, and it is not installed: "
-            'pip install "audio-dcls[video]", or convert the file to flac',
-        )
+        problem = "is an MP4, WebM, Matroska or AAC file, which needs PyAV, and it is not installed"
+        remedy = 'pip install "audio-dcls[video]", or convert the file to flac'
+        raise unusable(path, "unreadable", f"{problem}: {remedy}")
     import av.error  # of the extra `[video]`
 
     try:
         with av.open(open_bytes(path) if isinstance(path, EncodedSound) else str(path), mode="r") as container:
             yield _Track(container, path)
     except av.error.FFmpegError as error:
-        problem = (
-            f"cannot be decoded ({error.strerror}): it is damaged, truncated, or of a codec that FFmpeg does not read"
-        )
-        raise unusable(path, "unreadable", f"{problem}; fetch it again, or convert it to flac") from error
+        problem = f"cannot be decoded ({error.strerror}): it is damaged, truncated, or of a codec that FFmpeg"
+        raise unusable(path, "unreadable", f"{problem} does not read; fetch it again, or convert it to flac") from error
