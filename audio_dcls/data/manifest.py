@@ -62,10 +62,9 @@ class Manifest:
         if repeated.any():
             second = int(np.argmax(repeated))
             owner = int(np.searchsorted(np.cumsum([len(m.clips) for m in manifests]), second, side="right"))
-            raise ManifestError(
-                f"'{manifests[owner].source}': clip '{table.ids[second]}' is listed before, there or in another file; "
-                f"remove one of the rows{others(repeated)}"
-            )
+            problem = f"clip '{table.ids[second]}' is listed before, there or in another file"
+            remedy = f"remove one of the rows{others(repeated)}"
+            raise ManifestError(f"'{manifests[owner].source}': {problem}; {remedy}")
         return cls(clips=table, labels=manifests[0].labels, source=", ".join(m.source for m in manifests))
 
     def save(self, path: str | Path) -> None:

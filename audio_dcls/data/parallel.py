@@ -23,24 +23,13 @@ _BATCHES_AHEAD = 4
 
 
 def map_in_batches(
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    num_threads: int,
-    *,
-    batch_items: int = _BATCH_ITEMS,
+    function: Callable[[Item], Result], items: Iterable[Item], num_threads: int, *, batch_items: int = _BATCH_ITEMS
 ) -> Generator[list[Result], None, None]:
     """Yield results in the order of the items, some at a time; items are taken when they are needed.
 
-    Threads help for functions that release Python's lock, as decoding, resampling and reading files do.
-
-    Args:
-        function: called once per item; its errors are raised here.
-        items: any number of items.
-        num_threads: threads; 0 calls the function in the calling thread.
-        batch_items: number of items that a thread takes, and that are yielded, at a time.
-
-    Raises:
-        ArgumentError: `num_threads` is negative.
+    Threads help for functions that release Python's lock, as decoding, resampling and reading files do. Without threads
+    (0), the calling thread does the work. Errors of the function are raised here. A thread takes, and this yields,
+    `batch_items` at a time. Raise an ArgumentError if `num_threads` is negative.
 
     >>> [sum(batch) for batch in map_in_batches(lambda x: 10 * x, range(20), num_threads=2)]
     [1200, 700]

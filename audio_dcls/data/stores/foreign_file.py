@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from audio_dcls.data.sound.sound_file import unusable
 from audio_dcls.data.sound.stored_sound import EncodedSound
 from audio_dcls.errors import AudioFileError
 
@@ -35,18 +36,13 @@ class ForeignFile:
         try:
             self.file = pq.ParquetFile(path, memory_map=True)
         except FileNotFoundError as error:
-            message = f"'{path}' does not exist; check the path, or load the manifest again"
-            raise AudioFileError(message, reason="missing") from error
+            raise unusable(path, "missing", "does not exist; check the path, or load the manifest again") from error
         except (pa.ArrowException, OSError) as error:
-            message = f"'{path}' is not a readable Parquet file ({error}); fetch it again"
-            raise AudioFileError(message, reason="unreadable") from error
+            raise unusable(path, "unreadable", f"is not a readable Parquet file ({error}); fetch it again") from error
         column = sound_column(self.file.schema_arrow)
         if column is None:
-            raise AudioFileError(
-                f"'{path}' has no column of sounds, such as `{SOUND_COLUMN}`, among "
-                f"{self.file.schema_arrow.names}; give the files that hold the sounds themselves",
-                reason="unreadable",
-            )
+            problem = f"has no column of sounds, such as `{SOUND_COLUMN}`, among {self.file.schema_arrow.names}"
+            raise unusable(path, "unreadable", f"{problem}; give the files that hold the sounds themselves")
         self.column = column
         metadata = self.file.metadata
         sizes = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
@@ -66,11 +62,8 @@ class ForeignFile:
         value = sounds[row - self.starts[group]].as_py()
         content = value.get("bytes") if isinstance(value, dict) else value
         if content is None:
-            raise AudioFileError(
-                f"{label} holds no sound in column '{self.column}', at most the name of a file; fetch files that hold "
-                "the sounds themselves",
-                reason="missing",
-            )
+            problem = f"{label} holds no sound in column '{self.column}', at most the name of a file"
+            raise AudioFileError(f"{problem}; fetch files that hold the sounds themselves", reason="missing")
         if not content:
             raise AudioFileError(f"{label} holds a sound of 0 bytes; remove the row", reason="empty")
         return EncodedSound(content=content, name=label)

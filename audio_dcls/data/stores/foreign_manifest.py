@@ -87,9 +87,7 @@ def _mirror(store: Store, names: Sequence[str]) -> Mirror:
 
 
 def _text_columns(store: Store, name: str, id_column: str | None, labels_column: str | None) -> tuple[pa.Table, str]:
-    """Read the columns `id`, if it exists, and `labels` without the sounds; also return the original name of the
-    latter.
-    """
+    """Read the columns `id`, if it exists, and `labels`, without the sounds, and the original name of the latter."""
     source = f"{store.address}/{name}"
     try:
         with store.opened(name) as stream, pq.ParquetFile(stream) as file:
@@ -102,10 +100,11 @@ def _text_columns(store: Store, name: str, id_column: str | None, labels_column:
             id_name = _choose(schema, id_column, _ID_COLUMNS, "--id-column", source)
             labels_name = _choose(schema, labels_column, _LABEL_COLUMNS, "--labels-column", source)
             if labels_name is None:
-                raise ManifestError(
-                    f"'{source}' has no column of labels, such as {', '.join(_LABEL_COLUMNS)}, among {schema.names}; "
-                    "pack it with `audio-dcls pack … --labels-column NAME`, and use the pack"
+                problem = (
+                    f"'{source}' has no column of labels, such as {', '.join(_LABEL_COLUMNS)}, among {schema.names}"
                 )
+                remedy = "pack it with `audio-dcls pack … --labels-column NAME`, and use the pack"
+                raise ManifestError(f"{problem}; {remedy}")
             table = file.read(columns=[column for column in (id_name, labels_name) if column])
     except (pa.ArrowException, OSError) as error:
         raise ManifestError(f"'{source}' is not a readable Parquet file ({error}); fetch it again") from error
@@ -157,7 +156,6 @@ def _check_unique(ids: list[str], source: str) -> None:
     repeated = pd.Series(ids, dtype=object).duplicated().to_numpy()
     if repeated.any():
         second = ids[int(np.argmax(repeated))]
-        raise ManifestError(
-            f"'{source}': the clip '{second}' occurs twice{others(repeated)}; name another column by `audio-dcls "
-            "pack … --id-column NAME`, or give one split at a time"
-        )
+        problem = f"'{source}': the clip '{second}' occurs twice{others(repeated)}"
+        remedy = "name another column by `audio-dcls pack … --id-column NAME`, or give one split at a time"
+        raise ManifestError(f"{problem}; {remedy}")

@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from audio_dcls.data.sound.sound_file import unusable
 from audio_dcls.data.sound.stored_sound import PcmSound
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import AudioFileError, ManifestError
@@ -42,8 +43,7 @@ class _Hdf5File:
             # No lock: nothing is written, and many network file systems do not support locks.
             self.file = h5py.File(path, "r", locking=False)
         except FileNotFoundError as error:
-            message = f"'{path}' does not exist; check the path, or remove its clips"
-            raise AudioFileError(message, reason="missing") from error
+            raise unusable(path, "missing", "does not exist; check the path, or remove its clips") from error
         except OSError as error:
             raise self._refused(f"is not a readable HDF5 file ({error})") from error
         missing = [name for name in (NAMES, WAVEFORMS, TARGETS) if not isinstance(self.file.get(name), h5py.Dataset)]
@@ -80,36 +80,26 @@ class _Hdf5File:
         return _DEFAULT_RATE_HZ, False
 
     def _refused(self, problem: str) -> AudioFileError:
-        return AudioFileError(
-            f"'{self.path}' {problem}; docs/sources.md describes the datasets {NAMES}, {WAVEFORMS} and {TARGETS}",
-            reason="unreadable",
-        )
+        remedy = f"docs/sources.md describes the datasets {NAMES}, {WAVEFORMS} and {TARGETS}"
+        return unusable(self.path, "unreadable", f"{problem}; {remedy}")
 
     def blank_because(self, row: int, samples: np.ndarray) -> str:
         """The reason why a row is blank, as part of a sentence; empty if it is not blank."""
-        faults = []
-        if not _text(self.names[row]):
-            faults.append("no name")
-        if not self.targets[row].any():
-            faults.append("no label")
-        if not samples.any():
-            faults.append("only zeros")
-        return " and ".join(faults)
+        rules = {"no name": _text(self.names[row]), "no label": self.targets[row].any(), "only zeros": samples.any()}
+        return " and ".join(fault for fault, is_kept in rules.items() if not is_kept)
 
     def read(self, row: int) -> PcmSound:
         """Read the sound of a row, and nothing else; raise an AudioFileError if it is missing, unreadable or blank."""
         name = f"'{self.path}', row {row}"
         if not 0 <= row < len(self):
-            raise AudioFileError(
-                f"{name} does not exist: the file has {len(self)} rows; load the manifest again", reason="missing"
-            )
+            message = f"{name} does not exist: the file has {len(self)} rows; load the manifest again"
+            raise AudioFileError(message, reason="missing")
         try:
             samples = self.waveforms[row]
             because = self.blank_because(row, samples)
         except OSError as error:  # h5py raises it for damaged files too
-            raise AudioFileError(
-                f"{name} cannot be read ({error}); fetch the file again", reason="unreadable"
-            ) from error
+            message = f"{name} cannot be read ({error}); fetch the file again"
+            raise AudioFileError(message, reason="unreadable") from error
         if because:
             raise AudioFileError(f"{name} is blank: it has {because}; pack the file again without it", reason="blank")
         if samples.dtype.kind == "f":
@@ -172,15 +162,11 @@ def read_manifest(path: str | Path, labels: LabelSet, *, split: str | None = Non
         raise ManifestError(str(error)) from error
     with file.file:
         if file.targets.shape[1] != len(labels):
-            raise ManifestError(
-                f"'{path}' has a dataset '{TARGETS}' of {file.targets.shape[1]} classes, the label set has "
-                f"{len(labels)}; name the label file it was packed with"
-            )
+            problem = f"has a dataset '{TARGETS}' of {file.targets.shape[1]} classes, the label set has {len(labels)}"
+            raise ManifestError(f"'{path}' {problem}; name the label file it was packed with")
         if not file.says_rate:
-            warnings.warn(
-                f"'{path}' has no attribute '{_RATE_ATTRIBUTES[0]}': a rate of {_DEFAULT_RATE_HZ} Hz is assumed",
-                stacklevel=2,
-            )
+            missing = f"'{path}' has no attribute '{_RATE_ATTRIBUTES[0]}'"
+            warnings.warn(f"{missing}: a rate of {_DEFAULT_RATE_HZ} Hz is assumed", stacklevel=2)
         split = split or _text(file.file.attrs.get(_SPLIT_ATTRIBUTE, "")) or split_of(path.name)
         return ClipTable.from_store(path.parent, path.name, _ids(file), _labels(file), split)
 

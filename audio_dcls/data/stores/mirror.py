@@ -31,7 +31,6 @@ RETRY_AFTER_S = (1.0, 5.0, 20.0)
 _ABANDONED_AFTER_S = 3600.0
 """A partial download that has not changed for this long was left by a process that died."""
 
-
 _limit_gb: ContextVar[float | None] = ContextVar("limit_gb", default=None)
 
 
@@ -51,16 +50,12 @@ def shard_cache(limit_gb: float) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Mirror:
-    """A mirror: the remote folder, and how much of it may be stored here."""
+    """The local folder of a remote address, the bytes of each shard, and the limit on those kept, in 10^9 bytes."""
 
     folder: Path
-    """The local folder."""
     address: str
-    """The address of the remote folder."""
     sizes: dict[str, int]
-    """Size of each shard in bytes, by name."""
     limit_gb: float
-    """Limit on the size of the shards that are kept here, in 10^9 bytes."""
 
     @classmethod
     def make(cls, address: str, fingerprint: bytes, sizes: dict[str, int]) -> Mirror:
@@ -75,14 +70,12 @@ class Mirror:
         limit = _limit_gb.get() or (known.limit_gb if known else _DEFAULT_LIMIT_GB)
         largest = max(sizes.values(), default=0)
         if largest > limit * GB:
-            raise ConfigError(
-                f"`data.shard_cache_gb` (={limit:g}) must be at least {largest / GB:.3g}, the size of the largest "
-                f"shard of '{address}', and preferably a few times that; raise it"
-            )
+            rule = f"must be at least {largest / GB:.3g}, the size of the largest shard of '{address}'"
+            raise ConfigError(f"`data.shard_cache_gb` (={limit:g}) {rule}, and preferably a few times that; raise it")
         mirror = cls(folder, address, sizes, limit)
         if mirror != known:
-            document = {"address": address, "limit_gb": limit, "sizes": sizes}
-            Store(folder).write(_ORIGIN_FILE, json.dumps(document).encode())
+            document = json.dumps({"address": address, "limit_gb": limit, "sizes": sizes})
+            Store(folder).write(_ORIGIN_FILE, document.encode())
         return mirror
 
     @classmethod
@@ -95,8 +88,7 @@ class Mirror:
         return cls(folder, document["address"], document["sizes"], document["limit_gb"])
 
     def fetch(self, name: str) -> Path:
-        """Return the local path of a shard, after downloading it if necessary; other files of the address are kept
-        permanently.
+        """Return the local path of a shard, downloaded if necessary; other files of the address are never deleted.
 
         Raise a ManifestError if the file cannot be downloaded, or has changed remotely.
         """
@@ -130,10 +122,8 @@ class Mirror:
         size, found = self.sizes.get(name), part.stat().st_size
         if size is not None and found != size:
             part.unlink()
-            raise ManifestError(
-                f"'{self.address}/{name}' has {found} bytes, but {size} are listed; it has changed, or is being "
-                "written: try again when it is complete"
-            )
+            problem = f"'{self.address}/{name}' has {found} bytes, but {size} are listed"
+            raise ManifestError(f"{problem}; it has changed, or is being written: try again when it is complete")
         part.replace(path)
 
     def touch(self, name: str) -> None:

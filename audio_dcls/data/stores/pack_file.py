@@ -105,9 +105,8 @@ def load_pack_info(store: Store) -> PackInfo:
     """
     info = parse_pack_info(store.read(PACK_FILE), f"{store.address}/{PACK_FILE}")
     if not info.is_complete:
-        raise ManifestError(
-            f"the pack '{store.address}' is not finished; run the same `audio-dcls pack` command again to finish it"
-        )
+        problem = f"the pack '{store.address}' is not finished"
+        raise ManifestError(f"{problem}; run the same `audio-dcls pack` command again to finish it")
     return info
 
 
@@ -118,13 +117,10 @@ def parse_pack_info(content: bytes, source: str) -> PackInfo:
         # Checked first, because a newer version may have keys that this version does not know.
         found_format = document["format"]
         if found_format != FORMAT:
-            raise ManifestError(
-                f"'{source}' is of format {found_format}, and this version of audio-dcls reads {FORMAT}; upgrade "
-                "audio-dcls, or pack again"
-            )
+            problem = f"'{source}' is of format {found_format}, and this version of audio-dcls reads {FORMAT}"
+            raise ManifestError(f"{problem}; upgrade audio-dcls, or pack again")
         return PackInfo.model_validate(document)
     except (ValueError, KeyError, TypeError) as error:
         detail = " ".join(str(error).split())
-        raise ManifestError(
-            f"'{source}' is not a valid description of a pack ({detail}); fetch it again, or pack again"
-        ) from error
+        message = f"'{source}' is not a valid description of a pack ({detail}); fetch it again, or pack again"
+        raise ManifestError(message) from error

@@ -32,10 +32,8 @@ def read_manifest(address: str | Path, labels: LabelSet) -> ClipTable:
     folder = store.folder if store.is_local else _mirror_pack(store, info).folder
     index = PackIndex.open(folder / INDEX_FILE)
     if len(index) != info.num_rows:
-        raise ManifestError(
-            f"'{store.address}': {INDEX_FILE} has {len(index)} rows, {PACK_FILE} lists {info.num_rows}; run "
-            f"`audio-dcls pack verify {store.address}`"
-        )
+        problem = f"'{store.address}': {INDEX_FILE} has {len(index)} rows, {PACK_FILE} lists {info.num_rows}"
+        raise ManifestError(f"{problem}; run `audio-dcls pack verify {store.address}`")
     label_ends, label_indices = _labels(index, LabelSet.from_csv(folder / LABELS_FILE), labels, store.address)
     split_names = tuple(info.splits())
     sizes = np.array([shard.num_rows for shard in info.shards], dtype=np.int64)
@@ -79,8 +77,6 @@ def _labels(index: PackIndex, packed: LabelSet, labels: LabelSet, source: str) -
         try:
             wanted[label] = labels.index(packed.ids[label])
         except LabelError as error:
-            raise ManifestError(
-                f"'{source}': label '{packed.ids[label]}' of the pack: {error}; its own labels are in "
-                f"'{source}/{LABELS_FILE}'"
-            ) from error
+            problem = f"'{source}': label '{packed.ids[label]}' of the pack: {error}"
+            raise ManifestError(f"{problem}; its own labels are in '{source}/{LABELS_FILE}'") from error
     return ends, wanted[indices]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from audio_dcls.data.sound.sound_file import unusable
 from audio_dcls.data.sound.stored_sound import EncodedSound, PcmSound, StoredSound
 from audio_dcls.data.stores.codec import WAV_HEADER_BYTES, Codec, wav_header
 from audio_dcls.data.stores.foreign_file import ForeignFile
@@ -49,27 +50,22 @@ class _PackReader:
         """
         rows = self.rows_of.get(name, range(0))
         if not 0 <= row < len(rows):
-            raise AudioFileError(
-                f"'{self.folder}' has no row {row} in '{name}', which has {len(rows)}; load the manifest again",
-                reason="missing",
-            )
+            problem = f"has no row {row} in '{name}', which has {len(rows)}; load the manifest again"
+            raise unusable(self.folder, "missing", problem)
         offset, length = int(self.offsets[rows[row]]), int(self.lengths[rows[row]])
         label = f"'{self.folder / name}', row {row}"
         try:
             content = self._bytes(name, offset - LENGTH_BYTES, length + LENGTH_BYTES)
         except (OSError, ManifestError) as error:
             missing = FileNotFoundError in (type(error), type(error.__cause__))
-            raise AudioFileError(
-                f"{label} cannot be read: {error}; `audio-dcls pack verify {self.folder}` lists what else is wrong",
-                reason="missing" if missing else "unreadable",
-            ) from error
+            problem = (
+                f"{label} cannot be read: {error}; `audio-dcls pack verify {self.folder}` lists what else is wrong"
+            )
+            raise AudioFileError(problem, reason="missing" if missing else "unreadable") from error
         is_whole = len(content) == length + LENGTH_BYTES
         if not is_whole or int.from_bytes(content[:LENGTH_BYTES], "little") != length:
-            raise AudioFileError(
-                f"{label} is not at the position in the index: the shard is truncated, or belongs to another pack; "
-                f"run `audio-dcls pack verify {self.folder}`",
-                reason="unreadable",
-            )
+            problem = f"{label} is not at the position in the index: the shard is truncated, or belongs to another pack"
+            raise AudioFileError(f"{problem}; run `audio-dcls pack verify {self.folder}`", reason="unreadable")
         return self._sound(content, length, label)
 
     def _sound(self, content: bytes, length: int, label: str) -> StoredSound:
@@ -84,9 +80,7 @@ class _PackReader:
         return EncodedSound(content=content[LENGTH_BYTES:], name=label)
 
     def _bytes(self, name: str, offset: int, length: int) -> bytes:
-        """Read some bytes of a shard. The file is opened for this read only: an open file would still take up space
-        after another process has deleted it from the mirror.
-        """
+        """Read some bytes of a shard; a file left open would take up space after its deletion from the mirror."""
         if self.mirror is None:
             return _read_at(self.folder / name, offset, length)
         if self.num_reads % _TOUCH_EVERY_READS == 0:

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from audio_dcls.data.sound.decode import ResampleQuality, decode_mono, read_clip
+from audio_dcls.data.sound.sound_file import unusable
 from audio_dcls.data.sound.sound_stream import FileSound
 from audio_dcls.data.sound.stored_sound import StoredSound
 from audio_dcls.data.suffixes import HDF5_SUFFIXES, PARQUET_SUFFIX
 from audio_dcls.data.table.clip import Clip
-from audio_dcls.errors import AudioFileError
 
 
 def read_clip_audio(
@@ -24,10 +24,9 @@ def read_clip_audio(
     require_sound: bool = True,
     resample_quality: ResampleQuality = "HQ",
 ) -> np.ndarray:
-    """Read a clip of any source as a mono waveform (T,) float32, like `read_clip`, which describes the arguments.
+    """Read a clip of any source as a mono waveform (T,) float32; `read_clip` describes the arguments and errors.
 
-    `end_s` replaces the end of the clip; None is the end of the sound. Raise an AudioFileError if the clip cannot be
-    used.
+    `end_s` replaces the end of the clip; None is the end of the sound.
     """
     return read_clip(
         stored_sound(clip),
@@ -55,11 +54,8 @@ def stored_sound(clip: Clip) -> Path | StoredSound:
         from audio_dcls.data.stores import hdf5_clips
 
         return hdf5_clips.read_row(clip.path, clip.row)
-    raise AudioFileError(
-        f"'{clip.path}' is not a store of clips; the name of a store ends in {PARQUET_SUFFIX}, "
-        f"{' or '.join(HDF5_SUFFIXES)}",
-        reason="unreadable",
-    )
+    endings = f"{PARQUET_SUFFIX}, {' or '.join(HDF5_SUFFIXES)}"
+    raise unusable(clip.path, "unreadable", f"is not a store of clips; the name of a store ends in {endings}")
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ class Store:
     def __init__(self, address: str | Path) -> None:
         self.address = str(address).rstrip("/")
         self.is_local = is_local(self.address)
-        self.folder = _local_path(self.address)
+        self.folder = Path(self.address.removeprefix("file://").removeprefix("local://"))
         if not self.is_local:
             self._remote()
 
@@ -171,9 +171,3 @@ def is_local(address: str | Path) -> bool:
     """
     protocol, separator, _ = str(address).partition("://")
     return not separator or protocol in ("file", "local")
-
-
-def _local_path(address: str) -> Path:
-    for protocol in ("file://", "local://"):
-        address = address.removeprefix(protocol)
-    return Path(address)

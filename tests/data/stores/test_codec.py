@@ -10,8 +10,7 @@ import pytest
 import soundfile
 from hypothesis import given, strategies
 
-from audio_dcls.data.stores.codec import Codec, encode, stored_rate_hz
-from audio_dcls.data.stores.ogg_serial import ogg_checksum, with_serial
+from audio_dcls.data.stores.codec import Codec, encode, ogg_checksum, stored_rate_hz, with_serial
 from audio_dcls.errors import ArgumentError
 
 
