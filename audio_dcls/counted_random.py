@@ -14,11 +14,7 @@ def counted_rng(seed: int, *counters: int, stream: str) -> np.random.Generator:
     The 128-bit key of the Philox counter-based generator (Salmon et al., 2011, "Parallel random numbers: as easy as
     1, 2, 3") is the BLAKE2b digest of the name, so no two names share a stream: hashing also tells (1,) from (1, 0),
     which numpy's own seed sequences do not.
-
-    Args:
-        seed: the run's seed, any integer.
-        *counters: integers such as epoch and clip index, or step.
-        stream: what is drawn, such as `waveform`; draws for different purposes never share a stream.
+    The counters are integers such as epoch and clip index, or step. `stream` is what is drawn, such as `waveform`.
 
     >>> a = counted_rng(0, 3, 17, stream="waveform").random()
     >>> a == counted_rng(0, 3, 17, stream="waveform").random(), a == counted_rng(0, 3, 18, stream="waveform").random()

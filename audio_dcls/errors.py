@@ -90,14 +90,7 @@ class EvaluationError(AudioDclsError):
 
 
 class ServiceError(AudioDclsError):
-    """A request to the service cannot be met.
-
-    Args:
-        message: a full sentence with the remedy.
-        status: the HTTP status, 400 to 599.
-        code: a short, stable code for programs.
-        headers: headers of the response.
-    """
+    """A request to the service cannot be met: an HTTP status, 400 to 599, and a short, stable code for programs."""
 
     def __init__(self, message: str, *, status: int, code: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)

@@ -9,18 +9,7 @@ from audio_dcls.errors import ArgumentError, AudioDclsError
 
 
 def need_package(name: str, extra: str, error_type: type[AudioDclsError] = ArgumentError) -> Any:
-    """Import a package of an extra.
-
-    Args:
-        name: the package or module to import.
-        extra: the extra of audio-dcls that brings it.
-        error_type: class of the error to raise.
-
-    Returns:
-        The module.
-
-    Raises:
-        AudioDclsError: the package is not installed; the error has the given type.
+    """Import the package or module that an extra of audio-dcls brings; `error_type` is raised if it is not installed.
 
     >>> need_package("json", "onnx").dumps([1])
     '[1]'

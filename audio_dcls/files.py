@@ -19,15 +19,9 @@ def replacing(path: Path, temporary: Path | None = None) -> Iterator[Path]:
     """A temporary file in the same folder that becomes `path` when the body ends.
 
     A reader, or a machine that loses power, sees the old content or the new content, never a mixture: the temporary
-    file is flushed to disk before it takes the name. Where the body or the disk fails, `path` stays as it was.
-
-    Args:
-        path: the file to write; its folder exists.
-        temporary: another name in the same folder, by default one of this process alone. Where only one process writes
-            at a time, a fixed name lets the next attempt overwrite what a killed one left.
-
-    Raises:
-        OSError: the file cannot be written; the error names `path`.
+    file is flushed to disk before it takes the name. Where the body or the disk fails, `path` stays as it was. The
+    folder exists. `temporary` is another name in it, by default one of this process alone; if only one process writes
+    at a time, a fixed name lets the next attempt overwrite what a killed one left. An `OSError` names `path`.
 
     >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "numbers.txt"
@@ -49,15 +43,7 @@ def replacing(path: Path, temporary: Path | None = None) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes | bytearray) -> None:
-    """Replace the content of a file in one step (see `replacing`).
-
-    Args:
-        path: the file to write; its folder exists.
-        content: all of the new content.
-
-    Raises:
-        OSError: the file cannot be written; the error names `path`.
-    """
+    """Replace the content of a file in one step (see `replacing`)."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 

@@ -7,14 +7,9 @@ from collections.abc import Iterable
 
 
 def near_names(name: str, known: Iterable[str], *, limit: int = 1, min_similarity: float = 0.5) -> list[str]:
-    """The known names that are most similar to a name, best first.
+    """At most `limit` known names that are most similar to a name, best first.
 
-    Args:
-        name: the name that does not exist.
-        known: the names that exist.
-        limit: how many to return at most, at least 1.
-        min_similarity: ratio of matching characters below which a name is not suggested, from 0 to 1
-            (`difflib.SequenceMatcher.ratio`).
+    A name is not suggested if its ratio of matching characters (`difflib.SequenceMatcher.ratio`) is too low.
 
     >>> near_names("convnext_tinny", ["convnext_tiny", "fastvit_t8"])
     ['convnext_tiny']
@@ -23,13 +18,7 @@ def near_names(name: str, known: Iterable[str], *, limit: int = 1, min_similarit
 
 
 def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, min_similarity: float = 0.5) -> str:
-    """The last part of an error message about an unknown name.
-
-    Args:
-        name: the name that does not exist.
-        known: the names that exist.
-        otherwise: what the message says where no known name is similar.
-        min_similarity: as in `near_names`.
+    """The last part of an error message about an unknown name; `otherwise` is used if no known name is similar.
 
     >>> did_you_mean("lop.epochs", ["loop.epochs", "loop.steps"], "see the list of keys")
     "did you mean 'loop.epochs'?"

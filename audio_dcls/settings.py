@@ -29,41 +29,30 @@ class Settings(pydantic.BaseModel):
 
 
 def find_config(path: str | Path) -> Path:
-    """Locate a config: the path itself, or, if no such file exists, the one shipped under that name.
+    """Locate a config: the path itself, or the one shipped under that name, such as `configs/demo.yaml` or `demo.yaml`.
 
-    Args:
-        path: a file, or a name under the shipped configs such as `configs/demo.yaml` or `demo.yaml`.
-
-    Raises:
-        ConfigError: neither exists.
+    Raises `ConfigError` if neither exists.
     """
     path = Path(path)
-    if path.is_file():
-        return path
-    if (shipped := _find_shipped(path)) is not None:
-        return shipped
-    raise ConfigError(f"config '{path}' does not exist here, nor among those shipped: {', '.join(shipped_names())}")
+    found = path if path.is_file() else _find_shipped(path)
+    if found is None:
+        raise ConfigError(f"config '{path}' does not exist here, nor among those shipped: {', '.join(shipped_names())}")
+    return found
 
 
 def find_named_config(name: str, source: Path) -> Path:
-    """Locate a config that another file names: next to that file or, if no such file exists, among those shipped.
+    """Locate a config that the file `source` names: next to that file or, if no such file exists, among those shipped.
 
-    Args:
-        name: relative to the folder of `source`, or a name under the shipped configs.
-        source: the file that names it.
-
-    Raises:
-        ConfigError: neither exists.
+    Raises `ConfigError` if neither exists.
     """
     path = source.parent / name
-    if path.is_file():
-        return path
-    if (shipped := _find_shipped(Path(name))) is not None:
-        return shipped
-    raise ConfigError(
-        f"config '{path}' (named in '{source}') does not exist; check the name, which is relative to the file that "
-        f"names it, or one of those shipped: {', '.join(shipped_names())}"
-    )
+    found = path if path.is_file() else _find_shipped(Path(name))
+    if found is None:
+        raise ConfigError(
+            f"config '{path}' (named in '{source}') does not exist; check the name, which is relative to the file that "
+            f"names it, or one of those shipped: {', '.join(shipped_names())}"
+        )
+    return found
 
 
 def _shipped_root() -> Path:
@@ -102,8 +91,7 @@ def _load_yaml(path: Path, parents: tuple[Path, ...]) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         detail = " ".join(str(error).split())
         raise ConfigError(f"config '{path}' is not valid YAML: {detail}") from error
-    if content is None:
-        content = {}
+    content = {} if content is None else content
     if not isinstance(content, dict):
         raise ConfigError(f"config '{path}' must hold a mapping of keys to values, found {type(content).__name__}")
     includes = content.pop("include", [])
@@ -183,13 +171,7 @@ def parse_overrides(assignments: typing.Iterable[str]) -> dict[str, Any]:
 def build(settings_class: type[SettingsType], values: dict[str, Any], source: str) -> SettingsType:
     """Validate a plain mapping into a settings object.
 
-    Args:
-        settings_class: the class to build.
-        values: nested plain values.
-        source: what the values came from, named in errors (a file name, "--set").
-
-    Raises:
-        ConfigError: one line that names every bad key, its value, the rule, and the nearest known key.
+    A `ConfigError` names the source (a file, "--set"), every bad key, its value, the rule, and the nearest known key.
     """
     try:
         return settings_class.model_validate(values)
@@ -201,7 +183,8 @@ def build(settings_class: type[SettingsType], values: dict[str, Any], source: st
 def _describe(settings_class: type[Settings], item: Any) -> str:
     key = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        known = _known_keys(settings_class, item["loc"][:-1])
+        parent = _settings_at(settings_class, item["loc"][:-1])
+        known = sorted(parent.model_fields) if parent is not None else []
         hint = did_you_mean(str(item["loc"][-1]), known, f"known keys here: {', '.join(known)}")
         return f"unknown key '{key}'; {hint}"
     if item["type"] == "missing":
@@ -220,12 +203,6 @@ def _takes_null(settings_class: type[Settings], location: tuple[Any, ...]) -> bo
     return field is not None and type(None) in typing.get_args(field.annotation)
 
 
-def _known_keys(settings_class: type[Settings], location: tuple[Any, ...]) -> list[str]:
-    """Names of the fields at a location."""
-    found = _settings_at(settings_class, location)
-    return sorted(found.model_fields) if found is not None else []
-
-
 def _settings_at(settings_class: type[Settings], location: tuple[Any, ...]) -> Any:
     """The settings class at a location, following optional and container types downwards, or None."""
     current: Any = settings_class
@@ -239,11 +216,8 @@ def _settings_at(settings_class: type[Settings], location: tuple[Any, ...]) -> A
 def _settings_within(annotation: Any) -> Any:
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return annotation
-    for argument in typing.get_args(annotation):
-        found = _settings_within(argument)
-        if found is not None:
-            return found
-    return None
+    inner = (_settings_within(argument) for argument in typing.get_args(annotation))
+    return next((found for found in inner if found is not None), None)
 
 
 def dump_yaml(settings: Settings) -> str:

@@ -23,20 +23,21 @@ class ArrayLike(Protocol):
     def __array__(self) -> Any: ...
 
 
+def _says(description: str, **limits: float) -> dict[str, Any]:
+    return {"description": description, **limits}
+
+
 @dataclass(frozen=True)
 class Timeline:
     """How events are found in the scores of windows (`find_events`)."""
 
     off: float | None = field(
-        default=None,
-        metadata={"description": "Score that ends an event (default: three quarters of the score that begins it)."},
+        default=None, metadata=_says("Score that ends an event (default: three quarters of the score that begins it).")
     )
     min_gap_s: float = field(
-        default=0.0, metadata={"description": "Join events of a class that are closer than this many seconds."}
+        default=0.0, metadata=_says("Join events of a class that are closer than this many seconds.")
     )
-    min_duration_s: float = field(
-        default=0.0, metadata={"description": "Leave out events shorter than this many seconds."}
-    )
+    min_duration_s: float = field(default=0.0, metadata=_says("Leave out events shorter than this many seconds."))
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,44 +50,33 @@ class TagOptions:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"arbitrary_types_allowed": True}
 
-    top_k: int | None = field(default=10, metadata={"description": "Maximum number of tags per sound.", "ge": 1})
+    top_k: int | None = field(default=10, metadata=_says("Maximum number of tags per sound.", ge=1))
     threshold: float | Literal["fitted"] | ArrayLike | Sequence[float] | None = field(
         default=None,
-        metadata={
-            "description": "Leave out classes below this probability; fitted: one per class, which "
-            "`eval --fit-thresholds` stored."
-        },
+        metadata=_says(
+            "Leave out classes below this probability; fitted: one per class, which `eval --fit-thresholds` stored."
+        ),
     )
     window_s: float | None = field(
         default=None,
-        metadata={
-            "description": "Length of a window in seconds (default: the model's clip; 2 for a timeline).",
-            "ge": LEAST_S,
-        },
+        metadata=_says("Length of a window in seconds (default: the model's clip; 2 for a timeline).", ge=LEAST_S),
     )
     hop_s: float | None = field(
         default=None,
-        metadata={
-            "description": "Seconds between the starts of windows (default: one window; half a window for a timeline).",
-            "ge": LEAST_S,
-        },
+        metadata=_says(
+            "Seconds between the starts of windows (default: one window; half a window for a timeline).", ge=LEAST_S
+        ),
     )
     pooling: Pooling = field(
-        default="mean", metadata={"description": "How the score of a sound follows from the scores of its windows."}
+        default="mean", metadata=_says("How the score of a sound follows from the scores of its windows.")
     )
-    short: Short = field(
-        default="pad", metadata={"description": "What fills a window that is shorter than the model's clip."}
-    )
+    short: Short = field(default="pad", metadata=_says("What fills a window that is shorter than the model's clip."))
     classes: Sequence[str] | None = field(
         default=None,
-        metadata={"description": "Only this class, and the classes below it in AudioSet's ontology; may be repeated."},
+        metadata=_says("Only this class, and the classes below it in AudioSet's ontology; may be repeated."),
     )
-    timeline: bool | Timeline = field(
-        default=False, metadata={"description": "Find events: when each sound begins and ends."}
-    )
-    embeddings: bool = field(
-        default=False, metadata={"description": "Return the features that the classifier is given."}
-    )
+    timeline: bool | Timeline = field(default=False, metadata=_says("Find events: when each sound begins and ends."))
+    embeddings: bool = field(default=False, metadata=_says("Return the features that the classifier is given."))
 
 
 def describe_option(name: str, options: type[TagOptions | Timeline] = TagOptions) -> str:

@@ -38,21 +38,11 @@ def predict(
     activation: Activation = "sigmoid",
     on_logits: Callable[[np.ndarray, np.ndarray], None] | None = None,
 ) -> Predictions:
-    """Run a tagger over a loader.
+    """Run a tagger over a loader; the predictions are in the order of the clips, for any order of the batches.
 
-    Args:
-        model: waveforms (B, T) -> logits (B, C); runs in evaluation mode, and gets its own mode back.
-        loader: batches, each clip once.
-        device: device of the model.
-        bf16: compute under bf16 autocast.
-        activation: turns logits into scores.
-        on_logits: called with each batch's indices (B,) and logits (B, C).
-
-    Returns:
-        Predictions in the order of the clips, for any order of the batches.
-
-    Raises:
-        ValueError: the loader yielded a clip twice.
+    The model, waveforms (B, T) -> logits (B, C), runs in evaluation mode and gets its own mode back. `bf16` computes
+    under autocast. `on_logits` is called with each batch's indices (B,) and logits (B, C). Raises `ValueError` if the
+    loader yields a clip twice.
     """
     device = torch.device(device)
     was_training = model.training

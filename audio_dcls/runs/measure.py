@@ -43,11 +43,7 @@ Progress = Callable[[int], object]
 
 @dataclass(frozen=True)
 class MeasureOptions:
-    """Which checkpoints to measure on which clips, and what to store.
-
-    Raises:
-        EvaluationError: splits are named both by `splits` and by `fit_thresholds`.
-    """
+    """Which checkpoints to measure on which clips, and what to store; `fit_thresholds` also names the split."""
 
     manifest: str | Path | None = None
     """Manifest, HDF5 file or pack to measure on; None: the study's own data."""
@@ -143,7 +139,7 @@ def measure_study(
 
 @dataclass(frozen=True, eq=False)
 class _EvaluationClips:
-    """The clips that every run of a study is measured on."""
+    """The clips that every run of a study is measured on: those listed, and those that can be read."""
 
     config: TrainConfig
     listed: ClipTable
@@ -151,7 +147,6 @@ class _EvaluationClips:
 
     @property
     def usable(self) -> ClipTable:
-        """The listed clips that can be read."""
         return self.dataset.clips
 
 

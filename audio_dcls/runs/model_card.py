@@ -32,12 +32,9 @@ _TRAINING_KEYS = (
 
 
 def build_card(info: Mapping[str, Any], *, repo_id: str | None = None, licence: str | None = None) -> str:
-    """The text of the card, for a README.md.
+    """The text of the card, for a README.md, from the JSON of a tagger's checkpoint.
 
-    Args:
-        info: the JSON of a tagger's checkpoint.
-        repo_id: the repository, "owner/name"; None for a card next to a file.
-        licence: replaces the checkpoint's own licence.
+    The repository is "owner/name", or None for a card next to a file. `licence` replaces the checkpoint's own licence.
     """
     licence = licence or info.get("licence")
     title = (repo_id or "").rpartition("/")[2] or _describe_model(info)
@@ -82,8 +79,7 @@ def _hub_data(info: Mapping[str, Any], title: str, licence: str | None) -> Model
 
 
 def _describe_model(info: Mapping[str, Any]) -> str:
-    name, dcls = info["model"]["name"], info["model"].get("dcls")
-    return f"{name}-dcls" if dcls else name
+    return info["model"]["name"] + ("-dcls" if info["model"].get("dcls") else "")
 
 
 def _summary(info: Mapping[str, Any]) -> str:
@@ -164,21 +160,15 @@ def _classes(info: Mapping[str, Any]) -> str:
 
 
 def _training(info: Mapping[str, Any]) -> str:
-    config = info.get("config")
-    rows = []
-    if config:
-        rows = [
-            (f"{section}.{key}", config[section][key])
-            for section, key in _TRAINING_KEYS
-            if config.get(section, {}).get(key) is not None
-        ]
+    config = info.get("config") or {}
+    found = [(f"{section}.{key}", config.get(section, {}).get(key)) for section, key in _TRAINING_KEYS]
+    rows = [(key, value) for key, value in found if value is not None]
     rows += [(key, info[key]) for key in ("seed", "step", "epoch") if info.get(key) is not None]
     rows += [(f"version of {name}", version) for name, version in (info.get("versions") or {}).items()]
     if not rows:
         return ""
-    return "\n".join(
-        ["## How it was made", "", "| | |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in rows)]
-    )
+    lines = ["## How it was made", "", "| | |", "| --- | --- |", *(f"| {key} | {value} |" for key, value in rows)]
+    return "\n".join(lines)
 
 
 def _limits(info: Mapping[str, Any], licence: str | None) -> str:

@@ -33,24 +33,13 @@ def push_checkpoint(
 ) -> str:
     """Publish a checkpoint on the hub, in one commit with a model card and its configuration.
 
-    The repository is created if it does not exist. An existing card is kept, with what people wrote into it.
+    Return the address of the commit. The repository, "owner/name", is created if it does not exist, and can be made
+    private then. An existing card is kept, with what people wrote into it, unless `replace_card` is true. `licence`
+    replaces the one that the file names. Without a token the stored one is used, and without an endpoint the public
+    hub, or `HF_ENDPOINT`.
 
-    Args:
-        path: a tagger's .safetensors file.
-        repo_id: "owner/name".
-        private: whether a repository that is created now is private.
-        licence: licence of the weights; it replaces the one that the file names.
-        replace_card: replace an existing card.
-        message: message of the commit.
-        token: the hub's token; None uses the stored one.
-        endpoint: address of the hub; None means the public one, or `HF_ENDPOINT`.
-
-    Returns:
-        The address of the commit.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, or not a tagger.
-        ArgumentError: `repo_id` has the wrong form, or the hub refuses the commit.
+    Raises `CheckpointError` if the file is missing, damaged, or not a tagger; `ArgumentError` if `repo_id` has the
+    wrong form, or the hub refuses the commit.
     """
     path = Path(path)
     _, info = load_tagger_tensors(path)

@@ -68,8 +68,7 @@ class RunDir:
     def intact_checkpoint(self, *, is_averaged: bool = False) -> tuple[Path | None, list[str]]:
         """The newest checkpoint whose files are undamaged, and messages about newer, damaged ones.
 
-        Args:
-            is_averaged: whether the checkpoint's model is an average, so that the last weights are needed too.
+        If the checkpoint's model is an average, the last weights are needed too.
         """
         names = (MODEL_FILE, STATE_FILE, *([LAST_FILE] if is_averaged else []))
         problems = []

@@ -21,11 +21,8 @@ def count_gflops(model: nn.Module, input_shape: tuple[int, ...]) -> tuple[float,
     """Operations of a forward pass in billions: nominal, and without products with padding.
 
     The nominal number is that of `torch.utils.flop_counter` with dense kernels, as in papers. The second number leaves
-    out the products of depthwise convolutions outside the map: a 23x23 kernel on an 8x7 map is mostly outside.
-
-    Args:
-        model: any model; a copy of it is frozen and run on the meta device.
-        input_shape: shape of the input.
+    out the products of depthwise convolutions outside the map: a 23x23 kernel on an 8x7 map is mostly outside. A copy
+    of the model is frozen and run on the meta device.
 
     >>> count_gflops(nn.Conv2d(4, 4, 3, padding=1, groups=4), (1, 4, 2, 2))
     (2.88e-07, 1.28e-07)

@@ -19,14 +19,13 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
     """Processor, accelerator, threads and versions."""
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "timm", "llvmlite")}
     machine: dict[str, Any] = {
         "processor": _processor_name(),
         "architecture": platform.machine(),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", "timm", "llvmlite")},
     }
     if device.type == "cuda":
         machine["accelerator"] = torch.cuda.get_device_name(device)
@@ -36,9 +35,8 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
 def measure_peaks(device: torch.device, precisions: Sequence[str], num_rounds: int) -> dict[str, float]:
     """Speed of a large square matrix product in each precision, in billions of operations per second.
 
-    Shape:
-        (S, S) times (S, S), S = 2048 on a CPU and 8192 on CUDA, or an eighth of that if such a product would take
-        longer than a second, as in bfloat16 on processors without instructions for it.
+    (S, S) times (S, S), S = 2048 on a CPU and 8192 on CUDA, or an eighth of that if such a product would take longer
+    than a second, as in bfloat16 on processors without instructions for it.
     """
     largest = _PEAK_SIZE.get(device.type, _PEAK_SIZE["cpu"])
     peaks = {}

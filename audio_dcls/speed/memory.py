@@ -23,15 +23,10 @@ def measure_step_memory(peer: str, model_name: str, batch: int, precision: str, 
 
     On a CPU it is the peak of the process's resident memory minus its memory before the model was made; on CUDA it is
     the peak of torch's allocations.
-
-    Args:
-        peer, model_name, batch, precision, device: as in `make_train_step`.
-        num_threads: threads that torch uses.
     """
     context = multiprocessing.get_context("spawn")
-    arguments = (peer, model_name, batch, precision, device, num_threads)
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-        return pool.submit(_measure, *arguments).result()
+        return pool.submit(_measure, peer, model_name, batch, precision, device, num_threads).result()
 
 
 def _measure(peer: str, model_name: str, batch: int, precision: str, device: str, num_threads: int) -> float:

@@ -5,9 +5,11 @@ Axes: B batch, C classes, M mels, F frames.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import logging
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
@@ -36,24 +38,14 @@ def find_authors_library() -> ModuleType | None:
     """The authors' modules (`dcls` on PyPI), or None if they are not installed."""
     if importlib.util.find_spec("DCLS") is None:
         return None
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # they warn on import that their CUDA kernels are missing
-    try:
+    with _quiet():
         return importlib.import_module("DCLS.construct.modules")
-    finally:
-        logging.disable(previous)
 
 
 def build_peer(peer: str, model_name: str, *, num_classes: int = NUM_CLASSES) -> nn.Module:
-    """A backbone of the paper in the form of a peer, randomly initialised.
+    """A backbone of the paper in the form of one of `PEERS`, randomly initialised, (B, 1, 128, 1001) -> (B, C).
 
-    Args:
-        peer: one of `PEERS`; "authors" needs their library.
-        model_name: timm's name of the backbone.
-        num_classes: outputs.
-
-    Shape:
-        The model maps (B, 1, 128, 1001) -> (B, C).
+    The backbone has timm's name, and the peer "authors" needs their library.
     """
     backbone = build_backbone(model_name, num_classes)
     if peer in ("dcls", "authors"):
@@ -68,24 +60,31 @@ def build_peer(peer: str, model_name: str, *, num_classes: int = NUM_CLASSES) ->
 def use_authors_layers(model: nn.Module) -> None:
     """Replace our layers by the authors', with the same values and the same sharing."""
     library: Any = find_authors_library()
-    previous = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        shared: dict[int, tuple[nn.Parameter, nn.Parameter]] = {}
+    shared: dict[int, tuple[nn.Parameter, nn.Parameter]] = {}
+    with _quiet():
         for parent in list(model.modules()):
             for name, child in list(parent._modules.items()):
                 if isinstance(child, DclsConv):
                     theirs: Any = to_reference_module(child, library)
                     theirs.P, theirs.SIG = shared.setdefault(id(child.positions), (theirs.P, theirs.SIG))
                     setattr(parent, name, theirs)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hide the authors' warnings that their CUDA kernels are missing."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
     finally:
         logging.disable(previous)
 
 
 def use_torch_convolutions(model: nn.Module) -> None:
     """Replace our depthwise convolutions by `torch.nn.Conv2d`, with the same parameters."""
-    modules: list[Any] = list(model.modules())
-    for module in modules:
+    module: Any
+    for module in model.modules():
         if module.__class__ is DepthwiseConv2d:
             module.__class__ = nn.Conv2d
 

@@ -14,12 +14,9 @@ import pydantic
 
 @dataclass(frozen=True)
 class Contender:
-    """Measurements of one contender.
+    """Measurements of one contender, one per round, in the case's unit; its name is peer and precision ("dcls fp32").
 
-    Attributes:
-        name: "dcls", "7x7", "stock" or "authors", and the precision, such as "dcls fp32".
-        values: one per round, in the case's unit.
-        gflops: operations of one call in billions, where a multiply-add counts as two; None if unknown.
+    `gflops` are the operations of one call in billions, where a multiply-add counts as two; None if unknown.
     """
 
     name: str
@@ -46,12 +43,9 @@ class Contender:
 
 @dataclass(frozen=True)
 class Ratio:
-    """The ratio of two contenders, taken round by round.
+    """Median and quartiles of the rounds' ratios of two contenders.
 
-    Attributes:
-        numerator, denominator: names of the contenders.
-        median: median of the rounds' ratios; a machine that is slow for a while slows both contenders of a round.
-        low, high: their quartiles.
+    A machine that is slow for a while slows both contenders of a round.
     """
 
     numerator: str
@@ -67,23 +61,15 @@ class Ratio:
         >>> Ratio.of(Contender("a", (2.0, 4.0, 6.0)), Contender("b", (1.0, 1.0, 2.0))).median
         3.0
         """
-        rounds = tuple(a / b for a, b in zip(numerator.values, denominator.values, strict=True))
-        ratios = Contender("", rounds)
+        ratios = Contender("", tuple(a / b for a, b in zip(numerator.values, denominator.values, strict=True)))
         return cls(numerator.name, denominator.name, ratios.median, *ratios.quartiles)
 
 
 @dataclass(frozen=True)
 class Case:
-    """Contenders that were measured in turns under the same conditions.
+    """Contenders of a suite that were measured in turns under the same conditions, and ratios of pairs of them.
 
-    Attributes:
-        suite: "construction", "layer", "train", "inference" or "memory".
-        subject: the model or the layer.
-        batch: clips per batch.
-        unit: unit of the values, "ms" or "MiB".
-        contenders: the measurements.
-        ratios: ratios of pairs of contenders.
-        notes: facts that a reader needs, such as a peer that is not installed.
+    The subject is the model or the layer. Notes are facts that a reader needs, such as a peer that is not installed.
     """
 
     suite: str
@@ -96,10 +82,8 @@ class Case:
 
     def ratio(self, numerator: str, denominator: str) -> Ratio | None:
         """The ratio of two contenders by name, if it was measured."""
-        for ratio in self.ratios:
-            if (ratio.numerator, ratio.denominator) == (numerator, denominator):
-                return ratio
-        return None
+        names = (numerator, denominator)
+        return next((ratio for ratio in self.ratios if (ratio.numerator, ratio.denominator) == names), None)
 
     def contender(self, name: str) -> Contender | None:
         """A contender by name, if it was measured."""
@@ -108,13 +92,9 @@ class Case:
 
 @dataclass(frozen=True)
 class BenchReport:
-    """A run of benchmarks.
+    """A run of benchmarks: the machine, the settings and the measurements.
 
-    Attributes:
-        machine: processor or accelerator, threads, versions.
-        settings: the settings of the run.
-        peaks_gflops: measured speed of large matrix products by precision, in billions of operations per second.
-        cases: the measurements.
+    `peaks_gflops` is the speed of large matrix products by precision, in billions of operations per second.
     """
 
     machine: Mapping[str, Any]

@@ -13,19 +13,10 @@ PEER_NAMES = ("dcls", "7x7", "stock", "authors")
 
 @dataclass(frozen=True)
 class BenchSettings:
-    """The measurements of a benchmark, and their number of rounds.
+    """The measurements of a benchmark, and their number of rounds; use at least 7 rounds for figures to publish.
 
-    Args:
-        suites: names from `SUITE_NAMES`.
-        models: timm's names of backbones.
-        batches: clips per batch; each number is a separate case.
-        precisions: "fp32", "bf16" or both.
-        peers: names from `PEER_NAMES`, with "dcls" among them.
-        device: "cpu" or "cuda".
-        num_rounds: rounds per case; use at least 7 for figures to publish.
-
-    Raises:
-        ArgumentError: a name is unknown, or a number is below 1.
+    Models have timm's names, each number of clips per batch is a separate case, and "dcls" must be among the peers.
+    Raises `ArgumentError` if a name is unknown, or a number is below 1.
 
     >>> BenchSettings(suites=("layers",))
     Traceback (most recent call last):

@@ -23,17 +23,32 @@ def make_train_step(peer: str, model_name: str, batch: int, precision: str, devi
     model = build_peer(peer, model_name).to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE, fused=True)
     x, labels = make_input(batch, device)
-    x = x.contiguous(memory_format=torch.channels_last)
-    dtype = DTYPES[precision]
+    return train_step(model, optimizer, x.contiguous(memory_format=torch.channels_last), labels, precision)
+
+
+def train_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, targets: torch.Tensor, precision: str
+) -> Callable[[], None]:
+    """A training step of a model on one batch; bf16 uses autocast."""
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=precision == "bf16"):
             logits = model(x)
-        F.binary_cross_entropy_with_logits(logits.float(), labels).backward()
+        F.binary_cross_entropy_with_logits(logits.float(), targets).backward()
         optimizer.step()
 
     return step
+
+
+def forward_pass(model: nn.Module, x: torch.Tensor) -> Callable[[], None]:
+    """A forward pass of a model on one batch, in inference mode."""
+
+    def infer() -> None:
+        with torch.inference_mode():
+            model(x)
+
+    return infer
 
 
 def make_inference(peer: str, model_name: str, batch: int, precision: str, device: torch.device) -> Callable[[], None]:
@@ -49,10 +64,5 @@ def make_inference(peer: str, model_name: str, batch: int, precision: str, devic
     if peer == "frozen":
         use_torch_convolutions(model)
     model = model.to(device, dtype)
-    x = make_input(batch, device)[0].to(dtype).contiguous(memory_format=torch.channels_last)
-
-    def infer() -> None:
-        with torch.inference_mode():
-            model(x)
-
-    return infer
+    x = make_input(batch, device)[0].to(dtype)
+    return forward_pass(model, x.contiguous(memory_format=torch.channels_last))

@@ -43,18 +43,10 @@ def run_benchmarks(settings: BenchSettings, progress: Progress = lambda text: No
 
 
 def run_in_parts(settings: BenchSettings, progress: Progress = lambda text: None) -> Iterator[BenchReport]:
-    """Measure case by case, so that an interrupted benchmark keeps its results.
+    """Yield the report so far after each case, so that an interrupted benchmark keeps its results.
 
-    Args:
-        settings: the settings of the benchmark.
-        progress: called with a short description of each measurement.
-
-    Yields:
-        The report so far, after each case.
-
-    Raises:
-        ArgumentError: the device does not exist.
-        ModelError: a model is unknown.
+    `progress` is called with a short description of each measurement. Raises `ArgumentError` if the device does not
+    exist, and `ModelError` if a model is unknown.
     """
     if settings.device not in ("cpu", "cuda") or (settings.device == "cuda" and not torch.cuda.is_available()):
         raise ArgumentError(f"`device` (={settings.device!r}) must be 'cpu', or 'cuda' if torch finds a CUDA device")

@@ -24,15 +24,10 @@ def time_interleaved(
 ) -> dict[str, list[float]]:
     """Milliseconds of each call; every round measures each call once, in an order that rotates from round to round.
 
-    Args:
-        calls: the calls to time, by name.
-        num_rounds: timed rounds, at least 1.
-        device: the device to wait for before and after each call.
-        num_warmups: earlier rounds that are not timed, at least 1.
-        min_sample_ms: a sample is the mean of repeated calls that take about this long together; a single short call
-            would mostly measure how long idle threads take to wake.
-        on_call: called with (name, round) before each call; warm-ups have negative rounds.
-        clock: returns seconds; `time.process_time` leaves out the time of other processes.
+    There is at least one warm-up, a round that is not timed. A sample is the mean of repeated calls that take about
+    `min_sample_ms` together; a single short call would mostly measure how long idle threads take to wake. `on_call` is
+    called with (name, round) before each call; warm-ups have negative rounds. The clock returns seconds;
+    `time.process_time` leaves out the time of other processes.
 
     >>> times_ms = time_interleaved({"a": lambda: 1, "b": lambda: 2}, 3, torch.device("cpu"))
     >>> {name: len(values) for name, values in times_ms.items()}

@@ -42,9 +42,7 @@ def focal_loss(
 
     - α y (1 − p)^γ log p − (1 − α) (1 − y) p^γ log(1 − p) (Lin et al., 2017, arXiv 1708.02002, equations 4 and 5).
     With γ = 0 it is binary cross-entropy; without α, positives and negatives both have weight 1.
-
-    Raises:
-        ArgumentError: `gamma` or `alpha` is out of range.
+    Raises `ArgumentError` if `gamma` or `alpha` is out of range.
 
     >>> focal_loss(torch.zeros(1, 1), torch.ones(1, 1), gamma=2.0)
     tensor(0.1733)
@@ -72,10 +70,8 @@ def asymmetric_loss(
     """Asymmetric loss of a sigmoid p, mean over clips and classes: easy negatives have less or no weight.
 
     - y (1 − p)^γ₊ log p − (1 − y) q^γ₋ log(1 − q), with q = max(p − m, 0)
-    (Ridnik et al., 2021, arXiv 2009.14119, equations 5 to 7). `clip` is m: negatives with p < m have no loss.
-
-    Raises:
-        ArgumentError: a number is out of range.
+    (Ridnik et al., 2021, arXiv 2009.14119, equations 5 to 7). `clip` is m: negatives with p < m have no loss. Raises
+    `ArgumentError` if a number is out of range.
 
     >>> asymmetric_loss(torch.tensor([[-5.0]]), torch.zeros(1, 1))
     tensor(0.)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from audio_dcls.errors import ArgumentError
 from audio_dcls.evaluation.study_table import Speed
@@ -19,6 +18,7 @@ from audio_dcls.models import AudioTagger, build_tagger, prepare_for_inference
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.speed.flops import count_gflops
 from audio_dcls.speed.machine import describe_machine
+from audio_dcls.speed.steps import forward_pass, train_step
 from audio_dcls.speed.timing import Call, time_interleaved
 from audio_dcls.training.learning.optim import build_optimizer
 from audio_dcls.training.studies.study_config import StudyPlan
@@ -30,11 +30,7 @@ BENCH_RATE = 1e-6
 
 @dataclass(frozen=True)
 class SpeedSettings:
-    """How to measure speed; each round measures every case once, and the device "auto" is a GPU if there is one.
-
-    Raises:
-        ArgumentError: a number is below 1, or the device does not exist.
-    """
+    """How to measure speed; each round measures every case once, and the device "auto" is a GPU if there is one."""
 
     batch: int = 8
     num_rounds: int = 5
@@ -134,26 +130,11 @@ def _waveforms(config: TrainConfig, batch: int, device: torch.device) -> torch.T
 
 def _make_inference(config: TrainConfig, num_classes: int, batch: int, device: torch.device) -> Call:
     model = prepare_for_inference(_random_tagger(config, num_classes)).to(device)
-    waveforms = _waveforms(config, batch, device)
-
-    def infer() -> None:
-        with torch.inference_mode():
-            model(waveforms)
-
-    return infer
+    return forward_pass(model, _waveforms(config, batch, device))
 
 
 def _make_train_step(config: TrainConfig, num_classes: int, batch: int, device: torch.device) -> Call:
     model = _random_tagger(config, num_classes).to(device).train()
     optimizer = build_optimizer(model, config.optimizer.model_copy(update={"peak_rate": BENCH_RATE}))
-    waveforms = _waveforms(config, batch, device)
     targets = torch.zeros(batch, num_classes, device=device)
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.loop.precision == "bf16"):
-            logits = model(waveforms)
-        F.binary_cross_entropy_with_logits(logits.float(), targets).backward()
-        optimizer.step()
-
-    return step
+    return train_step(model, optimizer, _waveforms(config, batch, device), targets, config.loop.precision)
