@@ -95,6 +95,12 @@ def name_options(text: str, arguments: Sequence[str]) -> str:
     return _ARGUMENT.sub(option, text)
 
 
+def _out_of_memory(error: Exception) -> str | None:
+    from audio_dcls.out_of_memory import describe_out_of_memory  # imports torch, which --help does without
+
+    return describe_out_of_memory(error)
+
+
 def run() -> None:
     """Run the command; a mistake of the user is one line on standard error and exit code 2."""
     try:
@@ -102,7 +108,13 @@ def run() -> None:
     except AudioDclsError as error:
         _print_error(name_options(str(error), sys.argv[1:]))
         sys.exit(USER_ERROR)
-    except OSError as error:
+    except (MemoryError, RuntimeError, OSError) as error:
+        message = _out_of_memory(error)
+        if message is not None:
+            _print_error(message)
+            sys.exit(USER_ERROR)
+        if not isinstance(error, OSError):
+            raise
         if isinstance(error, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)

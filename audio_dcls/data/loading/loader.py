@@ -6,15 +6,14 @@ The batches depend neither on the number of workers nor on their start method.
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-import torch.utils.data
 
 from audio_dcls.data.loading.sampler import StepBatchSampler
-from audio_dcls.data.loading.samples import Batch, ClipDataset
+from audio_dcls.data.loading.samples import ClipDataset
+from audio_dcls.data.loading.workers import ClipLoader, begin_worker
 from audio_dcls.errors import ArgumentError
 
 StartMethod = Literal["fork", "spawn", "forkserver"]
@@ -28,7 +27,7 @@ def train_loader(
     pin_memory: bool = False,
     prefetch_batches: int = 2,
     start_method: StartMethod | None = None,
-) -> torch.utils.data.DataLoader[Batch]:
+) -> ClipLoader:
     """Micro-batches of a whole run, in the sampler's order; the workers live until the run ends.
 
     Args:
@@ -60,7 +59,7 @@ def eval_loader(
     pin_memory: bool = False,
     prefetch_batches: int = 2,
     start_method: StartMethod | None = None,
-) -> torch.utils.data.DataLoader[Batch]:
+) -> ClipLoader:
     """Every clip exactly once over all ranks, without padding: rank r has clips r, r + num_ranks, ...
 
     Ranks may have different numbers of batches, so a rank must not wait for another inside the loop.
@@ -103,33 +102,21 @@ def _loader(
     start_method: StartMethod | None,
     *,
     persistent: bool,
-) -> torch.utils.data.DataLoader[Any]:
+) -> ClipLoader:
     for name, value, low in (("num_workers", num_workers, 0), ("prefetch_batches", prefetch_batches, 1)):
         if value < low:
             raise ArgumentError(f"`{name}` (={value}) must be at least {low}")
     num_workers = min(num_workers, num_cpus())
-    return torch.utils.data.DataLoader(
+    return ClipLoader(
         dataset,
         batch_sampler=batches,
         num_workers=num_workers,
         collate_fn=dataset.collate,
         pin_memory=pin_memory,
-        worker_init_fn=_begin_worker,
+        worker_init_fn=begin_worker,
         multiprocessing_context=start_method if num_workers else None,
         # Without its own generator, the loader would draw from the global one and change the model's drop path.
         generator=torch.Generator(),
         prefetch_factor=prefetch_batches if num_workers else None,
         persistent_workers=persistent and num_workers > 0,
     )
-
-
-def _begin_worker(worker: int) -> None:
-    """Limit a worker to one thread, as the workers share the cores, and leave signals to the main process.
-
-    Terminals and schedulers send signals to every process of a job. If a signal ended a worker, the training could not
-    write its last checkpoint. A worker ends by itself after the main process.
-    """
-    torch.set_num_threads(1)
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 import torch
@@ -120,6 +120,8 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
         self.resample_quality: ResampleQuality = resample_quality
         self.before_item: Callable[[int, int], None] | None = None
         """Called with epoch and index before a clip is read; fetches remote shards ahead."""
+        self.in_progress: Any = None
+        """An int64 array in shared memory: the clip that each worker of a loader loads, -1 before its first."""
         self._check(cache)
         self._cache = WaveformCache(len(self.clips), clip_samples) if cache == "memory" else None
 
@@ -129,6 +131,9 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
     def __getitem__(self, item: tuple[int, int]) -> Sample | FailedSample:
         """The clip `item` = (epoch, index), or its failure."""
         epoch, index = item
+        worker = torch.utils.data.get_worker_info()
+        if worker is not None and self.in_progress is not None:
+            self.in_progress[worker.id] = index
         if self.before_item is not None:
             self.before_item(epoch, index)
         clip = self.clips[index]

@@ -159,15 +159,6 @@ class BrokenAugmentation(ShiftSpeedGain):
         raise KeyError("boom")
 
 
-class DyingAugmentation(ShiftSpeedGain):
-    """A worker the system kills."""
-
-    def __call__(self, waveform: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Kill this process, as the kernel does when memory runs out."""
-        os.kill(os.getpid(), signal.SIGKILL)
-        return waveform
-
-
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_an_error_in_a_worker_arrives_with_its_message_and_the_clip(clips, num_workers):
     index = StepBatchSampler(NUM_CLIPS, 4, 2, 1, 0, 1).__iter__().__next__()[0][1]
@@ -181,15 +172,6 @@ def test_an_error_in_a_worker_arrives_with_its_message_and_the_clip(clips, num_w
         )
     text = f"{caught.value} {getattr(caught.value, '__notes__', '')}"
     assert f"while loading clip '{clips[index].id}'" in text
-
-
-def test_a_killed_worker_is_an_error_and_not_a_hang(clips):
-    with pytest.raises(RuntimeError, match=r"DataLoader worker .* (killed by signal|exited unexpectedly)"):
-        list(
-            train_loader(
-                dataset(clips, augmentation=Augmentation(0, [DyingAugmentation(ShiftSpeedGainConfig())])), sampler(), 1
-            )
-        )
 
 
 def test_bad_arguments_are_refused_by_name(clips):
