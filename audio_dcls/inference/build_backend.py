@@ -27,20 +27,11 @@ def build_backend(
     device: torch.device | str = "cpu",
     precision: Precision = "fp32",
 ) -> Backend:
-    """The backend that computes a checkpoint.
+    """The backend that computes a checkpoint, whose model is changed in place.
 
     ONNX Runtime and OpenVINO need the frozen model as a graph, which takes some seconds to build; a file written by
-    `audio-dcls export` loads without that step (`load_exported`).
-
-    Args:
-        loaded: the checkpoint; its model is changed in place.
-        backend: which library computes.
-        device: where PyTorch computes; the others compute on the CPU.
-        precision: "fp32", or "bf16" for PyTorch and OpenVINO.
-
-    Raises:
-        ArgumentError: the name is unknown, a package is not installed, or the backend does not have the device or the
-            precision.
+    `audio-dcls export` loads without that step (`load_exported`). They compute on the CPU; "bf16" is for PyTorch and
+    OpenVINO. An `ArgumentError` says what is unknown, not installed or not available.
     """
     if backend not in typing.get_args(BackendName):
         raise ArgumentError(f"`backend` (={backend!r}) must be one of {', '.join(typing.get_args(BackendName))}")

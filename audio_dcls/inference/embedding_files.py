@@ -76,17 +76,9 @@ class EmbeddingFile:
     def add(
         self, path: str, embedding: np.ndarray, start_s: np.ndarray, end_s: np.ndarray, window_embeddings: np.ndarray
     ) -> None:
-        """Append a sound.
+        """Append a sound: its embedding (F,), the times (W,) of its windows in seconds, and their embeddings (W, F).
 
-        Args:
-            path: the sound's name.
-            embedding: (F,) of the sound, F as in the sounds before.
-            start_s: (W,) where its windows begin, in seconds.
-            end_s: (W,) where they end.
-            window_embeddings: (W, F).
-
-        Raises:
-            ArgumentError: shapes do not fit.
+        An `ArgumentError` says which shapes do not fit each other, or the sounds before.
         """
         embedding = np.asarray(embedding, dtype=np.float32)
         windows = np.asarray(window_embeddings, dtype=np.float32)

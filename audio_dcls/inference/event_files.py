@@ -32,10 +32,7 @@ DCASE_COLUMNS = ("filename", "onset", "offset", "event_label")
 
 
 def event_form(path: str | Path, form: str | None = None) -> EventForm:
-    """Return the form of a file: the given one, or the one that its suffix means.
-
-    Raises:
-        ArgumentError: there is no such form.
+    """Return the form of a file: the given one, or the one that its suffix means; `ArgumentError` for others.
 
     >>> event_form("talk.tsv"), event_form("talk.tsv", "csv")
     ('dcase', 'csv')
@@ -88,16 +85,7 @@ def write_events(path: str | Path, sounds: Iterable[SoundEvents], form: str | No
 
 
 def check_one_sound(path: str | Path, names: Sequence[str], form: str | None = None) -> None:
-    """Refuse a label track of several sounds.
-
-    Args:
-        path: file to be written.
-        names: names of the sounds.
-        form: as in `write_events`.
-
-    Raises:
-        ArgumentError: the file would be one, or there is no such form.
-    """
+    """Refuse a label track of several sounds, with an `ArgumentError`."""
     if event_form(path, form) == "audacity" and len(names) > 1:
         raise ArgumentError(
             f"'{path}' is a label track, which belongs to one sound, but there are {len(names)} "
@@ -106,11 +94,7 @@ def check_one_sound(path: str | Path, names: Sequence[str], form: str | None = N
 
 
 def check_replaceable(path: str | Path, form: str | None = None) -> None:
-    """Refuse to overwrite a file that is not a list of events, such as a manifest.
-
-    Raises:
-        ArgumentError: it is such a file, or there is no such form.
-    """
+    """Refuse to overwrite a file that is not a list of events, such as a manifest, with an `ArgumentError`."""
     target = Path(path)
     if not target.is_file():
         return

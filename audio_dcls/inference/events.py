@@ -123,20 +123,11 @@ def _check(scores: np.ndarray, num_classes: int, **seconds: float) -> None:
 
 
 def window_edges_s(start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
-    """Return the borders of the times that windows cover: halfway between neighbouring centres.
+    """Return the borders (W + 1,) of the times that windows cover: halfway between neighbouring centres.
 
     The first stretch begins with the first window, and the last ends with the last. Where windows follow each other by
-    a constant hop, the others are one hop long, around the windows' centres.
-
-    Args:
-        start_s: (W,) where the windows begin.
-        end_s: (W,) where they end.
-
-    Shape:
-        (W,) to (W + 1,); nothing for no window.
-
-    Raises:
-        ArgumentError: a window is empty, or centres do not ascend.
+    a constant hop, the others are one hop long, around the windows' centres. The result is empty without windows. An
+    `ArgumentError` refuses empty windows, and centres that do not ascend.
 
     >>> window_edges_s(np.array([0.0, 1.0, 2.0]), np.array([2.0, 3.0, 4.0]))
     array([0. , 1.5, 2.5, 4. ])

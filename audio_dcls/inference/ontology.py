@@ -37,9 +37,6 @@ class Ontology:
     def beneath(self, kind: str) -> frozenset[str]:
         """Return a kind and all its subkinds, at any depth.
 
-        Args:
-            kind: its id.
-
         >>> ontology = Ontology.audioset()
         >>> sorted(ontology.name_of[kind] for kind in ontology.beneath("/m/01yrx"))
         ['Cat', 'Cat communication', 'Caterwaul', 'Growling', 'Hiss', 'Meow', 'Purr']

@@ -28,10 +28,7 @@ TIMELINE_ON = 0.5
 
 
 def check_options(values: Mapping[str, Any]) -> TagOptions:
-    """Options from keywords, with their types and rules checked.
-
-    Raises:
-        ArgumentError: an option is unknown or breaks its rule.
+    """Options from keywords; an `ArgumentError` says which one is unknown or breaks its rule.
 
     >>> check_options({"top_k": 3}).top_k
     3
@@ -69,17 +66,9 @@ def _rule(name: str, problem: Any) -> str:
 
 
 class Plan:
-    """Options checked against a model, in samples and class indices.
+    """Options checked against a model, in samples and class indices; an `ArgumentError` says which rule is broken.
 
-    Args:
-        options: the options of one call.
-        labels: the model's classes.
-        sample_rate_hz: rate of the model.
-        clip_samples: length it was trained on.
-        fitted: (C,) thresholds stored with the weights; None if there are none.
-
-    Raises:
-        ArgumentError: an option breaks its rule.
+    `clip_samples` is the length it was trained on; `fitted` are the thresholds (C,) stored with the weights, or None.
     """
 
     def __init__(

@@ -33,8 +33,6 @@ class RayWorkers:
         num_workers: processes with a model each, at least 1; by default one per processor or GPU of the cluster.
         address: address of the cluster, as `ray.init` takes it; None starts one on this machine.
         device: where each worker computes; with "cuda" each has its own GPU.
-        backend: the library that computes.
-        precision: precision of the backbone.
     """
 
     source: str
@@ -53,22 +51,11 @@ class RayWorkers:
 def tag_with_ray(
     sounds: Sequence[Sound], workers: RayWorkers, options: dict[str, Any], *, windows_per_batch: int = 4
 ) -> Iterator[TagResult | TagFailure]:
-    """Tag sounds on a Ray cluster.
+    """Tag sounds on a Ray cluster, with one outcome per sound; files are at paths that every machine sees.
 
     A worker that dies is replaced and its sounds are tagged again; results are in the order of the sounds. Scores
-    equal those of `Tagger.tag_many`, except for rounding, as batches hold other windows.
-
-    Args:
-        sounds: files and clips of manifests, at paths that every machine sees.
-        workers: settings of the workers.
-        options: fields of `TagOptions`.
-        windows_per_batch: windows computed at once.
-
-    Yields:
-        One outcome per sound.
-
-    Raises:
-        ArgumentError: Ray is not installed or cannot be reached, or a sound exists only in this process.
+    equal those of `Tagger.tag_many`, except for rounding, as batches hold other windows. `ArgumentError` if Ray is not
+    installed or cannot be reached, or if a sound exists only in this process.
     """
     if workers.num_workers is not None and workers.num_workers < 1:
         raise ArgumentError(f"`num_workers` (={workers.num_workers}) must be at least 1")

@@ -19,16 +19,11 @@ if TYPE_CHECKING:
 
 
 def find_sounds(inputs: Iterable[str], labels: LabelSet) -> list[Sound]:
-    """Return the sounds that names mean, in their order.
+    """Return the sounds that names mean, in their order; a file that is named twice is returned once.
 
-    Args:
-        inputs: each a sound file, a folder (every sound file at any depth, by name), a pattern with `*`, `?`, `[]` or
-            `**` (of files, by name), or a manifest, packed index or store (its clips).
-            An existing path is never a pattern.
-        labels: labels of the model, in which a manifest's labels are looked up.
-
-    Returns:
-        Sounds; a file that is named twice is returned once. A single file need not exist: tagging reports it.
+    A name is a sound file, a folder (every sound file at any depth, by name), a pattern with `*`, `?`, `[]` or `**` (of
+    files, by name), or a manifest, packed index or store (its clips, with their labels among those of the model). An
+    existing path is never a pattern. A single file need not exist: tagging reports it.
 
     Raises:
         ArgumentError: a folder or a pattern holds no sound.

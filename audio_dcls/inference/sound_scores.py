@@ -17,12 +17,7 @@ from audio_dcls.inference.windows import pool_scores
 
 
 class SoundScores:
-    """Scores of one sound's windows.
-
-    Args:
-        name: name of the sound.
-        plan: the checked options.
-    """
+    """Scores of one sound's windows, under a plan."""
 
     def __init__(self, name: str, plan: Plan) -> None:
         self.name, self.plan = name, plan
@@ -31,13 +26,7 @@ class SoundScores:
         self._embeddings: list[np.ndarray] = []
 
     def add(self, start: int, scores: np.ndarray, embedding: np.ndarray | None) -> None:
-        """Add a window.
-
-        Args:
-            start: its first sample.
-            scores: (C,) probabilities.
-            embedding: (D,), or None if embeddings are not wanted.
-        """
+        """Add the scores (C,) of the window that starts at a sample, and its embedding (D,) if it is wanted."""
         self._starts.append(start)
         self._scores.append(scores)
         if embedding is not None:

@@ -19,12 +19,8 @@ from audio_dcls.inference.results import TagFailure, TagResult
 class TagLog:
     """A file of outcomes; a context manager.
 
-    Args:
-        path: file to write; its folder is made.
-        resume: continue an existing file; if its last line is incomplete, it is removed.
-
-    Raises:
-        ArgumentError: the file exists and `resume` is False, or it holds something else.
+    `resume` continues an existing file; if its last line is incomplete, it is removed. An `ArgumentError` says that the
+    file exists and `resume` is False, or that it holds something else.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -48,21 +48,11 @@ def tag_sounds(
     windows_per_batch: int = WINDOWS_PER_BATCH,
     watch: Callable[[Sound], Callable[[np.ndarray], None] | None] | None = None,
 ) -> Iterator[TagResult | TagFailure]:
-    """Tag sounds in their order.
+    """Tag sounds in their order, with one outcome per sound.
 
     One thread decodes a batch's worth of windows while the batch before it is computed; so no more than two batches
-    of windows are in memory, however long the sounds are and however many.
-
-    Args:
-        sounds: the sounds; iterated in the decoding thread.
-        backend: computes the scores.
-        plan: the checked options.
-        windows_per_batch: windows computed at once.
-        watch: called with each sound before it is read; the function it returns is called
-            with the sound's blocks, in the decoding thread.
-
-    Yields:
-        One outcome per sound.
+    of windows are in memory, however long the sounds are and however many. `watch` is called with each sound before it
+    is read; the function that it returns is called with the sound's blocks, in the decoding thread.
     """
     stop = threading.Event()
     pieces = _pieces(sounds, plan, watch, stop)
@@ -105,7 +95,7 @@ def _pieces(
             message = f"'{sound.name}' is shorter than one sample at {plan.sample_rate_hz} Hz; record it again"
             yield TagFailure(sound.name, "empty", message)
             continue
-        yield from cuts.finish()
+        yield from cuts.push(None)
         yield _End(cuts)
 
 
@@ -121,25 +111,16 @@ class _Cuts:
         """Length of the sound so far."""
         return self.parts[0][1].num_samples
 
-    def push(self, block: np.ndarray) -> Iterator[_Window]:
-        """Take the next samples; yield the windows that they complete."""
+    def push(self, block: np.ndarray | None) -> Iterator[_Window]:
+        """Take the next samples and yield the windows that they complete; None means the end of the sound."""
         for scores, splitter in self.parts:
-            for start, window in splitter.push(block):
-                yield _Window(scores, start, _filled(window, scores.plan))
-
-    def finish(self) -> Iterator[_Window]:
-        """Yield the last windows."""
-        for scores, splitter in self.parts:
-            for start, window in splitter.finish():
-                yield _Window(scores, start, _filled(window, scores.plan))
+            for start, window in splitter.finish() if block is None else splitter.push(block):
+                filled = fill_window(window, scores.plan.clip_samples, scores.plan.options.short)
+                yield _Window(scores, start, filled)
 
     def result(self) -> TagResult:
         """Return the result, once all windows are scored."""
         return merge_results([scores.result(self.num_samples) for scores, _ in self.parts])
-
-
-def _filled(window: np.ndarray, plan: Plan) -> np.ndarray:
-    return fill_window(window, plan.clip_samples, plan.options.short)
 
 
 def _take(pieces: Iterator[_Piece], num_windows: int) -> list[_Piece]:

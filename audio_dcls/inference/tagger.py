@@ -176,11 +176,7 @@ class Tagger:
         return tag_sounds(streams, self.backend, plan, windows_per_batch=windows_per_batch, watch=watch)
 
     def plan(self, **options: Any) -> Plan:
-        """Check options against this model.
-
-        Raises:
-            ArgumentError: an option is unknown or breaks its rule.
-        """
+        """Check options against this model; an `ArgumentError` names one that is unknown or breaks its rule."""
         return Plan(
             check_options(options),
             self.labels,
@@ -190,22 +186,14 @@ class Tagger:
         )
 
     def scores(self, windows: np.ndarray) -> np.ndarray:
-        """Probabilities of windows.
-
-        Args:
-            windows: (W, T), float32 at `sample_rate_hz`, T = `clip_samples`.
-
-        Returns:
-            (W, C), 0 to 1.
-        """
+        """Probabilities (W, C), 0 to 1, of windows (W, T), float32 at `sample_rate_hz`, T = `clip_samples`."""
         return self.backend.run(windows)[0]
 
 
 def as_sound(sound: AnySound, sample_rate_hz: int | None) -> Sound:
-    """Return a path or samples as a `Sound`; a `Sound` is returned unchanged.
+    """Return a path, or samples with their rate, as a `Sound`; a `Sound` is returned unchanged.
 
-    Raises:
-        ArgumentError: samples without a rate, or a path with one.
+    `ArgumentError` for samples without a rate, or a path with one.
     """
     if isinstance(sound, str | Path):
         if sample_rate_hz is not None:

@@ -15,21 +15,11 @@ from audio_dcls.errors import ArgumentError
 
 
 def window_starts(num_samples: int, window_samples: int, hop_samples: int) -> list[int]:
-    """Start of every window over a sound.
+    """Starts of the windows over a sound, in samples, ascending.
 
     A sound no longer than one window has one window. A longer one is covered to its last sample: where the hops do not
-    end there, one more window ends exactly at the end, so that every window is full of sound.
-
-    Args:
-        num_samples: length of the sound, at least 1.
-        window_samples: length of a window.
-        hop_samples: distance between starts.
-
-    Returns:
-        Starts in samples, ascending.
-
-    Raises:
-        ArgumentError: a length is below 1, or the hop leaves gaps.
+    end there, one more window ends exactly at the end, so that every window is full of sound. An `ArgumentError`
+    refuses lengths below 1, and a hop that leaves gaps.
 
     >>> window_starts(25, 10, 10)
     [0, 10, 15]
@@ -47,13 +37,6 @@ def window_starts(num_samples: int, window_samples: int, hop_samples: int) -> li
 class WindowSplitter:
     """Cuts the windows of `window_starts` out of successive blocks.
 
-    Args:
-        window_samples: length of a window.
-        hop_samples: distance between starts, at most as long.
-
-    Raises:
-        ArgumentError: a length is below 1, or the hop leaves gaps.
-
     >>> splitter = WindowSplitter(4, 3)
     >>> [(start, len(window)) for start, window in splitter.push(np.zeros(9, dtype=np.float32))]
     [(0, 4), (3, 4)]
@@ -70,11 +53,7 @@ class WindowSplitter:
         self._kept_from = 0
 
     def push(self, block: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
-        """Take the next samples; yield the windows that they complete, with their starts.
-
-        Args:
-            block: (T,) of any length.
-        """
+        """Take the next samples (T,); yield the windows that they complete, with their starts."""
         self._blocks.append(block)
         self.num_samples += len(block)
         if self.num_samples < self._next_start + self.window_samples:
@@ -101,15 +80,7 @@ class WindowSplitter:
 
 
 def fill_window(window: np.ndarray, num_samples: int, short: Short) -> np.ndarray:
-    """Fill a window up to the length the model was trained on.
-
-    Args:
-        window: (T,) with at least one sample, at most `num_samples`.
-        num_samples: length of the result.
-        short: "pad" with zeros at the end, as in training, or "repeat" the sound.
-
-    Raises:
-        ArgumentError: `short` is neither.
+    """Fill a window (T,) up to `num_samples`: "pad" adds zeros, as in training, and "repeat" repeats the sound.
 
     >>> fill_window(np.array([1.0, 2.0]), 5, "repeat")
     array([1., 2., 1., 2., 1.])
@@ -124,18 +95,10 @@ def fill_window(window: np.ndarray, num_samples: int, short: Short) -> np.ndarra
 
 
 def pool_scores(scores: np.ndarray, pooling: Pooling) -> np.ndarray:
-    """The scores of a sound from those of its windows.
+    """The scores (C,) of a sound, float64, from the probabilities (W, C) of its windows, W at least 1.
 
-    Args:
-        scores: (W, C) probabilities, W at least 1.
-        pooling: "mean"; "max"; or "noisy_or", the probability that at least one window holds the class if each says so
-            by itself (Pearl, 1988): 1 - product over windows of (1 - score). It grows with the number of windows.
-
-    Shape:
-        (W, C) -> (C,), float64.
-
-    Raises:
-        ArgumentError: another pooling.
+    "noisy_or" is the probability that at least one window holds the class if each says so by itself (Pearl, 1988):
+    1 - product over windows of (1 - score). It grows with the number of windows.
 
     >>> pool_scores(np.array([[0.5, 0.0], [0.5, 1.0]]), "noisy_or")
     array([0.75, 1.  ])

@@ -17,12 +17,7 @@ Activation = Literal["sigmoid", "softmax"]
 def activate(logits: Tensor, activation: Activation) -> Tensor:
     """Probabilities (B, C) in float32 from logits (B, C).
 
-    Args:
-        logits: (B, C).
-        activation: `sigmoid` for models whose classes are independent, `softmax` for those trained by cross-entropy.
-
-    Shape:
-        (B, C) to (B, C).
+    `sigmoid` is for models whose classes are independent, `softmax` for those trained by cross-entropy.
 
     >>> import torch
     >>> activate(torch.zeros(1, 4), "sigmoid").tolist(), activate(torch.zeros(1, 4), "softmax").tolist()
@@ -33,11 +28,7 @@ def activate(logits: Tensor, activation: Activation) -> Tensor:
 
 
 def stored_activation(info: dict[str, Any], source: object) -> Activation:
-    """The activation that a checkpoint's JSON names; without a name it is the sigmoid.
-
-    Raises:
-        CheckpointError: this program does not have that activation.
-    """
+    """The activation that a checkpoint's JSON names, by default the sigmoid; `CheckpointError` for an unknown one."""
     activation = info.get("activation", "sigmoid")
     if activation not in ("sigmoid", "softmax"):
         raise CheckpointError(

@@ -40,17 +40,10 @@ _MODEL_KEY = "model"
 
 @dataclass(frozen=True)
 class AuthorsWeights:
-    """A file in the authors' naming.
+    """A file in the authors' naming, and the model that its shapes describe.
 
-    Attributes:
-        path: the file.
-        family: the family of its model.
-        state: its entries.
-        depths: blocks of each stage.
-        dims: width of each stage.
-        num_classes: outputs.
-        kernel_count: elements of each DCLS kernel; None for a plain model.
-        is_tagger: True if its stem is for spectrograms, False if it is for images.
+    `depths` and `dims` are the blocks and the width of each stage, `num_classes` the outputs. `kernel_count` is the
+    number of elements of each DCLS kernel; None for a plain model. `is_tagger` is False for a stem of images.
     """
 
     path: Path
@@ -99,10 +92,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a .pth or .safetensors file. Nothing in a pickle is run.
 
     Only tensors, plain values and `argparse.Namespace` (which holds the options of the authors' training) are built
-    from a pickle. A file that needs anything else is refused.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, contains no tensors, or needs something else.
+    from a pickle. A `CheckpointError` refuses a file that needs anything else, is damaged, or contains no tensors.
     """
     path = Path(path)
     if not path.is_file():
@@ -146,23 +136,14 @@ def _read_pickle(path: Path) -> Any:
 
 
 def read_authors_weights(path: str | Path) -> AuthorsWeights:
-    """Read a file in the authors' naming, and derive the model from its shapes.
-
-    Raises:
-        CheckpointError: the file cannot be read, or its names are not the authors'.
-    """
+    """Read a file in the authors' naming, and derive the model from its shapes. Errors: `CheckpointError`."""
     return describe_state(read_state(path), path)
 
 
 def describe_state(state: Mapping[str, Tensor], path: str | Path) -> AuthorsWeights:
-    """Derive the model from the shapes of a state in the authors' naming.
+    """Derive the model from the shapes of a state in the authors' naming; `path` is for messages.
 
-    Args:
-        state: its entries.
-        path: the file, for messages.
-
-    Raises:
-        CheckpointError: the names are not the authors', or names that every model has are missing.
+    A `CheckpointError` says that the names are not the authors', or that names which every model has are missing.
     """
     path = Path(path)
     family = find_authors_family(state)
@@ -196,10 +177,7 @@ def describe_state(state: Mapping[str, Tensor], path: str | Path) -> AuthorsWeig
 def build_authors_backbone(weights: AuthorsWeights, name: str, dcls: DclsConfig | None) -> nn.Module:
     """A model with the structure of a file, without memory for its entries, for `to_timm_state`.
 
-    Args:
-        weights: the file.
-        name: timm's name of the backbone.
-        dcls: its swap; None for a plain model.
+    `name` is timm's name of the backbone; `dcls` is None for a plain model.
     """
     with torch.device("meta"):
         if weights.is_tagger:
@@ -223,13 +201,8 @@ def build_authors_backbone(weights: AuthorsWeights, name: str, dcls: DclsConfig 
 def to_timm_state(weights: AuthorsWeights, backbone: nn.Module) -> dict[str, Tensor]:
     """The entries under timm's names, with our positions and spreads in place of P and SIG.
 
-    Args:
-        weights: the file.
-        backbone: a model with that structure and the same layers swapped; it may be on the meta device.
-
-    Raises:
-        CheckpointError: an entry is missing, left over or has another shape, or layers that share positions in the
-            backbone differ in the file.
+    The backbone has the structure of the file and the same layers swapped; it may be on the meta device. A
+    `CheckpointError` lists entries that are missing, left over, of another shape, or shared here but not in the file.
     """
     theirs = state_to_reference(backbone)
     # timm's functions read the names and shapes of a model's entries, and whether its head is linear.

@@ -25,16 +25,7 @@ _PACKAGES = ("audio-dcls", "torch", "timm")
 
 @dataclass(frozen=True)
 class ConvertedTagger:
-    """A tagger of the authors, as a model of this program.
-
-    Attributes:
-        tagger: the model with their weights, in evaluation mode.
-        model_config: its config.
-        frontend_config: the config of its spectrogram.
-        labels: its classes.
-        source: the file.
-        num_entries: number of entries of the file; all of them are used.
-    """
+    """A tagger of the authors as a model of this program; all `num_entries` of its file are used."""
 
     tagger: AudioTagger
     model_config: ModelConfig

@@ -11,17 +11,11 @@ _STAGE = re.compile(r"stages\.(\d+)\.")
 
 
 def depths_from_head(backbone: nn.Module) -> dict[str, int]:
-    """Number of layers between each parameter and the output.
+    """Number of layers between each parameter and the output: from 0 to the number of blocks + 1.
 
     Each block is one layer, and so is the stem. What comes before the first block of a stage belongs to that block.
     Everything after the last stage (norms, final convolution, classifier) has depth 0. A parameter that several layers
     share has the depth of the layer that is farthest from the output.
-
-    Args:
-        backbone: a model of `build_backbone`, swapped or not.
-
-    Returns:
-        name -> depth, from 0 to the number of blocks + 1, for every parameter.
 
     >>> from audio_dcls.models.backbones import build_backbone
     >>> depths = depths_from_head(build_backbone("convnext_atto", 5, overrides={"depths": [1, 1, 2, 1]}))

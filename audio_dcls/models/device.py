@@ -14,11 +14,7 @@ _BF16_OF_ARM = ("arm_bf16", "bf16")
 
 
 def find_device(device: torch.device | str) -> torch.device:
-    """The device with a name, after a check that this machine has it.
-
-    Raises:
-        ArgumentError: no device has this name, or this machine does not have it.
-    """
+    """The device with a name; `ArgumentError` if this machine does not have it."""
     try:
         found = torch.device(device)
         torch.empty(0, device=found)

@@ -5,13 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from audio_dcls.errors import ArgumentError, CheckpointError
-from audio_dcls.models.checkpoint.folders import (
-    CONFIG_FILE,
-    MODEL_FILE,
-    PLAN_FILE,
-    checkpoint_folders,
-    seed_folders,
-)
+from audio_dcls.models.checkpoint.folders import CONFIG_FILE, MODEL_FILE, PLAN_FILE, checkpoint_folders, seed_folders
 from audio_dcls.models.weights.download import Progress
 from audio_dcls.models.weights.published import is_published_name, nearest_name
 from audio_dcls.models.weights.resolve import resolve, resolve_tagger
@@ -19,16 +13,11 @@ from audio_dcls.settings import load_yaml
 
 
 def find_model(source: str | Path, *, for_tagging: bool = True, progress: Progress | None = None) -> Path:
-    """The model file meant by a path or by the name of published weights.
+    """The model file meant by a path or by a name of `audio-dcls models list`.
 
     A path that exists is taken as a path: a file is returned as it is, a checkpoint folder means its
     model.safetensors, a run folder its newest complete checkpoint, and a study folder its first trained seed.
-    Published weights are fetched if they are not on this machine.
-
-    Args:
-        source: a file, a checkpoint, run or study folder, or a name from `audio-dcls models list`.
-        for_tagging: refuse published weights of image models.
-        progress: called while published weights are fetched, with the bytes so far and their total.
+    Published weights are fetched if they are not on this machine; `for_tagging` refuses those of image models.
 
     Raises:
         ArgumentError: `source` is neither text nor a path.

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from audio_dcls.dcls.freezing import freeze
 from audio_dcls.models.families import FAMILIES
-from audio_dcls.models.families.layer_weights import set_weights
+from audio_dcls.models.families.family import set_weights
 from audio_dcls.models.stem import to_channels_last
 
 Model = TypeVar("Model", bound=nn.Module)

@@ -51,15 +51,12 @@ weights per pair of channels, and n layers that share positions have n + 2 numbe
 
 
 def build_image_model(name: str, pretrained: bool = False, **arguments: Any) -> nn.Module:
-    """Build a model of `IMAGE_SWAPS`.
+    """Build a model of `IMAGE_SWAPS`: (B, 3, H, W) -> (B, num_classes).
 
     Args:
         name: its name in `IMAGE_SWAPS`.
         pretrained: load timm's weights of the original; kernels are fitted to its kernels, the rest is copied.
         arguments: arguments of timm's `create_model`.
-
-    Shape:
-        of the model: (B, 3, H, W) -> (B, num_classes).
     """
     swap = IMAGE_SWAPS[name]
     model = timm.create_model(swap.original, pretrained=pretrained, **arguments)
@@ -76,43 +73,15 @@ def build_image_model(name: str, pretrained: bool = False, **arguments: Any) -> 
     return model
 
 
-@register_model
-def convnext_tiny_dcls_bilinear(pretrained: bool = False, **arguments: Any) -> nn.Module:
-    """ConvNeXt-T, 17x17 kernels of 34 bilinear elements."""
-    return build_image_model("convnext_tiny_dcls_bilinear", pretrained, **arguments)
+def _register(name: str) -> None:
+    """Register a model of `IMAGE_SWAPS` with timm, as a function of this module."""
+
+    def build(pretrained: bool = False, **arguments: Any) -> nn.Module:
+        return build_image_model(name, pretrained, **arguments)
+
+    build.__name__ = build.__qualname__ = name
+    globals()[name] = register_model(build)
 
 
-@register_model
-def convnext_small_dcls_bilinear(pretrained: bool = False, **arguments: Any) -> nn.Module:
-    """ConvNeXt-S, 17x17 kernels of 40 bilinear elements."""
-    return build_image_model("convnext_small_dcls_bilinear", pretrained, **arguments)
-
-
-@register_model
-def convnext_base_dcls_bilinear(pretrained: bool = False, **arguments: Any) -> nn.Module:
-    """ConvNeXt-B, 17x17 kernels of 40 bilinear elements."""
-    return build_image_model("convnext_base_dcls_bilinear", pretrained, **arguments)
-
-
-@register_model
-def convnext_tiny_dcls_gauss(pretrained: bool = False, **arguments: Any) -> nn.Module:
-    """ConvNeXt-T, 23x23 kernels of 26 Gauss elements."""
-    return build_image_model("convnext_tiny_dcls_gauss", pretrained, **arguments)
-
-
-@register_model
-def convnext_small_dcls_gauss(pretrained: bool = False, **arguments: Any) -> nn.Module:
-    """ConvNeXt-S, 23x23 kernels of 26 Gauss elements."""
-    return build_image_model("convnext_small_dcls_gauss", pretrained, **arguments)
-
-
-@register_model
-def convnext_base_dcls_gauss(pretrained: bool = False, **arguments: Any) -> nn.Module:
-    """ConvNeXt-B, 23x23 kernels of 26 Gauss elements."""
-    return build_image_model("convnext_base_dcls_gauss", pretrained, **arguments)
-
-
-@register_model
-def resnet50_dcls_bilinear(pretrained: bool = False, **arguments: Any) -> nn.Module:
-    """ResNet-50, every convolution above one tap in 7x7 with 5 bilinear elements per pair of channels."""
-    return build_image_model("resnet50_dcls_bilinear", pretrained, **arguments)
+for _name in IMAGE_SWAPS:
+    _register(_name)

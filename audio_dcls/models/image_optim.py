@@ -21,11 +21,7 @@ _MARK = "dcls_borders"
 
 
 def mark_positions(layer: DclsConv) -> None:
-    """Mark the positions and spreads of a layer, for optimisers that see only parameters.
-
-    Args:
-        layer: bilinear positions are marked with their borders.
-    """
+    """Mark a layer's positions, with borders if bilinear, and spreads, for optimisers that see only parameters."""
     borders = None if layer.form.has_spreads else tuple(size // 2 for size in layer.learned_size)
     setattr(layer.positions, _MARK, borders)
     if layer.spreads is not None:

@@ -17,14 +17,7 @@ from audio_dcls.errors import ArgumentError
 
 
 def run_script(arguments: Sequence[str]) -> None:
-    """Run a script as the main program, after registering the models of `image_models`.
-
-    Args:
-        arguments: the script's path, then its own arguments.
-
-    Raises:
-        ArgumentError: the script does not exist.
-    """
+    """Run a script with its arguments as the main program, after registering the models of `image_models`."""
     import audio_dcls.models.image_models  # noqa: F401
 
     if not arguments or not Path(arguments[0]).is_file():

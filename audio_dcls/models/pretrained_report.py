@@ -60,12 +60,7 @@ class PretrainedReport:
         return f"{text}; left random: {left}"
 
     def after_swap(self, swap: SwapReport, state: Mapping[str, Tensor]) -> PretrainedReport:
-        """The report after loaded kernels were swapped with `transfer="fit"`.
-
-        Args:
-            swap: the report of the swap.
-            state: the state of the swapped backbone.
-        """
+        """The report after loaded kernels were swapped with `transfer="fit"`, for the swapped backbone's `state`."""
         fitted = {}
         for kept in swap.transfers:
             names = (f"{kept.name}.{part}" for part in ("weight", "positions", "spreads"))

@@ -96,15 +96,7 @@ class AudioTagger(nn.Module):
 
 
 def head_outputs(backbone: nn.Module, spectrograms: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits, and the pooled features that they are computed from, in one pass.
-
-    Args:
-        backbone: the backbone of a tagger.
-        spectrograms: what it is given (`AudioTagger.spectrogram`).
-
-    Shape:
-        (B, 1, M, F) -> (B, C), (B, D).
-    """
+    """Logits, and the pooled features that they are computed from, in one pass: (B, 1, M, F) -> (B, C), (B, D)."""
     timm_model: Any = backbone
     features = timm_model.forward_head(timm_model.forward_features(spectrograms), pre_logits=True)
     return timm_model.get_classifier()(features), features
@@ -129,11 +121,7 @@ def build_tagger(model: ModelConfig, frontend: FrontendConfig, num_classes: int)
 
 
 def build_tagger_backbone(model: ModelConfig, frontend: FrontendConfig, num_classes: int) -> nn.Module:
-    """The backbone of a tagger before its swap, with random weights.
-
-    Raises:
-        ModelError: the model cannot be built as asked, or a clip is too short for it.
-    """
+    """The backbone of a tagger before its swap, with random weights; `ModelError` if it cannot be built as asked."""
     _check_map_size(model, frontend)
     return build_backbone(
         model.name,

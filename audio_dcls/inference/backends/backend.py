@@ -21,22 +21,14 @@ class Backend(Protocol):
     """The library, the device and the precision, for people."""
 
     def run(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Compute probabilities and embeddings of windows.
+        """Probabilities (W, C) and embeddings (W, D) of windows (W, T) at the model's rate, all float32.
 
-        Args:
-            windows: float32 at the model's sample rate.
-
-        Shape:
-            (W, T) -> (W, C) and (W, D), both float32; the embeddings are None if the backend does not have them.
+        The embeddings are None if the backend does not have them.
         """
         ...
 
 
 def check_precision(precision: str) -> None:
-    """Refuse an unknown precision.
-
-    Raises:
-        ArgumentError: it is not "fp32" or "bf16".
-    """
+    """Refuse an unknown precision with an `ArgumentError`."""
     if precision not in typing.get_args(Precision):
         raise ArgumentError(f"`precision` (={precision!r}) must be 'fp32' or 'bf16'")

@@ -62,14 +62,9 @@ class GraphInfo:
 
     @classmethod
     def from_json(cls, text: str | None, path: str | Path) -> GraphInfo:
-        """Read what `to_json` wrote.
+        """Read what `to_json` wrote; None if the file at `path` has no metadata.
 
-        Args:
-            text: the JSON; None if the file has no metadata.
-            path: the file, for messages.
-
-        Raises:
-            CheckpointError: the file is not an exported tagger, or a newer program wrote it.
+        A `CheckpointError` says that the file is not an exported tagger, or that a newer program wrote it.
         """
         values = _parse(text, path)
         version = values["graph_version"]

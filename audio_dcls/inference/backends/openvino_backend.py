@@ -64,12 +64,7 @@ class OpenVinoBackend:
 
 
 def read_openvino_info(path: str | Path) -> GraphInfo:
-    """Read the metadata of an exported .xml file.
-
-    Raises:
-        ArgumentError: the extra `openvino` is not installed.
-        CheckpointError: the file or its .bin is missing, damaged, or was not written by `audio-dcls export`.
-    """
+    """Read the metadata of an exported .xml file; `CheckpointError` if it or its .bin is missing or damaged."""
     path = Path(path)
     openvino = need_package("openvino", "openvino")
     for part in (path, path.with_suffix(".bin")):

@@ -34,10 +34,7 @@ def describe(loaded: LoadedCheckpoint) -> GraphInfo:
 def model_card(info: GraphInfo, facts: Mapping[str, str], notes: Mapping[str, str]) -> str:
     """A model card in Markdown.
 
-    Args:
-        info: metadata of the graph.
-        facts: first rows of the table: the file, and how it was checked.
-        notes: headings and their paragraphs, after the table.
+    `facts` are the first rows of its table: the file, and how it was checked. `notes` are headings and paragraphs.
     """
     details = info.details
     model = details["model"]

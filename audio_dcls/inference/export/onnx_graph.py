@@ -26,15 +26,10 @@ MIN_OPSET = 18
 
 
 def encode_onnx(graph: WaveformGraph, info: GraphInfo, *, opset: int = OPSET) -> bytes:
-    """Encode a tagger as an ONNX file, with batch and length free.
+    """Encode a tagger as an ONNX file, with batch and length free, and `info` in its metadata.
 
-    Args:
-        graph: the tagger.
-        info: stored in its metadata.
-        opset: version of the operators, 18 to 23; older runtimes need older ones.
-
-    Raises:
-        ArgumentError: the opset is out of range, or the extra `onnx` is not installed.
+    `opset` is the version of the operators, 18 to 23; older runtimes need older ones. `ArgumentError` if it is out of
+    range, or the extra `onnx` is not installed.
     """
     if not MIN_OPSET <= opset <= OPSET:
         raise ArgumentError(f"`opset` (={opset}) must be from {MIN_OPSET} to {OPSET}")

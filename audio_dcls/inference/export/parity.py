@@ -51,15 +51,8 @@ def check_parity(
 ) -> Parity:
     """Compare a graph with its model, sound by sound, in batches of one and of two.
 
-    Args:
-        loaded: the checkpoint; its model is not changed.
-        run: the graph, (W, T) -> (W, C) probabilities.
-        sounds: (T,) each, at the model's rate; shorter ones than `min_samples` are padded with zeros.
-        min_samples: shortest sound the graph takes.
-        tolerance: largest difference of a probability from the model.
-
-    Raises:
-        ArgumentError: there is no sound.
+    `run` is the graph, (W, T) -> (W, C) probabilities; the model of `loaded` is not changed. Sounds are (T,) at the
+    model's rate, and those shorter than `min_samples` are padded with zeros. `ArgumentError` if there is no sound.
     """
     eager = copy.deepcopy(loaded.model).cpu().float().eval()
     exact = freeze(copy.deepcopy(eager).double())
@@ -101,11 +94,7 @@ def made_sounds(min_samples: int, sample_rate_hz: int) -> tuple[np.ndarray, ...]
 
 
 def read_sounds(paths: Sequence[str | Path], sample_rate_hz: int) -> Iterator[np.ndarray]:
-    """Read whole sound files.
-
-    Raises:
-        AudioFileError: a file is missing or is not a sound.
-    """
+    """Read whole sound files; `AudioFileError` if one is missing or is not a sound."""
     for path in paths:
         yield read_clip(path, sample_rate_hz=sample_rate_hz, require_sound=False)
 

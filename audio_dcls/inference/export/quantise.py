@@ -22,13 +22,7 @@ QUANTISED_OPERATORS = ("MatMul", "Gemm")
 
 
 class PointwiseProduct(nn.Module):
-    """A 1x1 convolution as a matrix product over channels, which quantisation takes.
-
-    Args:
-        conv: the convolution, of stride 1 and one group.
-
-    Shape:
-        (N, C, H, W) -> (N, D, H, W).
+    """A 1x1 convolution, (N, C, H, W) -> (N, D, H, W), as a matrix product over channels, which quantisation takes.
 
     >>> conv, x = nn.Conv2d(3, 5, 1), torch.ones(2, 3, 4, 6)
     >>> bool((PointwiseProduct(conv)(x) - conv(x)).abs().max() < 1e-6)
@@ -58,16 +52,10 @@ def use_products(graph: WaveformGraph) -> WaveformGraph:
 
 
 def quantise_onnx(content: bytes) -> bytes:
-    """Store the weights of a graph's matrix products in eight bits, one scale a column.
+    """Store the weights of an ONNX file's matrix products in eight bits, one scale a column.
 
     What goes into a product is quantised when it runs, by the range of its values in the whole batch, so scores depend
     a little on what else is in the batch.
-
-    Args:
-        content: an ONNX file.
-
-    Raises:
-        ArgumentError: the extra `onnx` is not installed.
     """
     onnx = need_package("onnx", "onnx")
     quantization = need_package("onnxruntime.quantization", "onnx")

@@ -25,16 +25,10 @@ _POOLS = ("avg", "max", "avgmax")
 
 
 class ConvolutionLogMel(nn.Module):
-    """`LogMel` by convolutions, which every runtime computes fast, unlike Fourier transforms.
+    """`LogMel` by convolutions, which every runtime computes fast, unlike Fourier transforms: (B, T) -> (B, 1, M, F).
 
     The transform of a frame is its product with cosines and sines under the window, of the bins a mel band uses, in one
     convolution whose stride is the hop; the mel filters are one of width 1.
-
-    Args:
-        frontend: the frontend to copy.
-
-    Shape:
-        (B, T) -> (B, 1, M, F).
 
     >>> generator = torch.Generator().manual_seed(0)
     >>> from audio_dcls.frontend import build_frontend
@@ -70,13 +64,7 @@ class ConvolutionLogMel(nn.Module):
 
 
 class FourierLogMel(nn.Module):
-    """`LogMel` in evaluation mode, for a whole batch at once, so that its size stays free in a graph.
-
-    Args:
-        frontend: the frontend to copy.
-
-    Shape:
-        (B, T) -> (B, 1, M, F).
+    """`LogMel` in evaluation mode, (B, T) -> (B, 1, M, F), for a whole batch at once, so that its size stays free.
 
     >>> from audio_dcls.frontend import build_frontend
     >>> sound = torch.randn(1, 16000, generator=torch.Generator().manual_seed(0))
@@ -97,16 +85,10 @@ class FourierLogMel(nn.Module):
 
 
 class WaveformGraph(nn.Module):
-    """A tagger with its frontend and its activation, for exporters.
+    """A copy of a tagger in its inference form, with frontend and activation, for exporters: (B, T) -> (B, C), (B, D).
 
-    Args:
-        model: the tagger; it is copied, and the copy put into its inference form.
-        activation: turns its logits into probabilities.
-        frontend: "fft" transforms in float64, as the model does; "convolution", in float32, is for runtimes that have
-            no transform in float64.
-
-    Shape:
-        (B, T) -> (B, C), (B, D).
+    The frontend "fft" transforms in float64, as the model does; "convolution", in float32, is for runtimes that have no
+    transform in float64.
     """
 
     def __init__(
@@ -131,13 +113,7 @@ def example_waveforms(clip_samples: int, min_samples: int) -> Tensor:
 
 
 def export_program(graph: WaveformGraph, *, clip_samples: int, min_samples: int) -> torch.export.ExportedProgram:
-    """Return a graph as torch's exported program of torch's own operators, with batch and length free.
-
-    Args:
-        graph: the tagger.
-        clip_samples: length of the clips it was trained on.
-        min_samples: shortest sound that it can compute.
-    """
+    """Return a graph as torch's exported program of torch's own operators, with batch and length free."""
     free = {"waveforms": {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}}
     example = example_waveforms(clip_samples, min_samples)
     with torch.no_grad():

@@ -59,15 +59,10 @@ def save_checkpoint(
     labels: LabelSet,
     info: Mapping[str, Any],
 ) -> None:
-    """Write a model with everything that is needed to use it.
+    """Write a model with everything that is needed to use it, atomically.
 
-    Args:
-        path: file to write, atomically.
-        model: the tagger.
-        model_config: the config it was built from.
-        frontend_config: the frontend's numbers.
-        labels: the classes, in the order of the logits.
-        info: further JSON: activation (sigmoid where it is left out), seed, step, metrics, training config, versions.
+    `labels` are the classes in the order of the logits. `info` is further JSON: activation (sigmoid where it is left
+    out), seed, step, metrics, training config, versions.
     """
     document = {
         "activation": "sigmoid",
@@ -116,11 +111,7 @@ def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> Loa
 
 
 def load_tagger_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the JSON of a model's file, without building the model.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, or of another kind.
-    """
+    """The tensors and the JSON of a model's file, without building the model; `CheckpointError` for any other file."""
     tensors, info = load_tensors(path)
     if info.get("kind") != "tagger":
         raise CheckpointError(
@@ -132,14 +123,7 @@ def load_tagger_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def check_labels(found: LabelSet, wanted: LabelSet, path: str | Path, wanted_by: str) -> None:
     """Refuse a checkpoint whose classes differ from the required ones, or have another order.
 
-    Args:
-        found: the classes of the checkpoint.
-        wanted: the required classes.
-        path: the checkpoint, for messages.
-        wanted_by: what requires them, for messages.
-
-    Raises:
-        CheckpointError: the classes or their order differ.
+    `path` and `wanted_by`, the thing that requires the classes, are for the message of the `CheckpointError`.
     """
     if found.ids == wanted.ids:
         return
@@ -161,15 +145,8 @@ def store_thresholds(
 ) -> None:
     """Replace the thresholds of a checkpoint; nothing else in it changes.
 
-    Args:
-        path: the checkpoint's file.
-        values: (C,) probabilities; infinity for a class that never counts as present.
-        split: the split that they were fitted on.
-        clip_id_hash: hash of the ids of its clips.
-
-    Raises:
-        CheckpointError: the file is missing or damaged, has another number of classes, or a threshold is not a
-            probability.
+    `values` (C,) are probabilities, infinity for a class that never counts as present; `split` and the hash of its clip
+    ids name the data that they were fitted on. A `CheckpointError` refuses other numbers, or a damaged file.
     """
     path = Path(path)
     tensors, info = load_tagger_tensors(path)

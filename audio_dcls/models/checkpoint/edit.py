@@ -39,15 +39,8 @@ def average_checkpoints(sources: Sequence[str | Path], target: str | Path) -> Pa
     2018; Wortsman et al., 2022).
 
     Every floating point tensor is the mean, in float64, of those of the sources; others are taken from the first
-    source. Scores and thresholds are left out, since those of the sources are not valid for the average.
-
-    Args:
-        sources: two or more checkpoints with the same architecture, frontend and classes in the same order.
-        target: the file to write, atomically.
-
-    Raises:
-        ArgumentError: there are fewer than two sources, or one is named twice.
-        CheckpointError: one cannot be read, or has another architecture, frontend or list of classes.
+    source. Scores and thresholds are left out, since those of the sources are not valid for the average. The sources,
+    two or more (`ArgumentError`), have the same architecture, frontend and order of classes (`CheckpointError`).
     """
     if len(sources) < 2:
         raise ArgumentError(f"an average needs two checkpoints or more, but {len(sources)} was given")
@@ -67,11 +60,7 @@ def average_checkpoints(sources: Sequence[str | Path], target: str | Path) -> Pa
     means = {name: (total / len(paths)).to(first[name].dtype) for name, total in totals.items()}
     document = {
         **{key: value for key, value in info.items() if key != "aliases"},
-        "metrics": None,
-        "thresholds": None,
-        "seed": None,
-        "step": None,
-        "epoch": None,
+        **dict.fromkeys(("metrics", "thresholds", "seed", "step", "epoch")),
         "averaged_from": [{"file": path.name, "sha256": file_sha256(path)} for path in paths],
     }
     _save(Path(target), _shared_again({**first, **means}, first), document)
@@ -81,14 +70,7 @@ def average_checkpoints(sources: Sequence[str | Path], target: str | Path) -> Pa
 def strip_checkpoint(source: str | Path, target: str | Path) -> Path:
     """Write a checkpoint without what only training needs: the training config with its paths, and the versions.
 
-    Everything that is needed to use the model, to know its scores and to cite it is kept.
-
-    Args:
-        source: the checkpoint.
-        target: the file to write, atomically; may be the same.
-
-    Raises:
-        CheckpointError: the source cannot be read.
+    Everything that is needed to use the model, to know its scores and to cite it is kept. Both files may be the same.
     """
     tensors, info = load_tagger_tensors(Path(source))
     model = {**info["model"], "pretrained": False, "pretrained_file": None}
@@ -98,17 +80,10 @@ def strip_checkpoint(source: str | Path, target: str | Path) -> Path:
 
 
 def examine_checkpoint(path: str | Path, labels: LabelSet | None = None) -> list[str]:
-    """List the faults of a checkpoint; the list is empty if the checkpoint is intact.
+    """List the faults of a checkpoint, one sentence per fault; the list is empty if the checkpoint is intact.
 
     This checks the checksum, the format, that the tensors fit the checkpoint's own config, and that every number is
     finite; and, if `labels` are given, that the classes are those, in the same order.
-
-    Args:
-        path: the file.
-        labels: the required classes.
-
-    Returns:
-        One sentence per fault. A file that cannot be read has one fault.
     """
     try:
         loaded = load_checkpoint(path)

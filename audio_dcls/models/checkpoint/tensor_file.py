@@ -37,14 +37,9 @@ _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
-    """Write tensors and JSON to a safetensors file, atomically.
+    """Write tensors and JSON to a safetensors file, atomically; a tensor with several names is stored once.
 
     The bytes go to a temporary file in the same folder, are flushed to disk, and only then take the final name.
-
-    Args:
-        path: file to write.
-        tensors: name to tensor, on any device; a tensor with several names is stored once.
-        info: JSON-serialisable mapping.
     """
     write_atomically(path, encode_tensors(tensors, info))
 
@@ -70,11 +65,7 @@ def encode_tensors(tensors: Mapping[str, Tensor], info: Mapping[str, Any]) -> by
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_tensors` wrote; the tensors are mapped from the file.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, not ours, or newer than this program.
-    """
+    """Read what `save_tensors` wrote; the tensors are mapped from the file. Errors are those of `load_info`."""
     info = load_info(path)
     check_digest(path)
     with _opened(path) as file:
@@ -121,14 +112,7 @@ def load_info(path: Path) -> dict[str, Any]:
 
 
 def check_digest(path: Path) -> None:
-    """Refuse a file if any byte of it has changed since it was written.
-
-    Args:
-        path: the file.
-
-    Raises:
-        CheckpointError: the file is missing, was changed, or was damaged in a copy.
-    """
+    """Refuse a file with a `CheckpointError` if it is missing, or if any byte has changed since it was written."""
     with _opened(path):
         pass  # names a file that is missing, empty or truncated
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:

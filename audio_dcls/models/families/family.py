@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import timm
+import torch
 from torch import Tensor, nn
+
+from audio_dcls.dcls.freezing import holds_frozen, mark_fused
 
 CLASSIFIER = "head.fc"
 """Path of the classifier in every backbone."""
@@ -27,12 +30,9 @@ def _leave_as_is(_module: nn.Module) -> None:
 class AuthorsLayout:
     """The original names of a backbone in the files of the DCLS authors.
 
-    Attributes:
-        member: the member of the family that they published, under timm's name.
-        block: an entry that every block has; its first axis is the width, its groups are stage and block.
-        stem: the kernel of the stem.
-        head: the weight of the last linear layer.
-        rename: timm's function that maps original names and values to those of its model.
+    `member` is timm's name of the member of the family that they published. `block` matches an entry that every block
+    has, whose first axis is the width; its groups are stage and block. `stem` is the kernel of the stem, and `head` the
+    weight of the last linear layer. `rename` is timm's function that maps original names and values to those of timm.
     """
 
     member: str
@@ -89,3 +89,13 @@ def override_arguments(*same: str, **renamed: str) -> dict[str, str]:
     {'dims': 'embed_dims', 'depths': 'depths'}
     """
     return renamed | {name: name for name in same}
+
+
+def set_weights(layer: Any, weight: Tensor, bias: Tensor | None) -> nn.Module:
+    """Put other weights into a convolution or linear layer, in place, and mark it as fused."""
+    requires_grad, was_frozen = layer.weight.requires_grad, holds_frozen(layer)
+    with torch.no_grad():
+        layer.weight = nn.Parameter(weight.detach(), requires_grad=requires_grad)
+        layer.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=requires_grad)
+    mark_fused(layer, was_frozen)
+    return layer

@@ -20,8 +20,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from audio_dcls.dcls.freezing import freeze, holds_frozen, mark_fused
 from audio_dcls.errors import ModelError
-from audio_dcls.models.families.family import AuthorsLayout, Family, create_timm_model, override_arguments
-from audio_dcls.models.families.layer_weights import set_weights
+from audio_dcls.models.families.family import (
+    AuthorsLayout,
+    Family,
+    create_timm_model,
+    override_arguments,
+    set_weights,
+)
 from audio_dcls.models.stem import PatchStem
 
 
@@ -54,47 +59,49 @@ class FusablePositionalEncoding(fastvit.RepConditionalPosEnc):
         del self.pos_enc
 
 
-class FusableBlock(fastvit.MobileOneBlock):
+class _SquareBlock(nn.Module):
+    """A block of timm whose branches are fused at the size of its largest kernel, which must be square."""
+
+    kernel_size: Any
+    reparam_conv: Any
+
+    def set_size(self, size: int) -> None:
+        """Set the size that timm's `reparameterize` reads."""
+        self.kernel_size = size
+
+    def reparameterize(self) -> None:
+        """Fuse the branches into one convolution."""
+        if self.reparam_conv is not None:
+            return
+        self.set_size(_square_size(self, self.kernel_size))
+        was_frozen = holds_frozen(freeze(self))
+        block: Any = super()
+        block.reparameterize()
+        mark_fused(self.reparam_conv, was_frozen)
+
+
+class FusableBlock(_SquareBlock, fastvit.MobileOneBlock):
     """Sum of convolutions and an identity, each with a batch norm."""
 
-    def reparameterize(self) -> None:
-        """Fuse the branches, at the size of the largest."""
-        if self.reparam_conv is not None:
-            return
-        self.kernel_size = _square_size(self, self.kernel_size)
-        was_frozen = holds_frozen(freeze(self))
-        super().reparameterize()
-        _mark(self, was_frozen)
 
-
-class FusableMixer(fastvit.RepMixer):
+class FusableMixer(_SquareBlock, fastvit.RepMixer):
     """x + scale * (mixer(x) - norm(x))."""
 
-    def reparameterize(self) -> None:
-        """Fuse all of it, at the size of the mixer's kernel."""
-        if self.reparam_conv is not None:
-            return
-        self.kernel_size = self.norm.kernel_size = _square_size(self, self.kernel_size)
-        was_frozen = holds_frozen(freeze(self))
-        super().reparameterize()
-        _mark(self, was_frozen)
+    def set_size(self, size: int) -> None:
+        """Set the size of the mixer's kernel, also for the norm."""
+        self.kernel_size = self.norm.kernel_size = size
 
 
-class FusablePatchConv(fastvit.ReparamLargeKernelConv):
+class FusablePatchConv(_SquareBlock, fastvit.ReparamLargeKernelConv):
     """Sum of a large and a small convolution, each with a batch norm."""
 
     small_conv: Any
 
-    def reparameterize(self) -> None:
-        """Fuse both, at the size of the large one."""
-        if self.reparam_conv is not None:
-            return
-        self.kernel_size = _square_size(self, self.kernel_size)
+    def set_size(self, size: int) -> None:
+        """Set the sizes of both kernels."""
+        self.kernel_size = size
         if self.small_kernel is not None:
             self.small_kernel = self.small_conv.conv.kernel_size[0]
-        was_frozen = holds_frozen(freeze(self))
-        super().reparameterize()
-        _mark(self, was_frozen)
 
 
 _FUSABLE_CLASSES: dict[type[nn.Module], type[nn.Module]] = {
@@ -133,10 +140,6 @@ def _square_size(block: nn.Module, default: int) -> int:
             "are not square; leave it as it is (`prepare_for_inference` does), or set model.dcls.kernel_size alike"
         )
     return max((rows for rows, _ in _kernel_sizes(block)), default=default)
-
-
-def _mark(block: Any, was_frozen: bool) -> None:
-    mark_fused(block.reparam_conv, was_frozen)
 
 
 def _fuse_norm(block: Any) -> None:

@@ -27,13 +27,7 @@ def member_names(family: Family) -> list[str]:
 
 
 def find_family(name: str) -> Family:
-    """The family of a model.
-
-    Args:
-        name: timm's name, with or without the tag of its weights.
-
-    Raises:
-        ModelError: timm has no such model, or it belongs to another family.
+    """The family of a model of timm, with or without the tag of its weights; `ModelError` if there is no such model.
 
     >>> find_family("fastvit_t8").title
     'FastViT'

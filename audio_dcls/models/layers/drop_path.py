@@ -28,11 +28,7 @@ class CountedDropPath(DropPath):
 
 
 def use_counted_drop_path(model: nn.Module) -> int:
-    """Make every drop path of a model use the draws of `set_drop_path_draws`.
-
-    Returns:
-        L, the number of drop-path layers.
-    """
+    """Make every drop path of a model use the draws of `set_drop_path_draws`; return L, the number of such layers."""
     layers = [module for module in model.modules() if type(module) in (DropPath, CountedDropPath)]
     for layer in layers:
         layer.__class__ = CountedDropPath
@@ -40,12 +36,7 @@ def use_counted_drop_path(model: nn.Module) -> int:
 
 
 def set_drop_path_draws(model: nn.Module, draws: Tensor | None) -> None:
-    """Set the draws of each layer for the next forward pass.
-
-    Args:
-        model: a model after `use_counted_drop_path`.
-        draws: (L, B) uniform in [0, 1), in the order of the model's modules; None to use timm's own draws.
-    """
+    """Set the draws of each layer for the next forward pass, (L, B) uniform in [0, 1); None to use timm's own draws."""
     layers = [module for module in model.modules() if isinstance(module, CountedDropPath)]
     for index, layer in enumerate(layers):
         layer.draws = None if draws is None else draws[index]

@@ -18,11 +18,7 @@ from torch.distributed.nn.functional import all_reduce
 
 
 class SyncedNorm(nn.BatchNorm2d):
-    """`torch.nn.BatchNorm2d` whose training statistics are computed over all processes.
-
-    Shape:
-        (B, C, D..) -> (B, C, D..)
-    """
+    """`torch.nn.BatchNorm2d`, (B, C, D..) -> (B, C, D..), with training statistics over all processes."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Normalise; in evaluation mode, or with one process, this equals `torch.nn.BatchNorm2d`."""
@@ -30,11 +26,7 @@ class SyncedNorm(nn.BatchNorm2d):
 
 
 class SyncedNormAct(BatchNormAct2d):
-    """timm's `BatchNormAct2d`, a batch norm with its activation, over all processes.
-
-    Shape:
-        (B, C, D..) -> (B, C, D..)
-    """
+    """timm's `BatchNormAct2d`, a batch norm with its activation, over all processes: (B, C, D..) -> (B, C, D..)."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise and activate; in evaluation mode, or with one process, this equals timm's."""

@@ -18,11 +18,8 @@ from audio_dcls.models.families import CLASSIFIER
 class ClassRows:
     """A backbone's state with the classifier's rows in another order.
 
-    Attributes:
-        state: all entries; those of `keys` have the new classifier's rows, and are left out without a common class.
-        keys: names of the entries of the output layer.
-        kept: identifiers of the classes whose rows were kept.
-        new: identifiers of the classes whose rows start at random.
+    `state` has all entries; those of `keys`, the output layer, have the new classifier's rows, and are left out if no
+    class is common. `kept` and `new` are the ids of the classes whose rows were kept or start at random.
     """
 
     state: Mapping[str, Tensor]
@@ -36,17 +33,8 @@ def carry_class_rows(
 ) -> ClassRows | None:
     """Move the rows of the classes that two label sets have in common to their places in the new classifier.
 
-    Args:
-        state: a trained backbone's entries, with a classifier of `theirs`.
-        theirs: the classes that it was trained on.
-        backbone: a model with the classes `ours`; it gives the rows of new classes.
-        ours: the classes of the new classifier.
-
-    Returns:
-        None if both have the same classes in the same order.
-
-    Shape:
-        the output layer's weight (C, D) and bias (C,).
+    `state` is a trained backbone with the classes `theirs`; `backbone` has the classes `ours` and gives the rows of new
+    ones. The output layer has a weight (C, D) and a bias (C,). None if both have the same classes in the same order.
     """
     if theirs.ids == ours.ids:
         return None

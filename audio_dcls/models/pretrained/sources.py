@@ -22,8 +22,8 @@ from audio_dcls.models.authors_weights import (
     read_state,
     to_timm_state,
 )
-from audio_dcls.models.checkpoint.folders import MODEL_FILE
-from audio_dcls.models.checkpoint.tensor_file import is_ours, load_tensors
+from audio_dcls.models.checkpoint.checkpoint import load_tagger_tensors
+from audio_dcls.models.checkpoint.tensor_file import is_ours
 from audio_dcls.models.config import DclsConfig, ModelConfig
 from audio_dcls.models.families import find_family
 from audio_dcls.models.find_model import find_model
@@ -35,11 +35,10 @@ _BACKBONE = "backbone."
 
 @dataclass(frozen=True)
 class Weights:
-    """A backbone's state and its origin.
+    """A backbone's state under timm's names, and its origin.
 
     Attributes:
         source: name of the weights, or the file that they were read from.
-        state: entries under timm's names.
         is_tagger: True for a tagger, with its stem and classifier; False for an image model.
         dcls: the swap of that model; None for a plain model.
         labels: the classes of its classifier; None for an image model.
@@ -81,10 +80,7 @@ def read_weights(name: str, weights_file: str | Path | None = None, dcls: DclsCo
 
 
 def choose_weights(name: str) -> str:
-    """The full name of the weights that `model.pretrained` means.
-
-    Args:
-        name: timm's name; a name with a tag is returned unchanged.
+    """The full name of the weights that `model.pretrained` means; a name with a tag is returned unchanged.
 
     >>> choose_weights("convnext_tiny"), choose_weights("convnext_tiny.in12k")
     ('convnext_tiny.fb_in1k', 'convnext_tiny.in12k')
@@ -101,9 +97,7 @@ def choose_weights(name: str) -> str:
 def _read_tagger(name: str, path: Path) -> Weights:
     """Weights of a checkpoint of this program."""
     try:
-        tensors, info = load_tensors(path)
-        if info.get("kind") != "tagger":
-            raise CheckpointError(f"'{path}' holds '{info.get('kind')}', not a model; give the {MODEL_FILE} next to it")
+        tensors, info = load_tagger_tensors(path)
         config = build(ModelConfig, info["model"], f"checkpoint '{path}'")
         labels = LabelSet.from_json_dict(info["labels"])
     except (CheckpointError, ConfigError, LabelError) as error:
@@ -174,11 +168,7 @@ def _describe_failure(full_name: str, weights_file: str | Path | None, error: Ex
 
 
 def check_swap(weights: Weights, wanted: DclsConfig | None) -> None:
-    """Refuse the weights of a swapped model for a backbone that is swapped differently or not at all.
-
-    Raises:
-        PretrainedError: they differ.
-    """
+    """Refuse the weights of a swapped model for a backbone that is swapped differently or not at all."""
     if weights.dcls is None:
         return
     if wanted is None:

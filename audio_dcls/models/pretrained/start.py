@@ -11,13 +11,7 @@ from audio_dcls.models.config import ModelConfig
 from audio_dcls.models.pretrained.loading import load_pretrained
 from audio_dcls.models.pretrained.sources import check_swap, read_weights
 from audio_dcls.models.pretrained_report import PretrainedReport
-from audio_dcls.models.tagger import (
-    AudioTagger,
-    assemble_tagger,
-    build_tagger,
-    build_tagger_backbone,
-    swap_backbone,
-)
+from audio_dcls.models.tagger import AudioTagger, assemble_tagger, build_tagger, build_tagger_backbone, swap_backbone
 
 
 def start_tagger(

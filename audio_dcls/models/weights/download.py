@@ -40,18 +40,11 @@ def download(
     progress: Progress | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Path:
-    """Download a file, or resume its download.
+    """Download a file over http or https, or resume its download, and return the target.
 
-    Args:
-        url: address of the file, http or https.
-        target: path to write; it is replaced only by a complete file.
-        num_bytes: its size; None trusts the server.
-        checksum: "md5:..." or "sha256:...", in hexadecimal digits; None checks only the size.
-        progress: called while bytes arrive.
-        timeout_s: seconds of silence after which a connection counts as broken.
-
-    Raises:
-        PretrainedError: the file cannot be downloaded, or has another size or checksum.
+    Only a complete file replaces the target. `num_bytes` is its size; None trusts the server. `checksum` is "md5:..."
+    or "sha256:..." in hexadecimal digits; None checks only the size. A connection that is silent for `timeout_s` counts
+    as broken. A `PretrainedError` says that the file cannot be downloaded, or has another size or checksum.
     """
     target = Path(target)
     target.parent.mkdir(parents=True, exist_ok=True)

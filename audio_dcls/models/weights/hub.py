@@ -28,13 +28,8 @@ REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 def fetch_checkpoint(name: str, *, token: str | None = None, endpoint: str | None = None) -> Path:
     """The file of a checkpoint on the hub; it is fetched once and kept in the hub's own cache.
 
-    Args:
-        name: "hf:owner/name", or "hf:owner/name@revision" for another version than the newest.
-        token: the hub's token, for private repositories.
-        endpoint: address of the hub; None means the public one.
-
-    Raises:
-        PretrainedError: the hub has no such checkpoint, or it cannot be fetched.
+    `name` is "hf:owner/name", or "hf:owner/name@revision" for another version than the newest. The token is for private
+    repositories; the endpoint is the public hub by default. A `PretrainedError` says why it cannot be fetched.
     """
     repo_id, _, revision = name.removeprefix(HUB_PREFIX).partition("@")
     if not REPO_ID.fullmatch(repo_id):

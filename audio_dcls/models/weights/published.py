@@ -24,15 +24,10 @@ class PublishedWeights:
 
     Attributes:
         name: its name here: timm's name of the backbone, with -dcls if it is swapped.
-        backbone: timm's name.
-        file: its name in its record.
+        file: its name in its Zenodo record, whose number is `record`.
         num_parameters: parameters of the model; shared parameters count once.
         mean_average_precision: on AudioSet's evaluation clips, 0 to 1, mean over three seeds (arXiv 2309.13972); None
-            for an image model.
-        std: its standard deviation over the seeds.
-        trained_on: the training data.
-        num_classes: outputs.
-        record: number of its Zenodo record.
+            for an image model. `std` is its standard deviation over the seeds.
         licence: the licence of the authors' repository.
     """
 
@@ -89,46 +84,21 @@ class PublishedWeights:
 
 
 PUBLISHED = (
+    # name, backbone, file, num_parameters, mean_average_precision, std
+    PublishedWeights("convnext_tiny-dcls", "convnext_tiny", "convnext_dcls_audio_tiny.pth", 28_221_263, 0.4552, 0.0005),
+    PublishedWeights("fastvit_sa24-dcls", "fastvit_sa24", "fastvit_dcls_audio_sa24.pth", 21_016_655, 0.4440, 0.0007),
     PublishedWeights(
-        "convnext_tiny-dcls",
-        "convnext_tiny",
-        file="convnext_dcls_audio_tiny.pth",
-        num_parameters=28_221_263,
-        mean_average_precision=0.4552,
-        std=0.0005,
+        "convformer_s18-dcls", "convformer_s18", "convformer_dcls_audio_s18.pth", 25_781_207, 0.4368, 0.0002
     ),
-    PublishedWeights(
-        "fastvit_sa24-dcls",
-        "fastvit_sa24",
-        file="fastvit_dcls_audio_sa24.pth",
-        num_parameters=21_016_655,
-        mean_average_precision=0.4440,
-        std=0.0007,
-    ),
-    PublishedWeights(
-        "convformer_s18-dcls",
-        "convformer_s18",
-        file="convformer_dcls_audio_s18.pth",
-        num_parameters=25_781_207,
-        mean_average_precision=0.4368,
-        std=0.0002,
-    ),
-    PublishedWeights(
-        "convformer_s18",
-        "convformer_s18",
-        file="convformer_audio_s18.pth",
-        num_parameters=25_797_847,
-        mean_average_precision=0.4314,
-        std=0.0003,
-    ),
+    PublishedWeights("convformer_s18", "convformer_s18", "convformer_audio_s18.pth", 25_797_847, 0.4314, 0.0003),
     PublishedWeights(
         "convnext_tiny-dcls-imagenet",
         "convnext_tiny",
+        "convnext_dcls_gauss_tiny_1k_224_ema.pth",
+        28_586_536,
         trained_on="ImageNet-1k",
         num_classes=1000,
         record=8029747,
-        file="convnext_dcls_gauss_tiny_1k_224_ema.pth",
-        num_parameters=28_586_536,
     ),
 )
 

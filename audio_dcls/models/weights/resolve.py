@@ -11,13 +11,7 @@ from audio_dcls.models.conversion import convert_checkpoint
 from audio_dcls.models.weights import zenodo
 from audio_dcls.models.weights.download import Progress, download
 from audio_dcls.models.weights.hub import fetch_checkpoint
-from audio_dcls.models.weights.published import (
-    DEFAULT_NAME,
-    PUBLISHED,
-    PublishedWeights,
-    find_published,
-    is_on_hub,
-)
+from audio_dcls.models.weights.published import DEFAULT_NAME, PUBLISHED, PublishedWeights, find_published, is_on_hub
 from audio_dcls.near_names import did_you_mean
 
 
@@ -25,15 +19,8 @@ def resolve(name: str, *, progress: Progress | None = None, site: str = zenodo.S
     """The file of published weights on this machine; it is fetched and converted if it is missing.
 
     A name such as "hf:owner/name" means a checkpoint on the Hugging Face hub. If several processes need the same
-    weights at the same time, one fetches them and the others wait.
-
-    Args:
-        name: a name in `PUBLISHED`, or one on the hub.
-        progress: called with the bytes so far and their total.
-        site: address of the site with the records.
-
-    Returns:
-        A checkpoint for `load_checkpoint` or, for an image model, the authors' file for `model.pretrained_file`.
+    weights at the same time, one fetches them and the others wait. The file is a checkpoint for `load_checkpoint` or,
+    for an image model, the authors' file for `model.pretrained_file`. `site` is the address of Zenodo.
 
     Raises:
         PretrainedError: the name is unknown, or the weights cannot be fetched.
@@ -58,12 +45,7 @@ def resolve(name: str, *, progress: Progress | None = None, site: str = zenodo.S
 
 
 def resolve_tagger(name: str, *, progress: Progress | None = None, site: str = zenodo.SITE) -> Path:
-    """Like `resolve`, but only for taggers.
-
-    Raises:
-        PretrainedError: as in `resolve`, or the weights are of an image model.
-        CheckpointError: as in `resolve`.
-    """
+    """Like `resolve`, but only for taggers: a `PretrainedError` refuses the weights of an image model."""
     weights = find_published(name)
     if weights is not None and not weights.is_tagger:
         raise PretrainedError(
@@ -76,13 +58,8 @@ def resolve_tagger(name: str, *, progress: Progress | None = None, site: str = z
 def _fetch(weights: PublishedWeights, progress: Progress | None, site: str) -> None:
     try:
         found = zenodo.look_up(weights.record, weights.file, site)
-        download(
-            found.url,
-            weights.download_path,
-            num_bytes=found.num_bytes,
-            checksum=found.checksum,
-            progress=progress,
-        )
+        target = weights.download_path
+        download(found.url, target, num_bytes=found.num_bytes, checksum=found.checksum, progress=progress)
     except PretrainedError as error:
         raise PretrainedError(
             f"the weights '{weights.name}' are not on this machine and cannot be fetched: {error}. Without a network: "

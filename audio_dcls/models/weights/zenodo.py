@@ -17,13 +17,7 @@ TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class RecordFile:
-    """A file of a record.
-
-    Attributes:
-        url: its address.
-        num_bytes: its size; None if the record does not contain it.
-        checksum: such as "md5:..."; None if the record does not contain it.
-    """
+    """A file of a record; its size and checksum, such as "md5:...", are None if the record does not contain them."""
 
     url: str
     num_bytes: int | None
@@ -42,13 +36,7 @@ def file_url(record: int, name: str, site: str = SITE) -> str:
 def look_up(record: int, name: str, site: str = SITE) -> RecordFile:
     """Look up the size and the checksum of a file at Zenodo (developers.zenodo.org, "Records").
 
-    Args:
-        record: number of the record.
-        name: name of the file.
-        site: address of the site with the records.
-
-    Raises:
-        PretrainedError: the record cannot be read, or has no such file.
+    A `PretrainedError` says that the record cannot be read, or has no such file.
     """
     url = f"{site}/api/records/{record}"
     request = urllib.request.Request(url, headers={"Accept": "application/json"})
