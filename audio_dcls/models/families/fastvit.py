@@ -71,7 +71,7 @@ class _SquareBlock(nn.Module):
 
     def reparameterize(self) -> None:
         """Fuse the branches into one convolution."""
-        if self.reparam_conv is not None:
+        if isinstance(self.reparam_conv, nn.Module):
             return
         self.set_size(_square_size(self, self.kernel_size))
         was_frozen = holds_frozen(freeze(self))
