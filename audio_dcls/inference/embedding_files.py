@@ -111,9 +111,8 @@ class _NpzArrays:
         self.path = path
         self.paths: list[str] = []
         self.num_windows: list[int] = []
-        self.embeddings = [np.zeros((0, num_features), dtype=np.float32)]
-        self.windows = [np.zeros((0, num_features), dtype=np.float32)]
-        self.start_s, self.end_s = [np.zeros(0)], [np.zeros(0)]
+        empty = np.zeros((0, num_features), dtype=np.float32)
+        self.embeddings, self.windows, self.start_s, self.end_s = [empty], [empty], [np.zeros(0)], [np.zeros(0)]
 
     def add(
         self, path: str, embedding: np.ndarray, start_s: np.ndarray, end_s: np.ndarray, window_embeddings: np.ndarray

@@ -103,14 +103,9 @@ def head_outputs(backbone: nn.Module, spectrograms: Tensor) -> tuple[Tensor, Ten
 
 
 def build_tagger(model: ModelConfig, frontend: FrontendConfig, num_classes: int) -> AudioTagger:
-    """The tagger that two configs describe, with random weights from torch's global generator.
+    """The tagger of two configs for `num_classes` classes, with random weights from torch's global generator.
 
     It only builds: `model.pretrained` is not read here; `start_tagger` (in `models/pretrained/start.py`) loads weights.
-
-    Args:
-        model: the backbone and its swap.
-        frontend: the spectrogram.
-        num_classes: logits, at least 1.
 
     Raises:
         ModelError: the model cannot be built as asked, or a clip is too short for it.

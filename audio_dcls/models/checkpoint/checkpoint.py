@@ -78,11 +78,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(path: str | Path, device: torch.device | str = "cpu") -> LoadedCheckpoint:
-    """Rebuild a model from a checkpoint, in evaluation mode.
-
-    Args:
-        path: a `.safetensors` file written by `save_checkpoint`.
-        device: where to put the model.
+    """Rebuild a model from a `.safetensors` file of `save_checkpoint` on a device, in evaluation mode.
 
     Raises:
         CheckpointError: the file is missing, damaged, of another kind, or its weights do not fit its own config.

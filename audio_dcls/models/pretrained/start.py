@@ -17,13 +17,9 @@ from audio_dcls.models.tagger import AudioTagger, assemble_tagger, build_tagger,
 def start_tagger(
     model: ModelConfig, frontend: FrontendConfig, num_classes: int, labels: LabelSet | None = None
 ) -> AudioTagger:
-    """Build a tagger, and load trained weights if `model.pretrained` is true.
+    """Build a tagger for `num_classes` classes, and load trained weights if `model.pretrained` is true.
 
-    Args:
-        model: the backbone, its swap and its weights.
-        frontend: the spectrogram.
-        num_classes: logits, at least 1.
-        labels: the classes, to match the rows of a trained classifier; None compares only its shape.
+    With `labels`, the rows of a trained classifier are matched to the classes; without, only its shape is compared.
 
     Raises:
         ModelError: the model cannot be built as asked, or a clip is too short for it.
