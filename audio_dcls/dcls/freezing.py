@@ -109,13 +109,8 @@ def frozen(model: nn.Module) -> Iterator[nn.Module]:
 def _frozen(layer: DclsConv, discrete: bool) -> nn.Module:
     with torch.no_grad():
         kernel = layer.to_discrete() if discrete else layer.dense_kernel()
-    options: dict[str, Any] = {
-        "stride": layer.stride,
-        "padding": layer.padding,
-        "bias": layer.bias is not None,
-        "padding_mode": layer.padding_mode,
-        "device": "meta",
-    }
+    options: dict[str, Any] = {name: getattr(layer, name) for name in ("stride", "padding", "padding_mode")}
+    options |= {"bias": layer.bias is not None, "device": "meta"}
     conv: Any
     if isinstance(layer, DclsConvTranspose):
         plain = _TRANSPOSED_CLASSES[layer.num_axes]

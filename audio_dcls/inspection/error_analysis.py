@@ -133,15 +133,13 @@ def draw_co_occurrence(measured: MeasuredClips, facts: str) -> Figure:
     """Draw the co-occurrence of the most frequent classes, in the labels and in the scores."""
     chosen = np.argsort(-measured.targets.sum(axis=0), kind="stable")[:_MATRIX_CLASSES]
     chosen = np.array([c for c in chosen if measured.targets[:, c].any()])
-    panels = (
-        ("in the labels", co_occurrence(measured.targets[:, chosen])),
-        ("in the scores", co_occurrence(measured.scores[:, chosen])),
-    )
+    panels = {"in the labels": measured.targets, "in the scores": measured.scores}
+    panels = {title: co_occurrence(values[:, chosen]) for title, values in panels.items()}
     figure = new_figure(1, row_inches=3.9)
     axes = figure.subplots(1, 2, sharey=True)
     names = [shortened(measured.labels.names[c], _NAME_LENGTH) for c in chosen]
-    top = max(float(np.nanmax(values)) for _, values in panels)
-    for axis, (title, values) in zip(axes, panels, strict=True):
+    top = max(float(np.nanmax(values)) for values in panels.values())
+    for axis, (title, values) in zip(axes, panels.items(), strict=True):
         image = axis.imshow(values, cmap=SEQUENTIAL, vmin=0, vmax=top)
         axis.set_xticks(range(len(names)), names, rotation=90)
         tidy(axis, title=title)

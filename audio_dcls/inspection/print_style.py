@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -49,10 +48,9 @@ def frameless(axes: Axes, ink: str, rule: str | None, size: float) -> None:
         axes.set_axisbelow(True)
 
 
-def legend(axes: Axes, names: Sequence[str] | None = None, **where: object) -> None:
+def legend(axes: Axes, **where: Any) -> None:
     """Draw a legend without a frame."""
-    options = {"fontsize": 7, "frameon": False, "handlelength": 1.4, **where}
-    axes.legend(**({} if names is None else {"labels": list(names)}), **options)  # type: ignore[arg-type]
+    axes.legend(fontsize=7, frameon=False, handlelength=1.4, **where)
 
 
 def colour_bar(figure: Figure, image: Any, axes: Any, label: str, size: float = 6, **where: Any) -> None:

@@ -104,9 +104,8 @@ def _reach_of(node: fx.Node, modules: dict[str, nn.Module], reaches: dict[fx.Nod
         if isinstance(module, (DclsConv, nn.Conv2d)):
             return before.through(module.kernel_size, module.stride, module.dilation)
         if isinstance(module, _POOLS):
-            return before.through(
-                _pair(module.kernel_size), _pair(module.stride), _pair(getattr(module, "dilation", 1))
-            )
+            sizes = (module.kernel_size, module.stride, getattr(module, "dilation", 1))
+            return before.through(*map(_pair, sizes))
         if any(word in type(module).__name__ for word in _GLOBAL_MODULES):
             return Reach(_GLOBAL, before.jump)
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")

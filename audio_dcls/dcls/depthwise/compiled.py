@@ -8,23 +8,16 @@ disk. It runs on torch's threads, as many as torch currently uses, and its resul
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 from typing import Any
 
 import torch
 
 from audio_dcls.dcls.depthwise import thresholds
+from audio_dcls.dcls.depthwise.tuning import is_installed
 
 _SCRATCH_BYTES = 2**19
 """Intended size of the data that one task packs: half of a usual second-level cache."""
 _TASKS_PER_THREAD = 4
-
-
-@functools.cache
-def _compiled_is_available() -> bool:
-    """True if llvmlite is installed."""
-    return importlib.util.find_spec("llvmlite") is not None
 
 
 def compiled_covers(x: torch.Tensor, kernel_size: tuple[int, int]) -> bool:
@@ -36,7 +29,7 @@ def compiled_covers(x: torch.Tensor, kernel_size: tuple[int, int]) -> bool:
     fits = x.shape[3] * kernel_size[1] <= thresholds.COMPILED_MAX_ROW_PRODUCTS
     known = x.dtype in (torch.float32, torch.bfloat16, torch.float16)
     is_plain = type(x) in (torch.Tensor, torch.nn.Parameter)  # a subclass may have no memory to read
-    return x.device.type == "cpu" and known and fits and is_plain and _compiled_is_available()
+    return x.device.type == "cpu" and known and fits and is_plain and is_installed("llvmlite")
 
 
 def compiled_is_worth_it(x: torch.Tensor, kernel_size: tuple[int, int]) -> bool:
@@ -66,8 +59,7 @@ def convolve_compiled(
     y = torch.empty((num_batch, num_channels, out_rows, out_width), dtype=x.dtype, memory_format=torch.channels_last)
     if y.numel() == 0:
         return y.to(dtype)
-    shape = (x_width, out_width, num_taps, padding[1], x.dtype == torch.bfloat16)
-    code = _generate("forward", *shape)
+    code = _generate("forward", x_width, out_width, num_taps, padding[1], x.dtype == torch.bfloat16)
     num_blocks, num_threads = -(-num_channels // code.num_lanes), torch.get_num_threads()
     num_rows = num_batch * out_rows
     num_slices = _num_slices(num_blocks, num_rows, num_threads)
@@ -98,8 +90,7 @@ def weight_gradient_compiled(
         return x.new_zeros((x.shape[1], 1, *kernel_size), dtype=torch.float32)
     num_batch, num_channels, x_rows, x_width = x.shape
     grad_rows, grad_width = grad.shape[2:]
-    shape = (x_width, grad_width, kernel_size[1], padding[1], x.dtype == torch.bfloat16)
-    code = _generate("gradient", *shape)
+    code = _generate("gradient", x_width, grad_width, kernel_size[1], padding[1], x.dtype == torch.bfloat16)
     num_blocks, num_threads = -(-num_channels // code.num_lanes), torch.get_num_threads()
     num_slices = _num_slices(num_blocks, kernel_size[0], num_threads)
     clip_bytes = 4 * code.num_lanes * (x_rows * (x_width + 1) + grad_rows * (grad_width + 1))

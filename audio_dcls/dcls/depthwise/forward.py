@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from audio_dcls.dcls.depthwise import thresholds
 from audio_dcls.dcls.depthwise.compiled import compiled_is_worth_it, convolve_compiled
 from audio_dcls.dcls.depthwise.fft import convolve_fft
-from audio_dcls.dcls.depthwise.tuning import fastest_method, triton_is_available
+from audio_dcls.dcls.depthwise.tuning import fastest_method, is_installed
 from audio_dcls.dcls.depthwise.weight_gradient import num_outside_taps
 from audio_dcls.dcls.kernel import full_precision
 from audio_dcls.errors import ArgumentError
@@ -54,7 +54,7 @@ def _choose(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, pa
     if not x.is_cuda or x.numel() == 0:
         return "torch"
     names: list[_Method] = ["torch", "fft"]
-    if triton_is_available() and x.dtype != torch.float64:
+    if is_installed("triton") and x.dtype != torch.float64:
         names.append("triton")
     methods = {name: functools.partial(_compute, x, weight, bias, padding, name) for name in names}
     key = ("convolve", torch.cuda.get_device_name(x.device), x.dtype, x.shape, x.stride(), weight.shape, padding)

@@ -2,8 +2,7 @@
 
 Axes: N batch, C channels, H W rows and columns of the input, A B of the output, I J taps of the kernel.
 
-Import this module only if `triton_is_available()`. With TRITON_INTERPRET=1 in the environment the kernels run on the
-CPU.
+Import this module only if Triton is installed. With TRITON_INTERPRET=1 in the environment the kernels run on the CPU.
 """
 
 from __future__ import annotations

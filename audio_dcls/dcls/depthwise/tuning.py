@@ -16,9 +16,9 @@ _fastest: dict[Hashable, str] = {}
 
 
 @functools.cache
-def triton_is_available() -> bool:
-    """True if Triton is installed."""
-    return importlib.util.find_spec("triton") is not None
+def is_installed(package: str) -> bool:
+    """True if an optional package is installed."""
+    return importlib.util.find_spec(package) is not None
 
 
 def fastest_method(

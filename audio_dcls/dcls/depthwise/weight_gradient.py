@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from audio_dcls.dcls.depthwise import thresholds
 from audio_dcls.dcls.depthwise.compiled import compiled_is_worth_it, weight_gradient_compiled
 from audio_dcls.dcls.depthwise.fft import weight_gradient_fft
-from audio_dcls.dcls.depthwise.tuning import fastest_method, triton_is_available
+from audio_dcls.dcls.depthwise.tuning import fastest_method, is_installed
 from audio_dcls.errors import ArgumentError
 
 _Method = Literal["torch", "fft", "gemm", "compiled", "triton"]
@@ -80,13 +80,12 @@ def _choose_on_cuda(
     x: torch.Tensor, grad: torch.Tensor, kernel_size: tuple[int, int], padding: tuple[int, int]
 ) -> _Method:
     names: list[_Method] = ["torch", "fft", "gemm"]
-    if triton_is_available() and x.dtype != torch.float64:
+    if is_installed("triton") and x.dtype != torch.float64:
         names.append("triton")
     methods = {name: functools.partial(_compute, x, grad, kernel_size, padding, name) for name in names}
-    device = torch.cuda.get_device_name(x.device)
-    strides = (x.stride(), grad.stride())
-    chosen = fastest_method(("gradient", device, x.dtype, x.shape, strides, kernel_size, padding), methods)
-    return names[list[str](methods).index(chosen)]
+    device, strides = torch.cuda.get_device_name(x.device), (x.stride(), grad.stride())
+    key = ("gradient", device, x.dtype, x.shape, strides, kernel_size, padding)
+    return names[list[str](methods).index(fastest_method(key, methods))]
 
 
 def _compute(
@@ -138,11 +137,11 @@ def _weight_gradient_gemm(
     out_height, out_width = grad.shape[2:]
     (pad_h, pad_w), (taps_h, taps_w) = padding, kernel_size
     # The axis of rows comes before the batch, so that the rows for one row of taps are one slice.
-    x_rows = x.new_zeros((num_channels, height, num_batch, width + 2 * pad_w))
+    padded_width = width + 2 * pad_w
+    x_rows = x.new_zeros((num_channels, height, num_batch, padded_width))
     x_rows[..., pad_w : pad_w + width] = x.permute(1, 2, 0, 3)
     grad_rows = grad.permute(1, 2, 0, 3).contiguous()
     result = x.new_zeros((num_channels, 1, *kernel_size))
-    padded_width = width + 2 * pad_w
     for i in range(taps_h):
         first, last = max(0, pad_h - i), min(out_height, height + pad_h - i)
         if first >= last:

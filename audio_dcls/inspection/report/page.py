@@ -23,7 +23,7 @@ def write_report(
     subject: Subject,
     folder: Path,
     names: Sequence[str] | None = None,
-    on_chapter: Callable[[str], object] | None = None,
+    on_chapter: Callable[[str], object] = lambda name: None,
     dpi: int = 200,
 ) -> list[Path]:
     """Draw chapters (all, if `names` is None) and write them; the page is the last of the files.
@@ -36,8 +36,7 @@ def write_report(
     files: list[Path] = []
     chapters: list[dict[str, Any]] = []
     for name in chosen:
-        if on_chapter is not None:
-            on_chapter(name)
+        on_chapter(name)
         title = name.replace("-", " ").capitalize()
         chapter: dict[str, Any] = {"name": name, "title": title, "items": [], "missing": None}
         chapters.append(chapter)
