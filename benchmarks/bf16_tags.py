@@ -21,7 +21,7 @@ import torch
 
 from audio_dcls.data import load_manifest
 from audio_dcls.data.sound.sound_stream import Sound
-from audio_dcls.data.stores.sources import ClipSound
+from audio_dcls.data.sources import ClipSound
 from audio_dcls.inference import Tagger, TagResult
 from audio_dcls.inference.backends import BackendName, Precision
 from audio_dcls.models.find_model import find_model

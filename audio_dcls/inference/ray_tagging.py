@@ -15,7 +15,7 @@ import numpy as np
 
 from audio_dcls.choices import BackendName, Precision
 from audio_dcls.data.sound.sound_stream import FileSound, Sound
-from audio_dcls.data.stores.sources import ClipSound
+from audio_dcls.data.sources import ClipSound
 from audio_dcls.errors import ArgumentError
 from audio_dcls.extras import need_package
 from audio_dcls.inference.results import TagFailure, TagResult

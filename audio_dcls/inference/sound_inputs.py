@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from audio_dcls.data.sound.audio_folder import is_sound, sounds_below
 from audio_dcls.data.sound.sound_stream import FileSound, Sound
-from audio_dcls.data.stores.sources import ClipSound
+from audio_dcls.data.sources import ClipSound
 from audio_dcls.data.suffixes import MANIFEST_SUFFIXES
 from audio_dcls.errors import ArgumentError
 from audio_dcls.labels import LabelSet

@@ -22,8 +22,8 @@ from audio_dcls.data.parallel import map_in_batches
 from audio_dcls.data.sound.decode import check_waveform, decode_mono
 from audio_dcls.data.sound.sound_file import cannot_be_read, unlisted_content
 from audio_dcls.data.sound.stored_sound import EncodedSound, PcmSound, StoredSound
+from audio_dcls.data.sources import stored_sound
 from audio_dcls.data.stores.reader import is_packed
-from audio_dcls.data.stores.sources import stored_sound
 from audio_dcls.data.table.clip import Clip
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import ArgumentError, AudioFileError

@@ -22,7 +22,7 @@ from audio_dcls.data.audit.problems import ClipProblem
 from audio_dcls.data.augment.augmentation import Augmentation
 from audio_dcls.data.loading.cache import WaveformCache
 from audio_dcls.data.sound.decode import ResampleQuality, check_resample_quality, fit_length
-from audio_dcls.data.stores.sources import read_clip_audio
+from audio_dcls.data.sources import read_clip_audio
 from audio_dcls.data.table.clip import Clip
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import ArgumentError, AudioFileError
@@ -86,7 +86,8 @@ class ClipDataset(torch.utils.data.Dataset[Sample | FailedSample]):
     """Clips by (epoch, index), augmented by draws that depend on (seed, epoch, index) and nothing else.
 
     A clip is cut at `clip_samples` when it is decoded, zero-padded at its end, then augmented. So an hour-long file
-    costs no more than a short one, and a file that is silent in its first `clip_samples` is a failure.
+    costs no more than a short one. A clip is a failure if all of it is silent, as in the audit: if only its first
+    `clip_samples` are silent, it is used.
 
     Args:
         clips: the clips, kept as columns so that worker processes share them.

@@ -11,9 +11,9 @@ import soundfile
 from audio_dcls.data.packing.plan import PackSettings
 from audio_dcls.data.sound.sound_file import cannot_be_read, unlisted_content, unusable
 from audio_dcls.data.sound.stored_sound import EncodedSound, PcmSound
+from audio_dcls.data.sources import read_clip_audio, stored_sound
 from audio_dcls.data.stores.codec import Codec, encode, stored_rate_hz
 from audio_dcls.data.stores.index import LeftOut
-from audio_dcls.data.stores.sources import read_clip_audio, stored_sound
 from audio_dcls.data.table.clip import Clip
 from audio_dcls.errors import AudioFileError
 from audio_dcls.files import file_sha256

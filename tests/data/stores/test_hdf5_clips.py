@@ -15,8 +15,8 @@ import pytest
 from audio_dcls.data.audit.check import check_clips
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.manifest_reader import load_manifest
+from audio_dcls.data.sources import read_clip_audio
 from audio_dcls.data.stores.hdf5_clips import read_manifest, read_row, split_of
-from audio_dcls.data.stores.sources import read_clip_audio
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import AudioFileError, ManifestError
 from audio_dcls.labels import LabelSet

@@ -15,11 +15,11 @@ import soundfile
 
 from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.sound.decode import read_clip
+from audio_dcls.data.sources import read_clip_audio
 from audio_dcls.data.stores.codec import Codec
 from audio_dcls.data.stores.foreign_manifest import read_foreign_manifest
 from audio_dcls.data.stores.pack_manifest import read_manifest
 from audio_dcls.data.stores.reader import is_packed, read_row
-from audio_dcls.data.stores.sources import read_clip_audio
 from audio_dcls.data.stores.store import Store
 from audio_dcls.errors import AudioFileError, ManifestError
 from audio_dcls.labels import LabelSet

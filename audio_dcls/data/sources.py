@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from audio_dcls.data.sound.decode import ResampleQuality, decode_mono, read_clip
+from audio_dcls.data.sound.decode import ResampleQuality, check_waveform, decode_mono, read_clip
 from audio_dcls.data.sound.sound_file import unusable
 from audio_dcls.data.sound.sound_stream import FileSound
 from audio_dcls.data.sound.stored_sound import StoredSound
 from audio_dcls.data.suffixes import HDF5_SUFFIXES, PARQUET_SUFFIX
 from audio_dcls.data.table.clip import Clip
+from audio_dcls.errors import AudioFileError
 
 
 def read_clip_audio(
@@ -26,16 +28,20 @@ def read_clip_audio(
 ) -> np.ndarray:
     """Read a clip of any source as a mono waveform (T,) float32; `read_clip` describes the arguments and errors.
 
-    `end_s` replaces the end of the clip; None is the end of the sound.
+    `end_s` replaces the end of the clip; None is the end of the sound. With `require_sound`, the clip is judged as a
+    whole, as the audit judges it: a clip whose first `end_s` seconds are silent, and not the others, can be used.
     """
-    return read_clip(
-        stored_sound(clip),
-        sample_rate_hz=sample_rate_hz,
-        start_s=clip.start_s,
-        end_s=end_s,
-        require_sound=require_sound,
-        resample_quality=resample_quality,
+    sound = stored_sound(clip)
+    read = functools.partial(
+        read_clip, sound, sample_rate_hz=sample_rate_hz, start_s=clip.start_s, resample_quality=resample_quality
     )
+    try:
+        return read(end_s=end_s, require_sound=require_sound)
+    except AudioFileError as error:
+        if error.reason not in ("silent", "too_short") or end_s in (None, clip.end_s):
+            raise
+        check_waveform(*decode_mono(sound, start_s=clip.start_s, end_s=clip.end_s), sound)
+        return read(end_s=end_s, require_sound=False)
 
 
 def stored_sound(clip: Clip) -> Path | StoredSound:
