@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import importlib.metadata
+import io
 import os
 import re
 import sys
@@ -33,6 +35,7 @@ USER_ERROR = 2
 INTERRUPTED = 130
 _ARGUMENT = re.compile(r"`([a-z][a-z0-9_]*)`")
 _UNIT = re.compile(r"-(s|hz|db)$")
+_PLAIN = {"█": "#", "░": ".", "✓": "x", "…": "...", "–": "-", "×": "x", "±": "+-", "→": "->"}
 
 app = typer.Typer(
     name="audio-dcls",
@@ -101,8 +104,25 @@ def _out_of_memory(error: Exception) -> str | None:
     return describe_out_of_memory(error)
 
 
+def _write_plainly(error: UnicodeError) -> tuple[str, int]:
+    """Replace characters that the encoding of a stream does not have, by similar ones or by escapes."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in text), error.end
+
+
+def _accept_every_character() -> None:
+    """Let no character end a command: a pipe may be cp1252 or ASCII, and names of files need not be UTF-8."""
+    codecs.register_error("plain", _write_plainly)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="plain")
+
+
 def run() -> None:
     """Run the command; a mistake of the user is one line on standard error and exit code 2."""
+    _accept_every_character()
     try:
         app()
     except AudioDclsError as error:
