@@ -5,14 +5,17 @@ T samples at the file's own rate, C channels.
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from audio_dcls.data.sound.container import UNKNOWN_FRAMES, promised_frames
+from audio_dcls.data.sound.mpeg_frames import with_length_header
 from audio_dcls.data.sound.sound_file import (
     beyond_the_end,
     cannot_be_read,
@@ -23,7 +26,7 @@ from audio_dcls.data.sound.sound_file import (
     sample_range,
     unusable,
 )
-from audio_dcls.data.sound.stored_sound import EncodedSound, open_bytes
+from audio_dcls.data.sound.stored_sound import EncodedSound, open_bytes, read_bytes
 
 BLOCK_SAMPLES = 2**23
 """Samples decoded at once, 95 s of stereo at 44.1 kHz: an hour of sound is mixed down block by block."""
@@ -78,9 +81,9 @@ def sndfile_duration_s(path: Path) -> float:
 def _opened(path: Path | EncodedSound) -> Iterator[soundfile.SoundFile]:
     """An open sound file with at least one frame; errors of libsndfile and the disk become an AudioFileError."""
     try:
-        with _open(path) as sound:
-            _check_header(sound, path)
-            yield sound
+        with _open(path) as sound, _whole(sound, path) as whole:
+            _check_header(whole, path)
+            yield whole
     except soundfile.SoundFileError as error:
         detail = getattr(error, "error_string", str(error)).removeprefix("Error : ").strip().rstrip(".")
         if "does not exist" in detail:  # libsndfile's message for an existing MP3 file without a frame
@@ -89,6 +92,15 @@ def _opened(path: Path | EncodedSound) -> Iterator[soundfile.SoundFile]:
         raise unusable(path, "unreadable", f"{problem}; fetch it again, or convert it to flac") from error
     except OSError as error:
         raise cannot_be_read(path, error) from error
+
+
+def _whole(sound: soundfile.SoundFile, path: Path | EncodedSound) -> AbstractContextManager[soundfile.SoundFile]:
+    """The same sound, opened so that libsndfile reads what its header, or libsndfile's guess, leaves out."""
+    if sound.format == "MP3" and (promised := promised_frames(sound, path)) and promised != sound.frames:
+        content = with_length_header(read_bytes(path), int(promised))
+        if content is not None:
+            return soundfile.SoundFile(io.BytesIO(content))
+    return contextlib.nullcontext(sound)
 
 
 def _open(path: Path | EncodedSound) -> soundfile.SoundFile:

@@ -50,3 +50,8 @@ def sound_name(sound: str | Path | StoredSound) -> str:
 def open_bytes(sound: Path | EncodedSound) -> BinaryIO:
     """Open the bytes of a file, or of a stored one, for reading; raise an OSError if the file cannot be read."""
     return io.BytesIO(sound.content) if isinstance(sound, EncodedSound) else sound.open("rb")
+
+
+def read_bytes(sound: Path | EncodedSound) -> bytes:
+    """Read the bytes of a file, or of a stored one; raise an OSError if the file cannot be read."""
+    return sound.content if isinstance(sound, EncodedSound) else sound.read_bytes()
