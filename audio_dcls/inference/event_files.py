@@ -1,4 +1,4 @@
-"""Events of sounds as files: CSV, JSON Lines, Audacity's label track, DCASE's list.
+r"""Events of sounds as files: CSV, JSON Lines, Audacity's label track, DCASE's list.
 
 | form | ends in | a line is |
 | --- | --- | --- |
@@ -6,6 +6,8 @@
 | `jsonl` | .jsonl | an object with the same keys |
 | `audacity` | .txt | onset, offset and name between tabs; of one sound, for Audacity's File > Import > Labels |
 | `dcase` | .tsv | filename, onset, offset and event_label between tabs, as DCASE's tasks and sed_eval read them |
+
+Bytes of a path that are not UTF-8 are written as \udc80 to \udcff, as in `TagLog`.
 """
 
 from __future__ import annotations
@@ -78,7 +80,7 @@ def write_events(path: str | Path, sounds: Iterable[SoundEvents], form: str | No
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(target, _text(chosen, rows).encode())
+        write_atomically(target, _text(chosen, rows).encode(errors="backslashreplace"))
     except OSError as error:
         raise ArgumentError(f"'{path}' cannot be written: {error.strerror}; choose another place") from error
     return len(rows)

@@ -1,6 +1,7 @@
-"""Write outcomes as JSON Lines, one by one, so that tagging can be resumed after a kill.
+r"""Write outcomes as JSON Lines, one by one, so that tagging can be resumed after a kill.
 
 A line is `TagResult.to_json_dict()` or `TagFailure.to_json_dict()`; a kill can leave only the last line incomplete.
+Bytes of a path that are not UTF-8 are JSON's escapes \udc80 to \udcff, which Python reads back to the same path.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class TagLog:
     def add(self, outcome: TagResult | TagFailure) -> None:
         """Append an outcome and flush it, so that it survives a kill of this process."""
         assert self._file is not None
-        self._file.write((json.dumps(outcome.to_json_dict(), ensure_ascii=False) + "\n").encode())
+        line = json.dumps(outcome.to_json_dict(), ensure_ascii=False) + "\n"
+        self._file.write(line.encode(errors="backslashreplace"))
         self._file.flush()
         self.done.add(outcome.path)
         self.num_failed += isinstance(outcome, TagFailure)

@@ -54,8 +54,9 @@ def draw_tags(
     if rows:
         _draw_events(panels[3], result, rows, colour_of)
     _draw_clock(panels[-1], picture.duration_s)
-    title = result.path if len(result.path) <= 100 else f"…{result.path[-99:]}"
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left", weight="bold", color=_INK)
+    name = result.path.encode(errors="backslashreplace").decode()
+    title = name if len(name) <= 100 else f"…{name[-99:]}"
+    figure.suptitle(title, parse_math=False, fontsize=11, x=0.01, ha="left", weight="bold", color=_INK)
     return figure
 
 

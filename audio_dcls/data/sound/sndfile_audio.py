@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -105,7 +106,10 @@ def _whole(sound: soundfile.SoundFile, path: Path | EncodedSound) -> AbstractCon
 
 def _open(path: Path | EncodedSound) -> soundfile.SoundFile:
     try:
-        return soundfile.SoundFile(open_bytes(path) if isinstance(path, EncodedSound) else path)
+        if isinstance(path, EncodedSound):
+            return soundfile.SoundFile(open_bytes(path))
+        name = path if os.name == "nt" else os.fsencode(path)  # soundfile refuses names that are not UTF-8
+        return soundfile.SoundFile(name)  # type: ignore[arg-type]
     except TypeError as error:  # soundfile needs the parameters of a file named .raw
         problem = "has no header that says how to decode it; write it as wav or flac"
         raise unusable(path, "unreadable", problem) from error

@@ -14,6 +14,7 @@ from audio_dcls.errors import ManifestError
 from audio_dcls.files import replacing
 
 CHUNK_ROWS = 200_000
+_ESCAPED_BYTE = re.compile(r"\\u(dc[89a-f][0-9a-f])")
 
 
 class Rows(NamedTuple):
@@ -26,10 +27,11 @@ class Rows(NamedTuple):
 
 
 def read_csv(path: Path, *, skip_rows: int = 0) -> Iterator[Rows]:
-    """Read a CSV file in UTF-8 as text, up to 200 000 rows at a time, after skipping `skip_rows` rows.
+    r"""Read a CSV file in UTF-8 as text, up to 200 000 rows at a time, after skipping `skip_rows` rows.
 
     No cell is interpreted ("NA" stays "NA"). Spaces after a comma are dropped, short rows are filled with empty cells,
-    and blank rows are left out but counted. Raise a ManifestError if the file is missing, empty, not UTF-8, or a row
+    and blank rows are left out but counted. Escapes \udc80 to \udcff are bytes of a file's name that is not UTF-8, as
+    `write_csv_pieces` writes them. Raise a ManifestError if the file is missing, empty, not UTF-8, or a row
     has more cells than the first.
     """
     num_rows = 0
@@ -46,7 +48,7 @@ def read_csv(path: Path, *, skip_rows: int = 0) -> Iterator[Rows]:
             chunksize=CHUNK_ROWS,
         ) as reader:
             for frame in reader:
-                columns = [frame[column].to_numpy(dtype=object) for column in frame.columns]
+                columns = [_with_bytes(frame[column].to_numpy(dtype=object)) for column in frame.columns]
                 numbers = np.arange(num_rows, num_rows + len(frame), dtype=np.int64) + 1 + skip_rows
                 num_rows += len(frame)
                 filled = np.logical_or.reduce([column != "" for column in columns])
@@ -64,6 +66,13 @@ def read_csv(path: Path, *, skip_rows: int = 0) -> Iterator[Rows]:
         ) from error
     except OSError as error:
         raise ManifestError(f"'{path}' cannot be read: {error.strerror}; check its kind and permissions") from error
+
+
+def _with_bytes(cells: np.ndarray) -> np.ndarray:
+    """Replace escaped bytes of names by what Python has for such bytes."""
+    if "\\udc" not in "\n".join(cells):
+        return cells
+    return np.array([_ESCAPED_BYTE.sub(lambda found: chr(int(found[1], 16)), cell) for cell in cells], dtype=object)
 
 
 def _explain(error: pd.errors.ParserError) -> str:
@@ -86,7 +95,10 @@ def write_csv_pieces(path: Path, pieces: Iterable[dict[str, Sequence[object]]]) 
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stream:
+        with (
+            replacing(path) as temporary,
+            temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream,
+        ):
             for number, columns in enumerate(pieces):
                 frame = pd.DataFrame({name: pd.Series(values, dtype=object) for name, values in columns.items()})
                 frame.to_csv(stream, index=False, header=number == 0, lineterminator="\n")

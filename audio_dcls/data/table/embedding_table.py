@@ -36,6 +36,7 @@ class EmbeddingTable:
         self, path: str, embedding: np.ndarray, start_s: np.ndarray, end_s: np.ndarray, window_embeddings: np.ndarray
     ) -> None:
         """Append a sound: its name, embedding (F,), window times (W,) in seconds, and window embeddings (W, F)."""
+        path = path.encode(errors="backslashreplace").decode()  # Parquet has no bytes that are not UTF-8
         for name, value in zip(self.rows, (path, embedding, start_s, end_s, list(window_embeddings)), strict=True):
             self.rows[name].append(value)
         if len(self.rows["path"]) == _ROWS_PER_GROUP:
