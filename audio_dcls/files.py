@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
+
+from audio_dcls.errors import ArgumentError
 
 CACHE_VARIABLE = "AUDIO_DCLS_CACHE"
 """Names another cache folder."""
@@ -46,6 +50,18 @@ def write_atomically(path: Path, content: bytes | bytearray) -> None:
     """Replace the content of a file in one step (see `replacing`)."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def try_place(path: Path) -> None:
+    """Make the folder of a file and write in it, so that a wrong place is found before the work; `ArgumentError`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise ArgumentError(f"'{path}' cannot be written: {error.strerror}; choose another place") from error
 
 
 def flush_folder(folder: Path) -> None:

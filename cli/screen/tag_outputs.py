@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ import typer
 
 from audio_dcls.data.sound.sound_stream import Sound
 from audio_dcls.errors import ArgumentError
+from audio_dcls.files import try_place
 from audio_dcls.inference import Event, TagFailure, Tagger, TagResult
 from audio_dcls.inference.embedding_files import EmbeddingFile
 from audio_dcls.inference.event_files import check_one_sound, check_replaceable, event_form, write_events
@@ -44,8 +47,14 @@ class TagOutputs:
         Raises:
             ArgumentError: a name or combination is not possible.
         """
+        places = [path for path in (self.out, self.timeline, self.plot, self.embeddings) if path is not None]
+        for number, path in enumerate(places):
+            if path.absolute() in [other.absolute() for other in places[:number]]:
+                raise ArgumentError(f"'{path}' is named for two outputs, and one would be lost; name another file")
         if self.timeline is not None:
             event_form(self.timeline)
+            check_replaceable(self.timeline)
+            try_place(self.timeline)
         if self.embeddings is not None:
             EmbeddingFile(self.embeddings)
             if self.resume:
@@ -69,19 +78,22 @@ def run_tagging(
     Returns:
         The number of sounds that failed, including earlier ones of a resumed file.
     """
-    if outputs.plot is not None and len(sounds) == 1:
+    pictures: dict[str, Path] = {}
+    if outputs.plot is not None:
         from audio_dcls.inspection.tag_figure import check_figure_path  # it loads matplotlib
 
-        check_figure_path(outputs.plot)
+        pictures = picture_paths(outputs.plot, [sound.name for sound in sounds])
+        for path in {path.parent: path for path in pictures.values()}.values():
+            check_figure_path(path)
+            try_place(path)
     if outputs.timeline is not None:
         check_one_sound(outputs.timeline, [sound.name for sound in sounds])
-        check_replaceable(outputs.timeline)
     with contextlib.ExitStack() as stack:
         log = _open_log(stack, outputs)
         left = [sound for sound in sounds if log is None or sound.name not in log.done]
         if log is not None and len(left) < len(sounds) and not outputs.json:
             say(f"{len(sounds) - len(left)} of {len(sounds)} sounds are done in {outputs.out}, {len(left)} left")
-        writer = _Writer(tagger, outputs, _open_embeddings(stack, outputs), log, several=len(sounds) > 1)
+        writer = _Writer(tagger, outputs, _open_embeddings(stack, outputs), log, pictures, several=len(sounds) > 1)
         advance = stack.enter_context(clip_progress("tagging", len(left), quiet=outputs.json or len(left) < BAR_FROM))
         failures: list[str] = []
         for outcome in _outcomes(tagger, left, options, writer, windows_per_batch, ray):
@@ -139,12 +151,14 @@ class _Writer:
         outputs: TagOutputs,
         embeddings: EmbeddingFile | None,
         log: TagLog | None,
+        paths: dict[str, Path],
         *,
         several: bool,
     ) -> None:
         self.tagger, self.outputs, self.embeddings, self.log, self.several = tagger, outputs, embeddings, log, several
         self.events: list[tuple[str, Sequence[Event]]] = []
         self.pictures: dict[str, Any] = {}
+        self.picture_paths = paths
         self.true_labels = None if outputs.truth is None else _true_labels(outputs.truth, tagger)
         self.num_without_truth = 0
 
@@ -169,7 +183,7 @@ class _Writer:
             windows = result.windows
             self.embeddings.add(result.path, result.embedding, windows.start_s, windows.end_s, result.window_embeddings)
         if self.outputs.plot is not None:
-            self._draw(result, self.outputs.plot)
+            self._draw(result)
 
     def _show(self, result: TagResult) -> None:
         true = None
@@ -181,15 +195,43 @@ class _Writer:
         elif self.outputs.out is None or not self.several:
             tag_table(result, true)
 
-    def _draw(self, result: TagResult, plot: Path) -> None:
+    def _draw(self, result: TagResult) -> None:
         from audio_dcls.inspection.tag_figure import draw_tags, save_figure  # it loads matplotlib
 
-        path = plot
-        if self.several:
-            name = Path(result.path).name if result.path != "-" else "standard_input"
-            path = plot / f"{name}.png"
         figure = draw_tags(result, self.tagger.labels, self.pictures.pop(result.path))
-        save_figure(figure, path)
+        save_figure(figure, self.picture_paths[result.path])
+
+
+def picture_paths(plot: Path, names: Sequence[str]) -> dict[str, Path]:
+    """The picture of each sound: `plot`, or of several sounds files below it, in the sounds' folders if names repeat.
+
+    >>> [path.as_posix() for path in picture_paths(Path("p"), ["site1/a.wav", "site2/a.wav", "site2/b.wav"]).values()]
+    ['p/site1/a.wav.png', 'p/site2/a.wav.png', 'p/b.wav.png']
+    """
+    if len(names) == 1:
+        return {names[0]: plot}
+    short = {name: _short_name(name) for name in names}
+    counts = Counter(text.casefold() for text in short.values())
+    found: dict[str, Path] = {}
+    used: set[str] = set()
+    for name, text in short.items():
+        place = plot
+        if counts[text.casefold()] > 1:
+            folders = Path(name).relative_to(Path(name).anchor).parent.parts
+            place = plot.joinpath(*("_" if part == ".." else part for part in folders))
+        target, number = place / f"{text}.png", 1
+        while str(target).casefold() in used:
+            number += 1
+            target = place / f"{text}-{number}.png"
+        used.add(str(target).casefold())
+        found[name] = target
+    return found
+
+
+def _short_name(name: str) -> str:
+    """The name of a sound's file, at most 240 bytes, so that an ending can be added."""
+    last = "standard_input" if name == "-" else Path(name).name
+    return last if len(os.fsencode(last)) <= 240 else os.fsdecode(os.fsencode(last)[:240])
 
 
 def _true_labels(manifest: Path, tagger: Tagger) -> dict[str, tuple[str, ...]]:
