@@ -19,7 +19,6 @@ from audio_dcls.data.audit.rules import AuditRules, judge
 from audio_dcls.data.loading.loader import eval_loader
 from audio_dcls.data.loading.samples import Batch, ClipDataset
 from audio_dcls.data.loading.teacher_logits import TeacherWriter
-from audio_dcls.data.loading.workers import explained_worker_death
 from audio_dcls.data.manifest import Manifest
 from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.data.table.clip_table import ClipTable
@@ -202,7 +201,6 @@ def _usable_clips(
     return report.usable
 
 
-@explained_worker_death()
 def _predict(
     checkpoint: LoadedCheckpoint, clips: _EvaluationClips, save_logits: Path | None, on_progress: Progress | None
 ) -> Predictions:

@@ -12,7 +12,6 @@ import numpy as np
 
 from audio_dcls.data.loading.loader import eval_loader
 from audio_dcls.data.loading.samples import ClipDataset
-from audio_dcls.data.loading.workers import explained_worker_death
 from audio_dcls.data.manifest_reader import load_manifest
 from audio_dcls.errors import EvaluationError
 from audio_dcls.evaluation import TaggingMetrics, tagging_metrics
@@ -23,7 +22,6 @@ from audio_dcls.runs.training_clips import select_splits
 _CLIPS_PER_BATCH = 16
 
 
-@explained_worker_death()
 def measure_backend(
     backend: Backend,
     labels: LabelSet,

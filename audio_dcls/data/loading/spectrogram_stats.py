@@ -16,7 +16,6 @@ from torch import Tensor
 from audio_dcls.counted_random import counted_rng
 from audio_dcls.data.loading.loader import eval_loader
 from audio_dcls.data.loading.samples import ClipDataset
-from audio_dcls.data.loading.workers import explained_worker_death
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import ArgumentError, ManifestError
 from audio_dcls.frontend import FrontendConfig, build_frontend
@@ -76,7 +75,6 @@ class SpectrogramStats:
     """Share of the values, 0 to 1, at the floor of the decibel scale: digital silence and padding."""
 
 
-@explained_worker_death()
 def measure_spectrograms(
     clips: ClipTable,
     frontend: FrontendConfig,

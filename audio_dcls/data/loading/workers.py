@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import signal
 import threading
 import weakref
-from collections.abc import Iterator
 from multiprocessing.sharedctypes import RawArray
 from typing import Any
 
@@ -27,15 +25,77 @@ _iterators: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 class ClipLoader(torch.utils.data.DataLoader[Any]):
-    """A data loader whose workers never outlive the program, and whose dataset knows which clip each worker loads."""
+    """A data loader that names a worker that dies, with its clip, and whose workers never outlive the program."""
 
     def __iter__(self) -> Any:
-        if self.num_workers:
-            self.dataset.in_progress = RawArray("q", [-1] * self.num_workers)  # pyright: ignore[reportAttributeAccessIssue]
+        if not self.num_workers:
+            return super().__iter__()
+        self.dataset.in_progress = RawArray("q", [-1] * self.num_workers)  # pyright: ignore[reportAttributeAccessIssue]
         iterator = super().__iter__()
-        if self.num_workers:
-            _iterators.add(iterator)
-        return iterator
+        _iterators.add(iterator)
+        if hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
+            _Batches.hold_back_torch()
+        return _Batches(iterator)
+
+
+class _Batches:
+    """The batches of an iterator; the death of a worker is a `RunError` of `next`.
+
+    torch raises an error in its handler of SIGCHLD, so at any moment of the program. Here that handler runs only while
+    the program waits for a batch; a death at another moment is found by the next wait.
+    """
+
+    is_waiting = False
+    torch_handler: Any = None
+
+    def __init__(self, iterator: Any) -> None:
+        self.iterator = iterator
+
+    @classmethod
+    def hold_back_torch(cls) -> None:
+        """Put a handler before torch's, which it sets with the first loader."""
+        if signal.getsignal(signal.SIGCHLD) != cls.handle:
+            cls.torch_handler = signal.signal(signal.SIGCHLD, cls.handle)
+
+    @classmethod
+    def handle(cls, number: int, frame: Any) -> None:
+        """Let torch report a death if the program waits for a batch."""
+        if cls.is_waiting and callable(cls.torch_handler):
+            cls.torch_handler(number, frame)
+
+    def __iter__(self) -> _Batches:
+        return self
+
+    def __next__(self) -> Any:
+        try:
+            _Batches.is_waiting = True
+            batch = next(self.iterator)
+            _Batches.is_waiting = False
+            return batch
+        except StopIteration:
+            _Batches.is_waiting = False
+            raise
+        except Exception as error:
+            _Batches.is_waiting = False
+            number = self._dead_worker(error)
+            if number is None:
+                raise
+            message = _describe_death(self.iterator, number)
+            self.iterator._shutdown_workers()
+            _kill(self.iterator)
+            raise RunError(message) from error
+
+    def _dead_worker(self, error: Exception) -> int | None:
+        """The number of a worker that died, or None.
+
+        A batch that a dying worker sends ends in an error of the connection, maybe before its death can be seen.
+        """
+        is_report = isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker")
+        wait_s = 2.0 if is_report or isinstance(error, OSError | EOFError) else 0.0
+        for process in self.iterator._workers:
+            process.join(wait_s / len(self.iterator._workers))
+        codes = [process.exitcode for process in self.iterator._workers]
+        return next((number for number, code in enumerate(codes) if code), None)
 
 
 def begin_worker(worker: int) -> None:
@@ -48,32 +108,6 @@ def begin_worker(worker: int) -> None:
     for name in _IGNORED_SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
-
-
-@contextlib.contextmanager
-def explained_worker_death() -> Iterator[None]:
-    """Report the death of a worker by its number, its signal and its clip, and end the other workers.
-
-    torch reports the death at any moment, also between two batches, so the whole loop over a loader is the body.
-
-    Raises:
-        RunError: a worker died.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker"):
-            raise
-        dead = [(iterator, n) for iterator in list(_iterators) for n, w in enumerate(iterator._workers) if w.exitcode]
-        if not dead:
-            raise RunError(f"{error}; run the command again") from error
-        iterator, number = dead[0]
-        message = _describe_death(iterator, number)
-        _iterators.discard(iterator)
-        iterator._shutdown_workers()
-        for process in iterator._workers:
-            process.kill()  # those that did not answer
-        raise RunError(message) from error
 
 
 def _describe_death(iterator: Any, number: int) -> str:
@@ -92,12 +126,14 @@ def _describe_death(iterator: Any, number: int) -> str:
     )
 
 
+def _kill(iterator: Any) -> None:
+    for process in iterator._workers:
+        process.kill()
+        process.join()
+
+
 @atexit.register
 def _kill_workers() -> None:
     """Kill the workers that an error left: Python would wait for them without end, as they ignore its SIGTERM."""
-    iterators = list(_iterators)
-    if iterators and hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would report each of these deaths as an error
-    for iterator in iterators:
-        for process in iterator._workers:
-            process.kill()
+    for iterator in list(_iterators):
+        _kill(iterator)

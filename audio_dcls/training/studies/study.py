@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from audio_dcls.data.loading.workers import explained_worker_death
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.resumable_keys import changed_keys
 from audio_dcls.runs.study_dir import StudyDir
@@ -58,11 +57,10 @@ def train_study(
         trainer = Trainer(config, seed, clips, run_dir, fabric, stop)
         finished = False
         try:
-            with explained_worker_death():
-                for event in trainer.run():
-                    yield event
-                    if isinstance(event, RunStopped):
-                        return
+            for event in trainer.run():
+                yield event
+                if isinstance(event, RunStopped):
+                    return
             finished = True
         finally:
             if not finished and fabric.is_global_zero and run_dir.status().get("state") == "running":
