@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +17,7 @@ import soundfile
 import torch
 from fastapi.testclient import TestClient
 
+import audio_dcls
 from audio_dcls.counted_random import counted_rng
 from audio_dcls.data.augment.augmentation import Augmentation, SpectrogramSize
 from audio_dcls.errors import ModelError
@@ -30,13 +35,18 @@ from audio_dcls.service.settings import ServiceSettings
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "extending.md"
 
 
-def example(section: str) -> dict[str, Any]:
-    """The names that the Python block of a section defines."""
+def code_of(section: str) -> str:
+    """The Python block of a section."""
     text = GUIDE.read_text(encoding="utf-8").partition(f"## {section}\n")[2].partition("\n## ")[0]
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert code is not None, section
+    return code.group(1)
+
+
+def example(section: str) -> dict[str, Any]:
+    """The names that the Python block of a section defines."""
     names: dict[str, Any] = {}
-    exec(code.group(1), names)
+    exec(code_of(section), names)
     return names
 
 
@@ -107,6 +117,29 @@ def test_a_figure() -> None:
     assert item.figure is not None and len(item.figure.axes) == 1
     shares = {row["layer"]: row["share"] for row in item.rows}
     assert "stages.0.blocks.0.conv_dw.weight" in shares and all(0 <= share < 1 for share in shares.values())
+
+
+def test_the_module_of_a_figure_can_be_imported_first(tmp_path: Path) -> None:
+    package = tmp_path / "audio_dcls"
+    shutil.copytree(Path(audio_dcls.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "inspection/report/near_zero_chapter.py").write_text(code_of("A figure"))
+    chapters = package / "inspection/report/chapters.py"
+    listed = "CHAPTERS: dict[str, Chapter] = {\n"
+    text = chapters.read_text(encoding="utf-8")
+    assert listed in text
+    text = text.replace(listed, f'{listed}    "near-zero": Chapter(near_zero),\n')
+    module = "audio_dcls.inspection.report.near_zero_chapter"
+    first_import = "from audio_dcls.inspection.report."
+    text = text.replace(first_import, f"from {module} import near_zero\n{first_import}", 1)
+    chapters.write_text(text, encoding="utf-8")
+    program = (
+        f"from {module} import near_zero\nfrom audio_dcls.inspection.report.chapters import CHAPTERS\n"
+        "assert near_zero in [value for chapter in CHAPTERS.values() for value in vars(chapter).values()]"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}
+    )
+    assert ended.returncode == 0
 
 
 def test_an_export_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
