@@ -57,11 +57,7 @@ def build_router(store: ModelStore) -> APIRouter:
 
 
 def describe(store: ModelStore, name: str) -> ModelResponse:
-    """The description of a model.
-
-    Raises:
-        ServiceError: 404, there is no such model.
-    """
+    """The description of a model; raises ServiceError (404) if there is no such model."""
     model = store.find(name)
     return ModelResponse(
         name=model.name,

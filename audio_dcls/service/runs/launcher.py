@@ -122,20 +122,12 @@ class LocalLauncher:
         self._lock = threading.Lock()
 
     def start(self, entry: RunEntry) -> Started:
-        """Start a run's process.
-
-        Raises:
-            OSError: the process cannot be started.
-        """
+        """Start a run's process; raises OSError if that fails."""
         mark_start(entry)
         return self._spawn([*self.command, *train_arguments(entry)], log_path(entry))
 
     def measure(self, entry: RunEntry) -> Started:
-        """Start `audio-dcls eval`, which writes the scores per class into a run's folder.
-
-        Raises:
-            OSError: the process cannot be started.
-        """
+        """Start `audio-dcls eval`, which writes scores per class into a run's folder; raises OSError if that fails."""
         return self._spawn([*self.command, *eval_arguments(entry)], log_path(entry))
 
     def _spawn(self, command: Sequence[str], log: Path) -> Started:

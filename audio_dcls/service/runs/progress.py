@@ -76,13 +76,7 @@ def logged_error(log: Path) -> str | None:
 
 
 def describe_run(entry: RunEntry, *, position: int | None = None, models: Sequence[str] = ()) -> RunView:
-    """A run in the form in which the service sends it.
-
-    Args:
-        entry: the run's entry in the queue.
-        position: its place in the queue.
-        models: names of the models made from it.
-    """
+    """A run in the form in which the service sends it, with its place in the queue and the models made from it."""
     folders = seed_folders(entry)
     seeds = [_describe_seed(folder, is_active=entry.state in ACTIVE) for folder in folders]
     shares = [_share(seed) for seed in seeds]

@@ -132,11 +132,7 @@ def new_id() -> str:
 
 
 class RunQueue:
-    """Entries in an SQLite file.
-
-    Args:
-        path: the file; the first call of a method creates it.
-    """
+    """Entries in an SQLite file; the first call of a method creates the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -144,11 +140,7 @@ class RunQueue:
         self._is_created = False
 
     def add(self, entry: RunEntry) -> RunEntry:
-        """Put an entry at the end of the queue; this sets its `place`.
-
-        Raises:
-            sqlite3.IntegrityError: another run has the id.
-        """
+        """Put an entry at the end of the queue and set its `place`; raises sqlite3.IntegrityError for an id in use."""
         with self._transaction() as connection:
             entry = dataclasses.replace(entry, place=_next_place(connection))
             names = ", ".join(_COLUMNS)
@@ -157,11 +149,7 @@ class RunQueue:
         return entry
 
     def get(self, run_id: str) -> RunEntry:
-        """An entry by its id.
-
-        Raises:
-            ServiceError: 404, there is no such run.
-        """
+        """An entry by its id; raises ServiceError (404) if there is no such run."""
         if ID_PATTERN.fullmatch(run_id) is not None:
             with self._connection() as connection:
                 row = connection.execute("SELECT * FROM runs WHERE id = ?", (run_id,)).fetchone()
@@ -179,15 +167,9 @@ class RunQueue:
         return [_entry(row) for row in rows]
 
     def change(self, run_id: str, *, only_in: tuple[RunState, ...] = (), **values: Any) -> RunEntry | None:
-        """Change columns of an entry.
+        """Change columns of an entry, and return it; None if no entry with the id is in one of the states `only_in`.
 
-        Args:
-            run_id: the entry's id.
-            only_in: change the entry only if it is in one of these states; empty for any state.
-            values: new values by column; `place=None` puts the entry at the end.
-
-        Returns:
-            The changed entry; None if there is no such entry in those states.
+        An empty `only_in` allows any state; `place=None` puts the entry at the end.
         """
         assert values.keys() <= set(_COLUMNS), values
         with self._transaction() as connection:
@@ -203,10 +185,9 @@ class RunQueue:
         return None if row is None else _entry(row)
 
     def claim_next(self) -> RunEntry | None:
-        """Mark the first queued entry as running and count the start; only one caller gets the entry.
+        """Mark the first queued entry as running and count the start; None if none is queued.
 
-        Returns:
-            The entry; None if no entry is queued.
+        Only one caller gets the entry.
         """
         with self._transaction() as connection:
             row = connection.execute(

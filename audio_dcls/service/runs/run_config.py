@@ -71,18 +71,10 @@ class RunConfigs:
         seeds: Sequence[int] | None = None,
         name: str | None = None,
     ) -> BuiltRun:
-        """Build and check a config.
+        """Build and check a config, given by its name or by its values; a config with `cases` is a study.
 
-        Args:
-            config: name of a shipped config or of a file in `config_dirs`, or the values themselves. A config with
-                `cases` is a study.
-            overrides: values by dotted key or nested; in a study they apply to every case.
-            seeds: they replace the config's seeds.
-            name: it replaces the config's name.
-
-        Raises:
-            ServiceError: 404, no config has that name.
-            ConfigError: a key or value is wrong, or names a file that runs may not read.
+        Overrides are by dotted key or nested, and apply to every case of a study. Raises ServiceError (404) if no
+        config has the name, and ConfigError if a key or value is wrong or names a file that runs may not read.
         """
         changes = _nested(overrides or {})
         if seeds is not None:
@@ -105,12 +97,7 @@ class RunConfigs:
         return BuiltRun("train", built.name, built)
 
     def find(self, name: str) -> Path:
-        """The file of a config.
-
-        Raises:
-            ConfigError: the name is not valid for a config.
-            ServiceError: 404, there is no such config.
-        """
+        """The file of a config; raises ConfigError if the name is not valid, ServiceError (404) if there is none."""
         if _CONFIG_PATTERN.fullmatch(name) is None:
             raise ConfigError(
                 f"`config` (={name[:80]!r}) must be a config's name, such as demo.yaml or paper/study.yaml, not a path"
@@ -224,11 +211,7 @@ class RunConfigs:
 
 
 def check_name(name: str, source: str | None = None) -> None:
-    """Check the name of a run or a model.
-
-    Raises:
-        ConfigError: the name is not valid.
-    """
+    """Check the name of a run or a model; raises ConfigError if it is not valid."""
     if re.fullmatch(NAME_PATTERN, name) is None:
         raise ConfigError(
             f"{source + ': ' if source else ''}`name` (={name[:80]!r}) must be 1 to 64 letters, digits, dots, dashes "

@@ -78,8 +78,7 @@ class RunService:
     def start(self) -> None:
         """Find running runs again, resume killed runs, and start to work through the queue.
 
-        Raises:
-            RunError: another service uses this state folder.
+        Raises RunError if another service uses this state folder.
         """
         deadline_s = time.monotonic() + LOCK_WAIT_S
         while not self._held.enter_context(try_lock(self.state_dir / _LOCK_FILE)):
@@ -98,9 +97,7 @@ class RunService:
     def close(self, *, leave: bool = False, grace_s: float = 30.0) -> None:
         """Stop supervising the runs; the next `start` continues.
 
-        Args:
-            leave: let running runs continue; otherwise they write their checkpoints and end.
-            grace_s: time to wait for the checkpoints.
+        With `leave`, running runs continue; otherwise they have `grace_s` seconds to write their checkpoints and end.
         """
         self.supervisor.close(leave=leave, grace_s=grace_s)
         self._held.close()
@@ -113,18 +110,10 @@ class RunService:
         name: str | None = None,
         owner: str | None = None,
     ) -> RunView:
-        """Put a run into the queue.
+        """Put a run into the queue; `owner` is the name of the caller's key.
 
-        Args:
-            config: name of a config, or its values.
-            overrides: values by dotted key.
-            seeds: they replace the config's seeds.
-            name: it replaces the config's name.
-            owner: the name of the caller's key.
-
-        Raises:
-            ConfigError: the config is wrong, or names files that runs may not read.
-            ServiceError: 404, there is no such config; 429, the queue is full.
+        Raises ConfigError if the config is wrong or names files that runs may not read, and ServiceError if there is no
+        such config (404) or the queue is full (429).
         """
         if len(self.queue.entries("queued")) >= _MAX_QUEUED:
             message = f"{_MAX_QUEUED} runs are queued already; delete some, or wait"
@@ -136,11 +125,7 @@ class RunService:
         return self._view(entry, self.queue.entries("queued"), {})
 
     def get(self, run_id: str) -> RunView:
-        """A run.
-
-        Raises:
-            ServiceError: 404, there is no such run.
-        """
+        """A run; raises ServiceError (404) if there is no such run."""
         return self._view(self.queue.get(run_id), self.queue.entries("queued"), self.models.names_by_run())
 
     def list_runs(self) -> list[RunView]:
@@ -172,11 +157,7 @@ class RunService:
     def events(
         self, run_id: str, last_event_id: str | None = None, replay: int | None = None
     ) -> AsyncIterator[RunEvent]:
-        """The events of a run as they happen; see `RunEvents`.
-
-        Raises:
-            ServiceError: 404, there is no such run.
-        """
+        """The events of a run as they happen; see `RunEvents`. Raises ServiceError (404) if there is no such run."""
         entry = self.queue.get(run_id)
         poll_s = self.supervisor.supervision.poll_s
         return RunEvents(entry, self._look, poll_s=poll_s, last_event_id=last_event_id, replay=replay).stream()
@@ -184,8 +165,7 @@ class RunService:
     def stop(self, run_id: str) -> RunView:
         """Make a run write a checkpoint and end; a queued run leaves the queue.
 
-        Raises:
-            ServiceError: 404, there is no such run; 409, the run is over.
+        Raises ServiceError if there is no such run (404), or it is over (409).
         """
         with self.supervisor.lock:
             entry = self.queue.get(run_id)
@@ -228,8 +208,7 @@ class RunService:
     def delete(self, run_id: str) -> None:
         """Delete a run's folder, log and config; models made from it stay.
 
-        Raises:
-            ServiceError: 404, there is no such run; 409, the run is being trained.
+        Raises ServiceError if there is no such run (404), or it is being trained (409).
         """
         with self.supervisor.lock:
             entry = self.queue.get(run_id)

@@ -42,13 +42,7 @@ class Supervision:
 
 
 class Supervisor:
-    """A thread that checks every run in turn.
-
-    Args:
-        queue: the runs.
-        launchers: by engine.
-        supervision: the numbers to follow.
-    """
+    """A thread that checks every run in turn."""
 
     def __init__(
         self, queue: RunQueue, launchers: Mapping[str, Launcher], supervision: Supervision | None = None
@@ -83,9 +77,8 @@ class Supervisor:
     def close(self, *, leave: bool, grace_s: float) -> None:
         """End the thread and stop the runs; the next start resumes them.
 
-        Args:
-            leave: let the runs continue without the service.
-            grace_s: time to wait for checkpoints to be written; a run that takes longer ends by itself later.
+        With `leave`, runs continue without the service; otherwise they have `grace_s` seconds to write checkpoints, and
+        a run that takes longer ends by itself later.
         """
         self._is_closing = True
         self._wake.set()

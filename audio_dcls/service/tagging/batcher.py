@@ -76,9 +76,7 @@ class Batcher:
     async def score(self, windows: Iterable[tuple[int, np.ndarray]], take: Take) -> None:
         """Compute a request's windows; if the caller is cancelled, the rest is dropped.
 
-        Args:
-            windows: first sample and samples (T,) of each; they are cut one by one when needed.
-            take: called with the scores of each window, in their order.
+        Each window is its first sample and its samples (T,), cut when needed; `take` gets the scores of each in order.
         """
         job = _Job(iter(windows), take, asyncio.get_running_loop().create_future())
         job.advance()

@@ -47,20 +47,9 @@ def set_up_worker(limits: DecodeLimits, sample_rate_hz: int) -> None:
 
 
 def decode_upload(path: str, out: str, name: str, sample_rate_hz: int, limits: DecodeLimits) -> int:
-    """Decode a file to float32 samples at another rate.
+    """Decode a file to float32 samples at another rate, written without a header; returns their number, at least 1.
 
-    Args:
-        path: the file.
-        out: the file to write the samples to, without a header.
-        name: the file's name in messages.
-        sample_rate_hz: rate of the samples.
-        limits: what decoding may take.
-
-    Returns:
-        The number of samples, at least 1.
-
-    Raises:
-        AudioFileError: the file is not sound, is too long, or exceeds a limit.
+    Raises AudioFileError if the file is not sound, is too long, or exceeds a limit.
     """
     _limit_cpu(limits.cpu_s)
     try:

@@ -77,13 +77,7 @@ class Decoder:
     async def decoded(self, path: Path, name: str, sample_rate_hz: int) -> AsyncIterator[DecodedSound]:
         """The samples of a file, while the body of the `with` statement runs.
 
-        Args:
-            path: the upload.
-            name: its name in messages.
-            sample_rate_hz: rate of the samples.
-
-        Raises:
-            AudioFileError: the file cannot be used, or exceeds a limit.
+        Raises AudioFileError if the file cannot be used, or exceeds a limit.
         """
         with self.spooled() as out:
             arguments = (str(path), str(out), name, sample_rate_hz, self.limits)

@@ -67,11 +67,7 @@ class LiveTagger:
             self._resampler = soxr.ResampleStream(sample_rate_hz, plan.sample_rate_hz, 1, dtype="float32")
 
     async def push(self, content: bytes) -> AsyncIterator[dict[str, Any]]:
-        """Take samples, and yield the scores of the windows that they complete.
-
-        Raises:
-            AudioFileError: a sample is not finite.
-        """
+        """Yield the scores of the windows that samples complete; raises AudioFileError if a sample is not finite."""
         content = self._rest + content
         frame_bytes = self.dtype.itemsize * self.num_channels
         whole = len(content) // frame_bytes * frame_bytes
@@ -89,11 +85,7 @@ class LiveTagger:
             yield await self._score(start, window)
 
     async def finish(self) -> TagResult:
-        """End the stream, and return the result for all of it.
-
-        Raises:
-            AudioFileError: no sample arrived.
-        """
+        """End the stream, and return the result for all of it; raises AudioFileError if no sample arrived."""
         if self._resampler is not None:
             for start, window in self.splitter.push(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True)):
                 await self._score(start, window)

@@ -11,14 +11,10 @@ from audio_dcls.models.find_model import find_model
 
 
 def read_card(source: str) -> dict[str, Any]:
-    """Architecture, classes and score of a model.
+    """Architecture, classes and score of a model, from a path or the name of published weights.
 
-    Args:
-        source: a path, or the name of published weights.
-
-    Returns:
-        Fields of `ModelResponse`. The mapping is empty for published weights, and if the file is missing or cannot be
-        read; loading the model then reports the error.
+    The mapping is empty for published weights, and if the file is missing or cannot be read; loading the model then
+    reports the error.
     """
     try:
         if not Path(source).exists():

@@ -73,11 +73,7 @@ class ModelStore:
         return max(sources, key=lambda name: sources[name].stat().st_mtime_ns, default=None)
 
     def find(self, name: str | None) -> StoredModel:
-        """The model with a name, or the default model.
-
-        Raises:
-            ServiceError: 404, there is no such model, or no model at all.
-        """
+        """The model with a name, or the default model; raises ServiceError (404) if there is none."""
         wanted = name if name is not None else self.default_name()
         models = {model.name: model for model in self.models()}
         if wanted is None or wanted not in models:
@@ -108,34 +104,21 @@ class ModelStore:
             model.num_users -= 1
 
     async def load(self, name: str) -> StoredModel:
-        """Load a model now.
-
-        Raises:
-            ServiceError: there is no such model.
-            CheckpointError: the model cannot be loaded.
-        """
+        """Load a model now; raises ServiceError if there is no such model, CheckpointError if it cannot be loaded."""
         model = self.find(name)
         async with model.lock:
             await self._loaded(model)
         return model
 
     async def unload(self, name: str) -> StoredModel:
-        """Unload a model; its memory is freed once the requests that use it are answered.
-
-        Raises:
-            ServiceError: there is no such model.
-        """
+        """Unload a model once its requests are answered; raises ServiceError if there is no such model."""
         model = self.find(name)
         async with model.lock:
             model.tagger, model.batcher, model.state, model.error = None, None, "unloaded", None
         return model
 
     async def remove(self, name: str) -> None:
-        """Delete a model's file.
-
-        Raises:
-            ServiceError: there is no such model, or the settings name it.
-        """
+        """Delete a model's file; raises ServiceError if there is no such model, or the settings name it."""
         model = self.find(name)
         if not model.is_removable:
             message = f"model '{name}' is named in the settings, so the service does not delete it; remove it there"

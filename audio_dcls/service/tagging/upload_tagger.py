@@ -38,11 +38,7 @@ class UploadTagger:
 
     @contextlib.asynccontextmanager
     async def admitted(self, timeout_s: float | None) -> AsyncIterator[None]:
-        """Admit one request, and end it at its deadline.
-
-        Raises:
-            ServiceError: 503, too many requests are being tagged; 504, the deadline passed.
-        """
+        """Admit one request until its deadline; raises ServiceError, 503 for too many requests, 504 at the deadline."""
         if self.is_closing or self.num_requests >= self.settings.max_requests:
             seconds = retry_after_s(self.num_requests, self._window_s)
             why = "the service is closing" if self.is_closing else f"{self.num_requests} requests are being tagged"
@@ -64,20 +60,10 @@ class UploadTagger:
     async def tag(
         self, path: Path, name: str, *, model: str | None, options: dict[str, Any], picture: bool = False
     ) -> dict[str, Any]:
-        """Tag an upload.
+        """Tag an upload with a model, None for the default; `name` is the sender's name for it.
 
-        Args:
-            path: the upload on disk.
-            name: the sender's name for it.
-            model: the model's name; None for the default model.
-            options: keyword arguments of `TagOptions`.
-            picture: add the envelope and the spectrogram.
-
-        Returns:
-            `TagResult.to_json_dict`, with the model's name and the picture.
-
-        Raises:
-            AudioDclsError: the sound, an option or the model cannot be used.
+        The options are those of `TagOptions`. Returns `TagResult.to_json_dict` with the model's name and, if asked, the
+        picture. Raises AudioDclsError if the sound, an option or the model cannot be used.
         """
         try:
             async with self.store.using(model) as (stored, tagger, batcher):
@@ -141,12 +127,7 @@ def _draw_picture(sound: DecodedSound) -> dict[str, Any]:
 
 
 def _fewer_columns(rows: np.ndarray, *, lowest_first: bool = False) -> np.ndarray:
-    """Merge neighbouring columns by their maximum, to at most `_PICTURE_COLUMNS`.
-
-    Args:
-        rows: values (n, columns).
-        lowest_first: merge the first row by its minimum instead.
-    """
+    """Merge columns to at most `_PICTURE_COLUMNS` by their maximum, or minimum in the first row if `lowest_first`."""
     num_columns = rows.shape[1]
     if num_columns <= _PICTURE_COLUMNS:
         return rows

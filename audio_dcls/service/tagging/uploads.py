@@ -86,16 +86,8 @@ def _too_long(max_bytes: int) -> str:
 async def one_upload(request: Request, decoder: Decoder, name: str | None) -> AsyncIterator[tuple[Path, str]]:
     """The file in the field `file` of a multipart body, or the body itself, while the `async with` runs.
 
-    Args:
-        request: the request whose body is read.
-        decoder: has the folder for uploads.
-        name: the sound's name if the body is the sound.
-
-    Yields:
-        The path of the upload, and the sender's name for it.
-
-    Raises:
-        ServiceError: 422, there is no such field; 400, the body is damaged.
+    Yields its path and the sender's name for it, or `name` for a body. Raises ServiceError if there is no such field
+    (422) or the body is damaged (400).
     """
     with decoder.spooled() as path:
         if _is_multipart(request):
