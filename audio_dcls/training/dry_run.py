@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 
+from audio_dcls.data.loading.teacher_logits import load_teacher
 from audio_dcls.errors import ManifestError
 from audio_dcls.models import build_tagger
 from audio_dcls.runs.config import TrainConfig
@@ -41,7 +42,7 @@ def plan_run(config: TrainConfig, fabric: Any) -> RunPlan:
     Clips are taken as the manifests list them, without a check that their files can be read. The weights are random, so
     nothing is downloaded for them. The config's first seed is used, and the fabric must be launched. Raises
     `ConfigError` if the batch cannot be cut over the processes, or is larger than the training set; `ManifestError` if
-    a manifest cannot be read, or a split has no row.
+    a manifest cannot be read, or a split has no row; `ConfigError` if the teacher's file cannot be used.
     """
     started_s, resident = time.perf_counter(), psutil.Process().memory_info().rss
     manifest = load_manifests(config.data)
@@ -57,6 +58,8 @@ def plan_run(config: TrainConfig, fabric: Any) -> RunPlan:
     num_classes = len(manifest.labels)
     build_model = functools.partial(build_tagger, config.model, config.frontend, num_classes)
     run = prepare_run(config, config.seeds[0], train, num_classes, fabric, build_model)
+    if config.distillation is not None:
+        load_teacher(config.distillation.file, train.ids.to_list(), num_classes)
     batch = next(iter(run.batches(run.sampler(0, 1))))
     return RunPlan(
         run=run,

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from audio_dcls.errors import ManifestError
+from audio_dcls.data.loading.teacher_logits import TeacherWriter
+from audio_dcls.errors import ConfigError, ManifestError
 from audio_dcls.runs.config import TrainConfig
 from audio_dcls.runs.study_dir import StudyDir
 from audio_dcls.runs.training_clips import load_manifests, prepare_clips
@@ -38,4 +40,15 @@ def test_the_plan_is_that_of_the_run(tiny_values: dict[str, Any], tmp_path: Path
 def test_a_split_without_clips_is_named(tiny_values: dict[str, Any]) -> None:
     config = build(TrainConfig, merge(tiny_values, {"data": {"eval_splits": ["test"]}}), "test")
     with pytest.raises(ManifestError, match="test"):
+        plan_run(config, build_fabric(config.loop))
+
+
+def test_a_teacher_that_a_training_would_refuse_is_refused(tiny_values: dict[str, Any], tmp_path: Path) -> None:
+    teacher = {"distillation": {"file": str(tmp_path / "teacher.h5")}}
+    config = build(TrainConfig, merge(tiny_values, teacher), "test")
+    with pytest.raises(ConfigError, match=r"teacher\.h5"):
+        plan_run(config, build_fabric(config.loop))
+    with TeacherWriter(tmp_path / "teacher.h5", 521) as writer:
+        writer.write(["x"], np.zeros((1, 521), np.float32))
+    with pytest.raises(ConfigError, match="521 classes"):
         plan_run(config, build_fabric(config.loop))
