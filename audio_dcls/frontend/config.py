@@ -6,6 +6,7 @@ import math
 
 import pydantic
 
+from audio_dcls.frontend.filter_bank import mel_filter_bank
 from audio_dcls.settings import Settings
 
 
@@ -75,3 +76,9 @@ class FrontendConfig(Settings):
     def num_frames(self) -> int:
         """Frames per clip: the first and the last one are centred on the edges."""
         return math.floor(self.clip_samples / self.hop_samples) + 1
+
+    @property
+    def num_empty_mels(self) -> int:
+        """Mel bands so narrow that no frequency of the Fourier transform is inside; they are the same in every clip."""
+        bank = mel_filter_bank(self.num_bins, self.num_mels, self.low_hz, self.high_hz, self.sample_rate_hz)
+        return int((~bank.any(axis=0)).sum())

@@ -45,6 +45,7 @@ def train(
             raise ConfigError(f"--resume takes its config from '{resume}': leave out {', '.join(given)}")
         study = StudyDir(resume)
         settings = override_resumable_keys(study.config(), set_ or [])
+        _name_empty_bands(settings)
         if dry_run:
             return _show_plan(settings)
         say(f"Resuming [bold]{study.path}[/].")
@@ -53,11 +54,22 @@ def train(
             say(f"No config given: training the demo ([bold]{DEMO_CONFIG}[/]) on a synthesised corpus.")
         settings = _settings(config or DEMO_CONFIG, set_ or [], seed or [])
         check_buildable(settings)
+        _name_empty_bands(settings)
         if dry_run:
             return _show_plan(settings)
         study = _choose_study(settings, out, yes=yes)
     if not _run(settings, study):
         raise typer.Exit(STOPPED_EXIT_CODE)
+
+
+def _name_empty_bands(settings: TrainConfig) -> None:
+    frontend = settings.frontend
+    if frontend.num_empty_mels:
+        say(
+            f"{frontend.num_empty_mels} of {frontend.num_mels} mel bands are always empty: no frequency of the Fourier "
+            f"transform is inside them. Lower frontend.num_mels (={frontend.num_mels}) or raise frontend.fft_size "
+            f"(={frontend.fft_size})."
+        )
 
 
 def _choose_study(settings: TrainConfig, out: Path | None, *, yes: bool) -> StudyDir:
