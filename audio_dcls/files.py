@@ -18,6 +18,15 @@ CACHE_VARIABLE = "AUDIO_DCLS_CACHE"
 """Names another cache folder."""
 
 
+def path_remedy(path: object) -> str:
+    r"""What to do about a path that does not exist.
+
+    >>> path_remedy(r"C:\sounds\dog.wav") if os.sep == "/" else "its backslashes are Windows's: write / instead"
+    "its backslashes are Windows's: write / instead"
+    """
+    return "its backslashes are Windows's: write / instead" if os.sep == "/" and "\\" in str(path) else "check the path"
+
+
 @contextlib.contextmanager
 def replacing(path: Path, temporary: Path | None = None) -> Iterator[Path]:
     """A temporary file in the same folder that becomes `path` when the body ends.

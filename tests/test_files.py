@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from audio_dcls.files import CACHE_VARIABLE, cache_folder, file_sha256, replacing, write_atomically
+from audio_dcls.files import CACHE_VARIABLE, cache_folder, file_sha256, path_remedy, replacing, write_atomically
 
 
 def test_a_body_that_fails_leaves_the_old_content_and_no_temporary_file(tmp_path: Path) -> None:
@@ -39,3 +39,9 @@ def test_the_cache_folder_can_be_named(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert cache_folder() == tmp_path
     monkeypatch.delenv(CACHE_VARIABLE)
     assert cache_folder().name == "audio-dcls"
+
+
+@pytest.mark.skipif(os.sep != "/", reason="backslashes are right on Windows")
+def test_a_path_with_backslashes_has_its_own_remedy() -> None:
+    assert "write / instead" in path_remedy("C:\\sounds\\dog.wav")
+    assert path_remedy("/sounds/dog.wav") == "check the path"

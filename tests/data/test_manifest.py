@@ -107,6 +107,8 @@ def test_wrong_rows_are_named(tmp_path, rows, words):
         (b"id,id,path,start_s,end_s,labels,split\n", ["column 'id' 2 times"]),
         (b"id;path;start_s;end_s;labels;split\n", ["use commas"]),
         (b"id\tpath\tstart_s\n", ["use commas"]),
+        (b"id;path;end_s\na;a.wav;0,5\n", ["separates its cells by semicolons", "points in its numbers"]),
+        (b"id\tpath\tlabels\na\ta.wav\tone,two\n", ["separates its cells by tabs", "save it with commas"]),
         (b"RIFF\x24\x00\x00\x00WAVEfmt \xff\xfe", ["UTF-8", "0xff"]),
         ("id,path,start_s,end_s,labels,split\na,é.wav,,,Speech,x\n".encode("latin-1"), ["UTF-8", "0xe9"]),
         (b"just some text\n", ["no column 'id'", "just some text"]),

@@ -9,6 +9,7 @@ import numpy as np
 
 from audio_dcls.data.sound.stored_sound import EncodedSound, StoredSound, open_bytes, sound_name
 from audio_dcls.errors import AudioFileError
+from audio_dcls.files import path_remedy
 
 _MIN_DECODED_SHARE = 0.95
 """A clip is refused if less than this share of it can be decoded."""
@@ -30,7 +31,7 @@ def check_file(path: Path | EncodedSound) -> None:
         try:
             num_bytes = path.stat().st_size
         except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a NUL in the path
-            raise unusable(path, "missing", "does not exist; check the path, or remove the clip") from error
+            raise unusable(path, "missing", f"does not exist; {path_remedy(path)}, or remove the clip") from error
         except OSError as error:
             problem = f"cannot be opened ({error.strerror}); check its path and permissions"
             raise unusable(path, "unreadable", problem) from error

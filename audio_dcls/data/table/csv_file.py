@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from audio_dcls.errors import ManifestError
-from audio_dcls.files import replacing
+from audio_dcls.files import path_remedy, replacing
 
 CHUNK_ROWS = 200_000
 _ESCAPED_BYTE = re.compile(r"\\u(dc[89a-f][0-9a-f])")
@@ -54,11 +54,11 @@ def read_csv(path: Path, *, skip_rows: int = 0) -> Iterator[Rows]:
                 filled = np.logical_or.reduce([column != "" for column in columns])
                 yield Rows(numbers[filled], [column[filled] for column in columns])
     except FileNotFoundError as error:
-        raise ManifestError(f"'{path}' does not exist; check the path") from error
+        raise ManifestError(f"'{path}' does not exist; {path_remedy(path)}") from error
     except pd.errors.EmptyDataError as error:
         raise ManifestError(f"'{path}' is empty, or its first row is; is it the right file?") from error
     except pd.errors.ParserError as error:
-        raise ManifestError(f"'{path}' {_explain(error)}") from error
+        raise ManifestError(f"'{path}' {_explain(error, path)}") from error
     except UnicodeDecodeError as error:
         raise ManifestError(
             f"'{path}' is not a CSV file in UTF-8 (byte 0x{error.object[error.start]:02x} near row {num_rows + 1}); "
@@ -75,10 +75,15 @@ def _with_bytes(cells: np.ndarray) -> np.ndarray:
     return np.array([_ESCAPED_BYTE.sub(lambda found: chr(int(found[1], 16)), cell) for cell in cells], dtype=object)
 
 
-def _explain(error: pd.errors.ParserError) -> str:
+def _explain(error: pd.errors.ParserError, path: Path) -> str:
     found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error))
     if found:
         expected, row, seen = found.groups()
+        with path.open(encoding="utf-8-sig", errors="replace") as stream:
+            separator = next((mark for mark in (";", "\t") if mark in stream.readline()), None)
+        if expected == "1" and separator is not None:
+            named = {";": "semicolons", "\t": "tabs"}[separator]
+            return f"separates its cells by {named}; save it with commas, and with points in its numbers"
         rule = f"row {row} has {seen} cells where the first row has {expected}"
         return f"{rule}; put a cell that holds a comma in double quotes"
     if "EOF inside string" in str(error):
