@@ -5,18 +5,19 @@ T samples at the file's own rate, C channels.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
 import soundfile
 
 from audio_dcls.data.sound.container import UNKNOWN_FRAMES, promised_frames
 from audio_dcls.data.sound.mpeg_frames import with_length_header
+from audio_dcls.data.sound.sample_bytes import SampleStream, sample_bytes
 from audio_dcls.data.sound.sound_file import (
     beyond_the_end,
     cannot_be_read,
@@ -34,6 +35,11 @@ BLOCK_SAMPLES = 2**23
 
 _STREAM_SAMPLES = 2**19
 """Samples per block of a streamed file, 6 s of stereo at 44.1 kHz."""
+
+_SAMPLE_BYTES = {"PCM_U8": 1, "PCM_S8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4, "FLOAT": 4, "DOUBLE": 8}
+_SAMPLE_BYTES |= {"ULAW": 1, "ALAW": 1}
+_COUNTED_SHARE = 0.95
+"""Smallest share of the samples that a header must count to be trusted; the rest may be padding."""
 
 
 def decode_sndfile(path: Path | EncodedSound, start_s: float | None, end_s: float | None) -> tuple[np.ndarray, int]:
@@ -95,13 +101,26 @@ def _opened(path: Path | EncodedSound) -> Iterator[soundfile.SoundFile]:
         raise cannot_be_read(path, error) from error
 
 
-def _whole(sound: soundfile.SoundFile, path: Path | EncodedSound) -> AbstractContextManager[soundfile.SoundFile]:
+@contextmanager
+def _whole(sound: soundfile.SoundFile, path: Path | EncodedSound) -> Iterator[soundfile.SoundFile]:
     """The same sound, opened so that libsndfile reads what its header, or libsndfile's guess, leaves out."""
     if sound.format == "MP3" and (promised := promised_frames(sound, path)) and promised != sound.frames:
         content = with_length_header(read_bytes(path), int(promised))
         if content is not None:
-            return soundfile.SoundFile(io.BytesIO(content))
-    return contextlib.nullcontext(sound)
+            sound = soundfile.SoundFile(io.BytesIO(content))
+    with open_bytes(path) as stream:
+        first, last = sample_bytes(stream) if sound.subtype in _SAMPLE_BYTES else (0, 0)
+        if sound.frames < _COUNTED_SHARE * ((last - first) // (_SAMPLE_BYTES.get(sound.subtype, 1) * sound.channels)):
+            default = "BIG" if sound.format == "AIFF" else "LITTLE"
+            sound = soundfile.SoundFile(
+                cast(BinaryIO, SampleStream(stream, first, last)),
+                samplerate=sound.samplerate,
+                channels=sound.channels,
+                format="RAW",
+                subtype=sound.subtype,
+                endian=default if sound.endian == "FILE" else sound.endian,
+            )
+        yield sound
 
 
 def _open(path: Path | EncodedSound) -> soundfile.SoundFile:

@@ -218,6 +218,50 @@ def test_mp3_of_two_files_one_after_the_other(tmp_path):
     assert len(read_clip(path)) == pytest.approx(4 * 32000, abs=9600)
 
 
+LENGTH_FIELDS = {
+    "wav": (b"data", 4, "<I"),
+    "aiff": (b"SSND", 4, ">I"),
+    "w64": (b"data", 16, "<Q"),
+    "rf64": (b"ds64", 16, "<Q"),
+}
+
+
+@pytest.mark.parametrize("name", LENGTH_FIELDS)
+@pytest.mark.parametrize("share", [0, 0.5])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_a_header_that_does_not_count_all_samples(tmp_path, name, share, subtype):
+    path = tmp_path / f"a.{name}"
+    soundfile.write(path, chirp(1.0, 16000, 2), 16000, format=FORMATS[name][0], subtype=subtype)
+    whole, _ = decode_mono(path)
+    content = bytearray(path.read_bytes())
+    mark, offset, form = LENGTH_FIELDS[name]
+    place = content.index(mark) + offset
+    (size,) = struct.unpack_from(form, content, place)
+    struct.pack_into(form, content, place, int(size * share))
+    path.write_bytes(content)
+    np.testing.assert_array_equal(decode_mono(path)[0], whole)
+    np.testing.assert_array_equal(decode_mono(path, start_s=0.75, end_s=0.9)[0], whole[12000:14400])
+    np.testing.assert_array_equal(np.concatenate([block for block, _ in FileSound(path).blocks()]), whole)
+    assert sound_duration_s(path) == 1.0
+
+
+def test_a_wav_whose_size_of_32_bits_wrapped(tmp_path):
+    path = write(tmp_path / "a.wav", chirp(1.0, 48000), 48000)
+    num_bytes = 2**32 + 96_000
+    with path.open("r+b") as stream:  # sparse
+        stream.truncate(44 + num_bytes)
+        stream.seek(44 + num_bytes)
+        stream.write(b"LIST" + struct.pack("<I", 4) + b"INFO")
+    assert sound_duration_s(path) == num_bytes / 96_000
+    assert len(decode_mono(path, start_s=44_000, end_s=44_001)[0]) == 48_000
+
+
+def test_chunks_behind_the_samples_are_no_sound(tmp_path):
+    path = write(tmp_path / "a.wav", chirp(1.0, 16000), 16000)
+    path.write_bytes(path.read_bytes() + b"junk" + struct.pack("<I", 50_000) + bytes(50_000))
+    assert sound_duration_s(path) == 1.0
+
+
 def test_files_that_are_no_sound(tmp_path):
     (tmp_path / "empty.wav").touch()
     (tmp_path / "text.wav").write_text("not a sound\n" * 100)
