@@ -56,13 +56,14 @@ def test_a_dead_worker_is_named_with_its_clip_and_its_remedy(
     clips: list[Clip], name: str, remedy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(DyingDataset, "signal", getattr(signal, name))
+    others = set(multiprocessing.active_children())
     loader = eval_loader(dataset(clips, DyingDataset), 1, 2)
     with pytest.raises(RunError) as caught:
         list(loader)
     text = str(caught.value)
     assert f"was ended by {name} while it loaded clip 'clip5' from '{clips[DIES_AT].path}'" in text
     assert remedy in text and "of 2" in text
-    assert not multiprocessing.active_children()
+    assert set(multiprocessing.active_children()) <= others
 
 
 PROGRAM = """
