@@ -22,7 +22,7 @@ _TRUSTED_SHARE = 0.95
 
 
 def promised_mpeg_samples(content: bytes, num_samples: int) -> int:
-    """Number of samples of an MP3, counted if no header gives them, or if the header's frames are half a file.
+    """Number of samples of an MP3, counted if no header gives them, or if the header leaves out a part of the file.
 
     libsndfile gives `num_samples`: without a Xing, Info or VBRI header, a guess from the bit rate of the first frame.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -47,9 +47,8 @@ def decode_sndfile(path: Path | EncodedSound, start_s: float | None, end_s: floa
 
     Raise an AudioFileError (empty, unreadable or out_of_range) if the clip cannot be decoded.
     """
-    with _opened(path) as sound:
+    with _opened(path) as (sound, promised):
         rate_hz = sound.samplerate
-        promised = promised_frames(sound, path)
         total = sound.frames if promised is None else promised
         first, last = sample_range(start_s, end_s, rate_hz, total)
         if first >= total:
@@ -65,8 +64,7 @@ def sndfile_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
 
     Raise an AudioFileError (empty or unreadable) if it cannot be decoded; for a truncated file, after its last sample.
     """
-    with _opened(path) as sound:
-        promised = promised_frames(sound, path)
+    with _opened(path) as (sound, promised):
         block_frames = max(1, _STREAM_SAMPLES // sound.channels)
         num_read = 0
         while len(frames := sound.read(block_frames, dtype="float32", always_2d=True)):
@@ -80,17 +78,20 @@ def sndfile_blocks(path: Path) -> Iterator[tuple[np.ndarray, int]]:
 
 def sndfile_duration_s(path: Path) -> float:
     """Length of a file in seconds, from its header; raise an AudioFileError (empty or unreadable)."""
-    with _opened(path) as sound:
+    with _opened(path) as (sound, _):
         return sound.frames / sound.samplerate
 
 
 @contextmanager
-def _opened(path: Path | EncodedSound) -> Iterator[soundfile.SoundFile]:
-    """An open sound file with at least one frame; errors of libsndfile and the disk become an AudioFileError."""
+def _opened(path: Path | EncodedSound) -> Iterator[tuple[soundfile.SoundFile, float | None]]:
+    """An open sound file, and its number of frames as `promised_frames` gives it.
+
+    Errors of libsndfile and the disk, and a file without a frame, become an AudioFileError.
+    """
     try:
-        with _open(path) as sound, _whole(sound, path) as whole:
-            _check_header(whole, path)
-            yield whole
+        with _open(path) as as_listed, _whole(as_listed, path) as (sound, promised):
+            _check_header(sound, promised, path)
+            yield sound, promised
     except soundfile.SoundFileError as error:
         detail = getattr(error, "error_string", str(error)).removeprefix("Error : ").strip().rstrip(".")
         if "does not exist" in detail:  # libsndfile's message for an existing MP3 file without a frame
@@ -102,25 +103,34 @@ def _opened(path: Path | EncodedSound) -> Iterator[soundfile.SoundFile]:
 
 
 @contextmanager
-def _whole(sound: soundfile.SoundFile, path: Path | EncodedSound) -> Iterator[soundfile.SoundFile]:
+def _whole(sound: soundfile.SoundFile, path: Path | EncodedSound) -> Iterator[tuple[soundfile.SoundFile, float | None]]:
     """The same sound, opened so that libsndfile reads what its header, or libsndfile's guess, leaves out."""
-    if sound.format == "MP3" and (promised := promised_frames(sound, path)) and promised != sound.frames:
-        content = with_length_header(read_bytes(path), int(promised))
-        if content is not None:
-            sound = soundfile.SoundFile(io.BytesIO(content))
-    with open_bytes(path) as stream:
-        first, last = sample_bytes(stream) if sound.subtype in _SAMPLE_BYTES else (0, 0)
-        if sound.frames < _COUNTED_SHARE * ((last - first) // (_SAMPLE_BYTES.get(sound.subtype, 1) * sound.channels)):
-            default = "BIG" if sound.format == "AIFF" else "LITTLE"
-            sound = soundfile.SoundFile(
-                cast(BinaryIO, SampleStream(stream, first, last)),
-                samplerate=sound.samplerate,
-                channels=sound.channels,
-                format="RAW",
-                subtype=sound.subtype,
-                endian=default if sound.endian == "FILE" else sound.endian,
-            )
-        yield sound
+    promised = promised_frames(sound, path)
+    with ExitStack() as stack:
+        if sound.format == "MP3" and promised and promised != sound.frames:
+            content = with_length_header(read_bytes(path), int(promised))
+            if content is not None:
+                sound = stack.enter_context(soundfile.SoundFile(io.BytesIO(content)))
+        elif sound.subtype in _SAMPLE_BYTES:
+            stream = stack.enter_context(open_bytes(path))
+            first, last = sample_bytes(stream)
+            if sound.frames < _COUNTED_SHARE * ((last - first) // (_SAMPLE_BYTES[sound.subtype] * sound.channels)):
+                sound = stack.enter_context(_open_samples(sound, SampleStream(stream, first, last)))
+                promised = sound.frames
+        yield sound, promised
+
+
+def _open_samples(sound: soundfile.SoundFile, samples: SampleStream) -> soundfile.SoundFile:
+    """Open samples without a header, of the kind that the header of `sound` describes."""
+    default = "BIG" if sound.format == "AIFF" else "LITTLE"
+    return soundfile.SoundFile(
+        cast(BinaryIO, samples),
+        samplerate=sound.samplerate,
+        channels=sound.channels,
+        format="RAW",
+        subtype=sound.subtype,
+        endian=default if sound.endian == "FILE" else sound.endian,
+    )
 
 
 def _open(path: Path | EncodedSound) -> soundfile.SoundFile:
@@ -134,12 +144,12 @@ def _open(path: Path | EncodedSound) -> soundfile.SoundFile:
         raise unusable(path, "unreadable", problem) from error
 
 
-def _check_header(sound: soundfile.SoundFile, path: Path | EncodedSound) -> None:
+def _check_header(sound: soundfile.SoundFile, promised: float | None, path: Path | EncodedSound) -> None:
     if sound.frames >= UNKNOWN_FRAMES:
         problem = f"has no length in its header (a streamed {sound.format}); write it again with its length"
         raise unusable(path, "unreadable", problem)
     check_rate(sound.samplerate, path)
-    if sound.frames == 0 and not promised_frames(sound, path):
+    if sound.frames == 0 and not promised:
         raise no_frame(path)
 
 
