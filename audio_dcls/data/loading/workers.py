@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import signal
 import threading
 import weakref
@@ -68,15 +69,10 @@ class _Batches:
 
     def __next__(self) -> Any:
         try:
-            _Batches.is_waiting = True
-            batch = next(self.iterator)
-            _Batches.is_waiting = False
-            return batch
+            return self._wait()
         except StopIteration:
-            _Batches.is_waiting = False
             raise
         except Exception as error:
-            _Batches.is_waiting = False
             number = self._dead_worker(error)
             if number is None:
                 raise
@@ -84,6 +80,13 @@ class _Batches:
             self.iterator._shutdown_workers()
             _kill(self.iterator)
             raise RunError(message) from error
+
+    def _wait(self) -> Any:
+        try:
+            _Batches.is_waiting = True
+            return next(self.iterator)
+        finally:
+            _Batches.is_waiting = False
 
     def _dead_worker(self, error: Exception) -> int | None:
         """The number of a worker that died, or None.
@@ -128,8 +131,9 @@ def _describe_death(iterator: Any, number: int) -> str:
 
 def _kill(iterator: Any) -> None:
     for process in iterator._workers:
-        process.kill()
-        process.join()
+        if process._parent_pid == os.getpid():  # a process forked by others has a copy of this list
+            process.kill()
+            process.join()
 
 
 @atexit.register

@@ -39,7 +39,8 @@ class DyingDataset(ClipDataset):
 
     def _waveform(self, index: int, clip: Clip) -> np.ndarray:
         if index == DIES_AT:
-            signal.signal(self.signal, signal.SIG_DFL) if self.signal != signal.SIGKILL else None
+            if self.signal != signal.SIGKILL:
+                signal.signal(self.signal, signal.SIG_DFL)
             os.kill(os.getpid(), self.signal)
             time.sleep(60)
         return super()._waveform(index, clip)
