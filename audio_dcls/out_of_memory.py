@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 
-import torch
-
 _TORCH_CPU_TEXT = "DefaultCPUAllocator: "
 
 
@@ -15,7 +13,7 @@ def describe_out_of_memory(error: BaseException) -> str | None:
     >>> describe_out_of_memory(ValueError("7")) is None
     True
     """
-    if isinstance(error, torch.OutOfMemoryError):
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, by its name: a command without torch must not load it
         return (
             f"the GPU's memory ran out ({str(error).splitlines()[0]}); use a smaller batch or a smaller model, or end "
             "other programs that use the GPU"

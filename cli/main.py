@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import typer
 
 from audio_dcls.errors import AudioDclsError
+from audio_dcls.out_of_memory import describe_out_of_memory
 from audio_dcls_cli.commands import (
     bench,
     checkpoint,
@@ -35,7 +36,7 @@ USER_ERROR = 2
 INTERRUPTED = 130
 _ARGUMENT = re.compile(r"`([a-z][a-z0-9_]*)`")
 _UNIT = re.compile(r"-(s|hz|db)$")
-_PLAIN = {"█": "#", "░": ".", "✓": "x", "…": "...", "–": "-", "×": "x", "±": "+-", "→": "->"}
+_PLAIN = {"█": "#", "░": ".", "✓": "*", "…": "...", "–": "-", "×": "x", "±": "+-", "→": "->"}
 
 app = typer.Typer(
     name="audio-dcls",
@@ -98,12 +99,6 @@ def name_options(text: str, arguments: Sequence[str]) -> str:
     return _ARGUMENT.sub(option, text)
 
 
-def _out_of_memory(error: Exception) -> str | None:
-    from audio_dcls.out_of_memory import describe_out_of_memory  # imports torch, which --help does without
-
-    return describe_out_of_memory(error)
-
-
 def _write_plainly(error: UnicodeError) -> tuple[str, int]:
     """Replace characters that the encoding of a stream does not have, by similar ones or by escapes."""
     if not isinstance(error, UnicodeEncodeError):
@@ -129,7 +124,7 @@ def run() -> None:
         _print_error(name_options(str(error), sys.argv[1:]))
         sys.exit(USER_ERROR)
     except (MemoryError, RuntimeError, OSError) as error:
-        message = _out_of_memory(error)
+        message = describe_out_of_memory(error)
         if message is not None:
             _print_error(message)
             sys.exit(USER_ERROR)
