@@ -32,15 +32,11 @@ def decide(
     is_closing: bool = False,
     max_attempts: int = 3,
 ) -> ExitDecision:
-    """The next state of a run whose process has ended.
+    """The next state of a run whose process has ended; `entry` is the run as it was while its process was alive.
 
-    Args:
-        entry: the run as it was while its process was alive.
-        exit_code: negative for a signal; None if it is unknown, because an earlier service started the process.
-        progress: how far the run is, according to its folder.
-        logged_error: the last words of its log, if they are an error.
-        is_closing: True if the service itself ended the process, to resume the run later.
-        max_attempts: the run fails after this number of starts without a new step.
+    `exit_code` is negative for a signal, and None if an earlier service started the process. `logged_error` is the end
+    of its log, if that is an error. `is_closing` is True if the service itself ended the process, to resume the run
+    later. The run fails after `max_attempts` starts without a new step.
     """
     if progress.is_done:
         return ExitDecision("done")
