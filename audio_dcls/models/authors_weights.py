@@ -30,6 +30,7 @@ from audio_dcls.dcls.conv import DclsConv
 from audio_dcls.dcls.reference_layout import state_from_reference, state_to_reference
 from audio_dcls.dcls.swap.swap import plan_swap
 from audio_dcls.errors import ArgumentError, CheckpointError
+from audio_dcls.files import path_remedy
 from audio_dcls.models.backbones import build_backbone
 from audio_dcls.models.config import DclsConfig
 from audio_dcls.models.families import FAMILIES, AuthorsLayout, Family
@@ -96,7 +97,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"weights '{path}' do not exist; check the path")
+        raise CheckpointError(f"weights '{path}' do not exist; {path_remedy(path)}")
     content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     if isinstance(content, Mapping) and isinstance(content.get(_MODEL_KEY), Mapping):
         content = content[_MODEL_KEY]

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from audio_dcls.errors import ConfigError
 from audio_dcls.extras import need_package
+from audio_dcls.files import path_remedy
 
 _ROWS_AT_ONCE = 16_384
 _Rows = tuple[list[str], np.ndarray]
@@ -147,7 +148,7 @@ class TeacherWriter:
 
 def _read(path: Path) -> Iterator[_Rows]:
     if not path.is_file():
-        raise ConfigError(f"`distillation.file` (='{path}') does not exist; check the path")
+        raise ConfigError(f"`distillation.file` (='{path}') does not exist; {path_remedy(path)}")
     readers: dict[str, Callable[[Path], Iterator[_Rows]]] = {
         ".h5": _read_hdf5,
         ".hdf5": _read_hdf5,

@@ -16,7 +16,7 @@ from audio_dcls.data.stores.codec import Codec, encode, stored_rate_hz
 from audio_dcls.data.stores.index import LeftOut
 from audio_dcls.data.table.clip import Clip
 from audio_dcls.errors import AudioFileError
-from audio_dcls.files import file_sha256
+from audio_dcls.files import file_sha256, path_remedy
 
 
 class PackedClip(NamedTuple):
@@ -70,7 +70,7 @@ def _stored_bytes(clip: Clip) -> tuple[bytes, str]:
     try:
         return stored.read_bytes(), stored.name
     except FileNotFoundError as error:
-        raise unusable(stored, "missing", "does not exist; check the path, or remove the clip") from error
+        raise unusable(stored, "missing", f"does not exist; {path_remedy(stored)}, or remove the clip") from error
     except OSError as error:
         raise cannot_be_read(stored, error) from error
 

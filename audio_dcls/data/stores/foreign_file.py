@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from audio_dcls.data.sound.sound_file import unusable
 from audio_dcls.data.sound.stored_sound import EncodedSound
 from audio_dcls.errors import AudioFileError
+from audio_dcls.files import path_remedy
 
 _ROW_GROUPS_KEPT = 2
 """A row group holds 100 sounds or more, about 100 MB; two are enough for a loader that shuffles within a shard."""
@@ -36,7 +37,9 @@ class ForeignFile:
         try:
             self.file = pq.ParquetFile(path, memory_map=True)
         except FileNotFoundError as error:
-            raise unusable(path, "missing", "does not exist; check the path, or load the manifest again") from error
+            raise unusable(
+                path, "missing", f"does not exist; {path_remedy(path)}, or load the manifest again"
+            ) from error
         except (pa.ArrowException, OSError) as error:
             raise unusable(path, "unreadable", f"is not a readable Parquet file ({error}); fetch it again") from error
         column = sound_column(self.file.schema_arrow)

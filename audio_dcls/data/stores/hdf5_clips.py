@@ -23,6 +23,7 @@ from audio_dcls.data.sound.sound_file import unusable
 from audio_dcls.data.sound.stored_sound import PcmSound
 from audio_dcls.data.table.clip_table import ClipTable
 from audio_dcls.errors import AudioFileError, ManifestError
+from audio_dcls.files import path_remedy
 from audio_dcls.labels import LabelSet
 
 NAMES, WAVEFORMS, TARGETS = "audio_name", "waveform", "target"
@@ -43,7 +44,7 @@ class _Hdf5File:
             # No lock: nothing is written, and many network file systems do not support locks.
             self.file = h5py.File(path, "r", locking=False)
         except FileNotFoundError as error:
-            raise unusable(path, "missing", "does not exist; check the path, or remove its clips") from error
+            raise unusable(path, "missing", f"does not exist; {path_remedy(path)}, or remove its clips") from error
         except OSError as error:
             raise self._refused(f"is not a readable HDF5 file ({error})") from error
         missing = [name for name in (NAMES, WAVEFORMS, TARGETS) if not isinstance(self.file.get(name), h5py.Dataset)]

@@ -25,7 +25,7 @@ from audio_dcls.data.table.clip import Clip
 from audio_dcls.data.table.clip_table import ClipTable, take_lists, take_rows
 from audio_dcls.data.table.string_column import StringColumn
 from audio_dcls.errors import ManifestError
-from audio_dcls.files import replacing
+from audio_dcls.files import path_remedy, replacing
 from audio_dcls.labels import LabelSet
 
 VERSION = 1
@@ -104,7 +104,7 @@ def _mapped(path: Path) -> tuple[Any, dict[str, Any], str]:
             is_readable = header is not None and header["version"] <= VERSION
             batch = reader.get_batch(0) if is_readable else None
     except FileNotFoundError as error:
-        raise ManifestError(f"'{path}' does not exist; check the path, or {_REMEDY}") from error
+        raise ManifestError(f"'{path}' does not exist; {path_remedy(path)}, or {_REMEDY}") from error
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError) as error:
         detail = " ".join(str(error).split())
         raise ManifestError(f"'{path}' is not a whole index of clips ({detail}); {_REMEDY}") from error

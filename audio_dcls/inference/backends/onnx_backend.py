@@ -12,6 +12,7 @@ import torch
 
 from audio_dcls.errors import CheckpointError
 from audio_dcls.extras import need_package
+from audio_dcls.files import path_remedy
 from audio_dcls.inference.backends.graph_info import INPUT_NAME, METADATA_KEY, OUTPUT_NAMES, GraphInfo
 
 
@@ -33,7 +34,7 @@ class OnnxBackend:
         runtime = need_package("onnxruntime", "onnx")
         path = name if isinstance(source, bytes) else Path(source)
         if isinstance(path, Path) and not isinstance(source, bytes) and not path.is_file():
-            raise CheckpointError(f"exported file '{path}' does not exist; check the path")
+            raise CheckpointError(f"exported file '{path}' does not exist; {path_remedy(path)}")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3

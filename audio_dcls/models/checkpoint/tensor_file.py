@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from audio_dcls.errors import CheckpointError
-from audio_dcls.files import write_atomically
+from audio_dcls.files import path_remedy, write_atomically
 
 METADATA_KEY = "audio_dcls"
 DIGEST_KEY = "sha256"
@@ -147,7 +147,7 @@ def _digest_place(content: bytes | bytearray | mmap.mmap) -> int | None:
 def _opened(path: Path) -> Any:
     """A safetensors file, open."""
     if not path.is_file():
-        raise CheckpointError(f"checkpoint '{path}' does not exist; check the path")
+        raise CheckpointError(f"checkpoint '{path}' does not exist; {path_remedy(path)}")
     try:
         return safetensors.safe_open(str(path), framework="pt")
     except (safetensors.SafetensorError, OSError) as error:
