@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -33,3 +35,11 @@ def test_the_system_and_the_gpu_are_recognised_too() -> None:
 )
 def test_other_errors_are_not(error: Exception) -> None:
     assert describe_out_of_memory(error) is None
+
+
+def test_the_check_does_not_load_torch() -> None:
+    program = (
+        "import sys\nfrom audio_dcls.out_of_memory import describe_out_of_memory\n"
+        "assert describe_out_of_memory(FileNotFoundError(2, 'x')) is None and 'torch' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
