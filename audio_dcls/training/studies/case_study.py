@@ -95,9 +95,9 @@ class CaseStudyDir:
         """Create the folder and write the plan, unless another process has just written the same plan. Raises
         `RunError` if the folder has other files, or a study with another plan.
         """
-        # A folder without a plan must be empty, or another process must be creating the study.
-        is_free = self.exists() or not self.path.exists() or (self.path / LOCKS_FOLDER).is_dir()
-        if not is_free and (not self.path.is_dir() or any(self.path.iterdir())):
+        # Another process that is creating the study makes the folder of locks first, so that is looked for last.
+        is_used = self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+        if is_used and not (self.path / LOCKS_FOLDER).is_dir() and not self.exists():
             raise RunError(
                 f"output folder '{self.path}' holds something other than a study of cases; give another --out"
             )

@@ -85,6 +85,23 @@ def test_jobs_that_start_at_once_make_one_study(study_file: Path, tmp_path: Path
     assert all("another plan" in text for index, text in outcomes if index != winner)
 
 
+def test_a_study_that_another_process_begins_at_the_same_moment_is_not_a_foreign_folder(
+    study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    list_folder = Path.iterdir
+
+    def list_after_another_began(folder: Path) -> Any:
+        if folder == tmp_path / "out":
+            (folder / case_study.LOCKS_FOLDER).mkdir(exist_ok=True)
+        return list_folder(folder)
+
+    monkeypatch.setattr(Path, "iterdir", list_after_another_began)
+    plan = load_study(study_file)
+    CaseStudyDir(tmp_path / "out").create(plan)
+    assert CaseStudyDir(tmp_path / "out").plan() == plan
+
+
 def test_a_run_at_which_another_process_works_is_left_to_it(study_file: Path, tmp_path: Path) -> None:
     plan, study = load_study(study_file), CaseStudyDir(tmp_path / "out")
     clips = prepared(plan, study)
